@@ -1,0 +1,159 @@
+"""The nouns of a running cluster as frozen values.
+
+`ClusterFacts` is what the underlay's builder tells the other parts about the machine it built (written once, as JSON).
+`ClusterState` is the SDN controller's whole input: desired flows are a pure function of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from kubinet.addressing import gateway_address, pod_mac, pod_port
+
+
+class Overlay(StrEnum):
+    """How a packet crosses the underlay between two nodes' pods."""
+
+    VXLAN = "vxlan"
+    GENEVE = "geneve"
+    DIRECT = "direct"
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of outer headers per packet over IPv4: 20 + 8 + 8 + 14 for VXLAN (RFC 7348) and Geneve (RFC 8926)."""
+        return 0 if self is Overlay.DIRECT else 50
+
+
+class Datapath(StrEnum):
+    """Open vSwitch's datapath: the kernel's, or userspace with packet sockets or AF_XDP."""
+
+    SYSTEM = "system"
+    NETDEV = "netdev"
+    AFXDP = "afxdp"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """A cluster's network section, with every default filled in."""
+
+    overlay: Overlay = Overlay.VXLAN
+    datapath: Datapath = Datapath.NETDEV
+    pod_cidr: IPv4Network = IPv4Network("10.244.0.0/16")
+    node_prefix_length: int = 24
+    service_cidr: IPv4Network = IPv4Network("10.96.0.0/16")
+    underlay_cidr: IPv4Network = IPv4Network("172.18.0.0/16")
+    management_cidr: IPv4Network = IPv4Network("172.30.0.0/16")
+    underlay_mtu: int = 1500
+
+    @property
+    def pod_mtu(self) -> int:
+        """The underlay's MTU less the overlay's outer headers, bytes."""
+        return self.underlay_mtu - self.overlay.overhead
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One Mininet host that acts as a node, as the underlay's builder made it."""
+
+    name: str
+    index: int
+    """1, 2, … in the topology's order; part of datapath ids and conntrack zones."""
+    pid: int
+    """A process in the node's network namespace, in the sandbox's pid namespace."""
+    interface: str
+    """The underlay interface's name in the node's namespace, still without an address."""
+    mac: str
+    """The MAC address of the underlay interface; the uplink bridge takes it over."""
+    underlay: IPv4Interface
+    """The node's address on the underlay, to be put on the uplink bridge's local port."""
+    gateway: IPv4Address | None
+    """The node's default router on the underlay; None on a single layer-2 segment without a router."""
+    gateway_mac: str | None
+    management: IPv4Interface
+    """The address of the node's `mgmt` interface, already configured."""
+    pod_cidr: IPv4Network
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideFacts:
+    """One outside host: a Mininet host that is no node and runs nothing of Kubernetes."""
+
+    name: str
+    pid: int
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What the underlay's builder made; read by agents, controller and command line."""
+
+    name: str
+    network: NetworkConfig
+    management_address: IPv4Address
+    """The sandbox's own address on the management network: the controller and the API listen there."""
+    nodes: tuple[NodeFacts, ...]
+    outside: tuple[OutsideFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as the SDN controller sees it (from the Node object)."""
+
+    name: str
+    index: int
+    underlay: IPv4Interface
+    underlay_mac: str
+    pod_cidr: IPv4Network
+    gateway: IPv4Address | None = None
+    gateway_mac: str | None = None
+
+    @property
+    def pod_gateway(self) -> IPv4Address:
+        """The address of the node's own stack in the pod network."""
+        return gateway_address(self.pod_cidr)
+
+    @property
+    def pod_gateway_mac(self) -> str:
+        """The MAC address of the node's gateway port."""
+        return pod_mac(self.pod_gateway)
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod that has an address of its own (host-network pods are not in `ClusterState`)."""
+
+    namespace: str
+    name: str
+    node: str
+    address: IPv4Address
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def mac(self) -> str:
+        """The pod's MAC address, a function of its address."""
+        return pod_mac(self.address)
+
+    def port(self, node: Node) -> int:
+        """The pod's OpenFlow port on its node's br-int."""
+        return pod_port(self.address, node.pod_cidr)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """Everything that the desired flows depend on.
+
+    `generation` is the highest API resourceVersion contained in it; a node that has realised the state's flows
+    is said to realise that generation.
+    """
+
+    network: NetworkConfig
+    nodes: Mapping[str, Node]
+    pods: Mapping[str, Pod]
+    generation: int = 0
