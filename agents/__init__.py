@@ -1,0 +1,1 @@
+"""Does: node agents, container runtime."""

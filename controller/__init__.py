@@ -1,0 +1,1 @@
+"""Decides: the API server, the workload controllers and the SDN controller."""

@@ -1,0 +1,1 @@
+"""Asks: one folder, one question."""

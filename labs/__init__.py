@@ -1,0 +1,1 @@
+"""Teaches: one folder, one lab."""
