@@ -1,0 +1,177 @@
+"""The sandbox: throw-away namespaces (user when not root, mount, pid, net) in which a whole cluster lives.
+
+`launch` starts a program as the first process (pid 1) of a new sandbox; when that process ends, however it ends, the kernel
+ends every process in the sandbox and with them go the namespaces, interfaces and mounts. `inside` makes command lines that
+join a running sandbox. Both work for root and for an ordinary user (user_namespaces(7), pid_namespaces(7)).
+"""
+
+import ctypes
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from kubinet.errors import MissingCapabilityError
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUTS = 0x04000000
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWPID = 0x20000000
+_CLONE_NEWNET = 0x40000000
+_MS_REC = 0x4000
+_MS_PRIVATE = 1 << 18
+_MS_BIND = 4096
+_MS_MOVE = 8192
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstProcess:
+    """The sandbox's pid 1 as the host sees it; `started` (clock ticks since boot) tells it from a later owner of the pid."""
+
+    pid: int
+    started: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return process_start_time(self.pid) == self.started
+
+
+def process_start_time(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot (field 22 of proc_pid_stat(5)); None when it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def launch(
+    argv: Sequence[str], *, log: Path, keep_fds: Sequence[int] = (), environment: Mapping[str, str] | None = None
+) -> FirstProcess:
+    """Start `argv` as the first process of a new sandbox; its output goes to `log`.
+
+    Raises MissingCapabilityError when the kernel refuses the namespaces.
+    """
+    report_read, report_write = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        _child(lambda: _enter_and_fork(argv, log, (*keep_fds, report_write), report_write, environment), report_write)
+    os.close(report_write)
+    with os.fdopen(report_read, "rb") as pipe:
+        answer = pipe.readline()
+    os.waitpid(middle, 0)
+    report = json.loads(answer) if answer else {"error": "the process that makes the namespaces died"}
+    if "error" in report:
+        raise MissingCapabilityError(
+            f"the sandbox's namespaces cannot be made: {report['error']}; "
+            "`kubinet doctor` says what this machine allows (an ordinary user needs user namespaces)"
+        )
+    pid = report["pid"]
+    return FirstProcess(pid, process_start_time(pid) or 0)
+
+
+def _child(action: Callable[[], None], report: int) -> NoReturn:
+    """Run in a forked child: never return into the caller's code."""
+    try:
+        action()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - a forked child must end here; the parent shows the text
+        os.write(report, json.dumps({"error": str(error)}).encode() + b"\n")
+        os._exit(1)
+
+
+def _enter_and_fork(
+    argv: Sequence[str],
+    log: Path,
+    keep_fds: Sequence[int],
+    report: int,
+    environment: Mapping[str, str] | None,
+) -> None:
+    os.setsid()
+    uid, gid = os.geteuid(), os.getegid()
+    flags = _CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWUTS
+    _check(_libc.unshare(flags | (_CLONE_NEWUSER if uid != 0 else 0)), "unshare")
+    if uid != 0:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    first = os.fork()
+    if first == 0:
+        _child(lambda: _become_first(argv, log, keep_fds, environment), report)
+    os.write(report, json.dumps({"pid": first}).encode() + b"\n")
+
+
+def _become_first(
+    argv: Sequence[str], log: Path, keep_fds: Sequence[int], environment: Mapping[str, str] | None
+) -> None:
+    mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    mount("proc", "/proc", "proc")
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    kept = set(keep_fds)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            _close_quietly(int(name))
+    for fd in kept:
+        os.set_inheritable(fd, True)
+    # The report pipe closes by itself on success, so that the parent's readline never waits for this process.
+    os.set_inheritable(max(kept), False)
+    os.chdir("/")
+    os.execvpe(argv[0], list(argv), dict(environment if environment is not None else os.environ))
+
+
+def _close_quietly(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        return  # the listing's own descriptor is gone already
+
+
+def mount(source: str, target: str | Path, kind: str | None, flags: int = 0, data: str | None = None) -> None:
+    """mount(2); OSError with the target's name."""
+    arguments = [text.encode() if text is not None else None for text in (source, str(target), kind)]
+    _check(_libc.mount(*arguments, flags, data.encode() if data is not None else None), f"mount {target}")
+
+
+def furnish() -> None:
+    """In a new sandbox, as its first process: a private /run, a /sys that shows this network namespace, the cgroup tree kept."""
+    mount("tmpfs", "/run", "tmpfs", data="mode=0755")
+    cgroup = Path("/run/cgroup")
+    cgroup.mkdir()
+    mount("/sys/fs/cgroup", cgroup, None, _MS_BIND | _MS_REC)
+    mount("sysfs", "/sys", "sysfs")
+    mount(str(cgroup), "/sys/fs/cgroup", None, _MS_MOVE)
+    cgroup.rmdir()
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def inside(pid: int, argv: Sequence[str], *, namespaces_of: int | None = None) -> list[str]:
+    """A command line that runs `argv` in the sandbox of the first process `pid` (host's numbering).
+
+    `namespaces_of`: a process (sandbox's numbering) whose network namespace is joined then, such as a node's.
+    """
+    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+    command = ["nsenter", f"--target={pid}", *user, "--mount", "--pid", "--net", "--uts", "--"]
+    if namespaces_of is not None:
+        command += ["nsenter", f"--net=/proc/{namespaces_of}/ns/net", "--"]
+    return [*command, *argv]
+
+
+def python() -> str:
+    """The interpreter that runs us, for starting our own modules."""
+    return sys.executable
