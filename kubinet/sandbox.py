@@ -1,14 +1,16 @@
 """The sandbox: throw-away namespaces (user when not root, mount, pid, net) in which a whole cluster lives.
 
-`launch` starts a program as the first process (pid 1) of a new sandbox; when that process ends, however it ends, the kernel
-ends every process in the sandbox and with them go the namespaces, interfaces and mounts. `inside` makes command lines that
-join a running sandbox. Both work for root and for an ordinary user (user_namespaces(7), pid_namespaces(7)).
+`launch` starts a program as the first process (pid 1) of a new sandbox; when that process ends, however it ends, the
+kernel ends every process in the sandbox and with them go the namespaces, interfaces and mounts. `inside` makes command
+lines that join a running sandbox. Both work for root and for an ordinary user (user_namespaces(7), pid_namespaces(7)).
 """
 
 import ctypes
+import fcntl
 import json
 import os
-import sys
+import socket
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +27,16 @@ _MS_REC = 0x4000
 _MS_PRIVATE = 1 << 18
 _MS_BIND = 4096
 _MS_MOVE = 8192
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstProcess:
-    """The sandbox's pid 1 as the host sees it; `started` (clock ticks since boot) tells it from a later owner of the pid."""
+    """The sandbox's pid 1 as the host sees it; `started` tells it from a later owner of the pid."""
 
     pid: int
     started: int
@@ -43,7 +48,7 @@ class FirstProcess:
 
 
 def process_start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot (field 22 of proc_pid_stat(5)); None when it is gone or a zombie."""
+    """When the process started, in clock ticks since boot (proc_pid_stat(5)); None when it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -62,18 +67,19 @@ def launch(
     report_read, report_write = os.pipe()
     middle = os.fork()
     if middle == 0:
-        _child(lambda: _enter_and_fork(argv, log, (*keep_fds, report_write), report_write, environment), report_write)
+        _child(lambda: _enter_and_fork(argv, log, keep_fds, report_write, environment), report_write)
     os.close(report_write)
     with os.fdopen(report_read, "rb") as pipe:
-        answer = pipe.readline()
+        # Ends when the new program runs: exec closes the last copy of the pipe's other end.
+        lines = [json.loads(line) for line in pipe]
     os.waitpid(middle, 0)
-    report = json.loads(answer) if answer else {"error": "the process that makes the namespaces died"}
-    if "error" in report:
+    errors = [str(line["error"]) for line in lines if "error" in line]
+    if errors or not lines:
         raise MissingCapabilityError(
-            f"the sandbox's namespaces cannot be made: {report['error']}; "
+            f"the sandbox's namespaces cannot be made: {' '.join(errors) or 'the process that makes them died'}; "
             "`kubinet doctor` says what this machine allows (an ordinary user needs user namespaces)"
         )
-    pid = report["pid"]
+    pid = int(lines[0]["pid"])
     return FirstProcess(pid, process_start_time(pid) or 0)
 
 
@@ -82,7 +88,7 @@ def _child(action: Callable[[], None], report: int) -> NoReturn:
     try:
         action()
         os._exit(0)
-    except BaseException as error:  # noqa: BLE001 - a forked child must end here; the parent shows the text
+    except BaseException as error:
         os.write(report, json.dumps({"error": str(error)}).encode() + b"\n")
         os._exit(1)
 
@@ -104,12 +110,16 @@ def _enter_and_fork(
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     first = os.fork()
     if first == 0:
-        _child(lambda: _become_first(argv, log, keep_fds, environment), report)
+        _child(lambda: _become_first(argv, log, keep_fds, report, environment), report)
     os.write(report, json.dumps({"pid": first}).encode() + b"\n")
 
 
 def _become_first(
-    argv: Sequence[str], log: Path, keep_fds: Sequence[int], environment: Mapping[str, str] | None
+    argv: Sequence[str],
+    log: Path,
+    keep_fds: Sequence[int],
+    report: int,
+    environment: Mapping[str, str] | None,
 ) -> None:
     mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     mount("proc", "/proc", "proc")
@@ -118,16 +128,13 @@ def _become_first(
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    kept = set(keep_fds)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in kept:
-            _close_quietly(int(name))
-    for fd in kept:
+    for fd in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if fd > 2 and fd != report and fd not in keep_fds:
+            _close_quietly(fd)
+    for fd in keep_fds:
         os.set_inheritable(fd, True)
-    # The report pipe closes by itself on success, so that the parent's readline never waits for this process.
-    os.set_inheritable(max(kept), False)
     os.chdir("/")
-    os.execvpe(argv[0], list(argv), dict(environment if environment is not None else os.environ))
+    os.execvpe(argv[0], list(argv), dict(environment if environment is not None else os.environ))  # noqa: S606
 
 
 def _close_quietly(fd: int) -> None:
@@ -144,7 +151,7 @@ def mount(source: str, target: str | Path, kind: str | None, flags: int = 0, dat
 
 
 def furnish() -> None:
-    """In a new sandbox, as its first process: a private /run, a /sys that shows this network namespace, the cgroup tree kept."""
+    """As a sandbox's first process: mount a private /run and a /sys of this network namespace; keep the cgroup tree."""
     mount("tmpfs", "/run", "tmpfs", data="mode=0755")
     cgroup = Path("/run/cgroup")
     cgroup.mkdir()
@@ -172,6 +179,9 @@ def inside(pid: int, argv: Sequence[str], *, namespaces_of: int | None = None) -
     return [*command, *argv]
 
 
-def python() -> str:
-    """The interpreter that runs us, for starting our own modules."""
-    return sys.executable
+def raise_loopback() -> None:
+    """Set this network namespace's `lo` up (netdevice(7): SIOCGIFFLAGS, SIOCSIFFLAGS)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
+        _, flags = struct.unpack("16sh14x", request)
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))

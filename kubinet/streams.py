@@ -1,7 +1,7 @@
 """Running a command in a pod's container over the API: WebSocket subprotocol `v5.channel.k8s.io` (KEP-4006).
 
-Each binary message begins with its channel's number: 0 stdin, 1 stdout, 2 stderr, 3 the closing Status, 4 terminal size,
-255 "this channel ends".
+Each binary message begins with its channel number: 0 stdin, 1 stdout, 2 stderr, 3 the closing Status, 4 the terminal
+size, 255 "this channel ends".
 """
 
 import json
