@@ -1,0 +1,436 @@
+"""The container runtime's nouns and its client: pod sandboxes, containers, exits, exec.
+
+The runtime (`agents.runtime.daemon`) listens on a unix stream socket. A connection carries one request: a line of
+JSON, with file descriptors beside it for exec; the answer is one line. Two calls keep their connection: `events`
+(a line per exit) and `exec` (a line when the process ended). Every method may be called from any thread.
+"""
+
+import array
+import json
+import signal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Self
+
+from kubinet.criwire import decode, encode
+from kubinet.errors import DeadlineError, KubinetError
+
+
+class ContainerRuntimeError(KubinetError):
+    """The runtime refused a request; names the pod or container and why."""
+
+
+class RuntimeUnavailableError(ContainerRuntimeError):
+    """The runtime does not answer: not started yet, or just restarted; then its containers are gone: list again."""
+
+
+class ContainerNotFoundError(ContainerRuntimeError):
+    """No such sandbox, or no such running container in it."""
+
+
+class ExecStartError(ContainerRuntimeError):
+    """The program of an exec could not be started (not found in the container, not executable)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostAlias:
+    """One line of a pod's /etc/hosts (`spec.hostAliases`)."""
+
+    address: IPv4Address
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What a pod's containers share: network namespace, host name, resolver, /etc/hosts."""
+
+    pod_uid: str
+    namespace: str
+    name: str
+    hostname: str
+    node: str
+    network_namespace: Path | None = None
+    """None: the pod gets its own. Else the path of one, e.g. `/proc/<node pid>/ns/net` (hostNetwork)."""
+    address: IPv4Address | None = None
+    """The pod's address, for its line in /etc/hosts."""
+    nameservers: tuple[IPv4Address, ...] = ()
+    searches: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    """As in resolv.conf, e.g. `ndots:5`."""
+    host_aliases: tuple[HostAlias, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyDirSource:
+    """A folder that the pod's containers share; empty at first, gone with the sandbox (`emptyDir`)."""
+
+    volume: str
+    size_limit: int | None = None
+    """Bytes; the volume is a tmpfs of this size then. None: limited by the sandbox's /run only."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSource:
+    """Files given by value (`configMap`, `downwardAPI`): path relative to the mount's target -> contents. Read-only."""
+
+    volume: str
+    files: Mapping[str, bytes]
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class HostPathSource:
+    """A file or folder of the machine, always read-only: containers never change the machine."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MountSpec:
+    """One entry of `volumeMounts`."""
+
+    target: Path
+    """Absolute path in the container; made when missing."""
+    source: EmptyDirSource | FilesSource | HostPathSource
+    read_only: bool = False
+    sub_path: str = ""
+    """A path inside the volume (`subPath`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceLimits:
+    """`resources.limits`: None means no limit."""
+
+    cpu: float | None = None
+    """Cores, e.g. 0.5."""
+    memory: int | None = None
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One run (attempt) of one container. stdout and stderr go to `log_path(...)`."""
+
+    pod_uid: str
+    name: str
+    attempt: int
+    """0, 1, … = restart count; (pod_uid, name, attempt) must be new."""
+    argv: tuple[str, ...]
+    """The whole command as `kubinet.images.resolve` gives it; argv[0] is looked up in the container's PATH."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """The whole environment. PATH, HOSTNAME and HOME are added when missing."""
+    cwd: Path = Path("/")
+    mounts: tuple[MountSpec, ...] = ()
+    limits: ResourceLimits = ResourceLimits()
+    tty: bool = False
+    """stdin, stdout and stderr are a terminal; the log holds what it shows."""
+    stdin: bool = False
+    """stdin stays open and empty instead of /dev/null."""
+    programs: Mapping[str, Path] = field(default_factory=dict)
+    """Path in the container -> program of the machine found there, e.g. `/agnhost` (from the image table)."""
+
+
+class ContainerPhase(StrEnum):
+    """Where a container's process is."""
+
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    """What became of a `ContainerSpec`."""
+
+    pod_uid: str
+    name: str
+    attempt: int
+    phase: ContainerPhase
+    pid: int
+    """In the sandbox's pid namespace; 0 when it never started."""
+    started_at: datetime
+    log_path: Path
+    exit_code: int | None = None
+    """Set when exited: the process's status, or 128 + signal; 127 or 128 with reason StartError."""
+    finished_at: datetime | None = None
+    reason: str = ""
+    """Kubernetes' words: Completed, Error, OOMKilled, StartError."""
+    message: str = ""
+    unenforced: tuple[str, ...] = ()
+    """Limits that this machine did not let us set, each a sentence for an event."""
+    log_bytes_lost: int = 0
+    """Output that could not be written to the log (disk full)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxInfo:
+    """A pod sandbox that exists, with the last attempt of each of its containers."""
+
+    pod_uid: str
+    namespace: str
+    name: str
+    node: str
+    netns: Path
+    """The network namespace, to be opened by any process of the cluster's sandbox: `/proc/<runtime's pid>/fd/<n>`."""
+    containers: tuple[ContainerStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExit:
+    """A container's process ended. An event says only "look again": after a reconnect, `list` is the truth."""
+
+    pod_uid: str
+    name: str
+    attempt: int
+    exit_code: int
+    finished_at: datetime
+    reason: str
+    message: str = ""
+
+
+def log_path(state_dir: Path, pod_uid: str, container: str, attempt: int) -> Path:
+    """Where a container's output is kept, in CRI's format; an older part beside it as `<attempt>.log.1`."""
+    return state_dir / "pods" / pod_uid / container / f"{attempt}.log"
+
+
+class RuntimeClient:
+    """Calls the container runtime. Cheap to make; holds no connection."""
+
+    def __init__(self, socket_path: Path, *, timeout: float = 60.0) -> None:
+        """`timeout`: seconds that the runtime may take for one answer."""
+        self._path = socket_path
+        self._timeout = timeout
+
+    def create_sandboxes(self, specs: Sequence[SandboxSpec]) -> tuple[SandboxInfo, ...]:
+        """Make the sandboxes, in order. One that exists already is returned as it is: the call may be repeated.
+
+        A new network namespace has its loopback up and nothing else.
+        """
+        return decode(tuple[SandboxInfo, ...], self._call("create_sandboxes", specs=tuple(specs)))
+
+    def create_sandbox(self, spec: SandboxSpec) -> SandboxInfo:
+        """Make one sandbox; see `create_sandboxes`."""
+        return self.create_sandboxes((spec,))[0]
+
+    def remove_sandboxes(self, pod_uids: Sequence[str], *, keep_logs: bool = False) -> None:
+        """Kill what still runs in them, without grace, and drop network namespaces, volumes and logs.
+
+        Returns when the processes are gone. A sandbox that does not exist is no error.
+        """
+        self._call("remove_sandboxes", pod_uids=tuple(pod_uids), keep_logs=keep_logs)
+
+    def remove_sandbox(self, pod_uid: str, *, keep_logs: bool = False) -> None:
+        """Remove one sandbox; see `remove_sandboxes`."""
+        self.remove_sandboxes((pod_uid,), keep_logs=keep_logs)
+
+    def list(self) -> tuple[SandboxInfo, ...]:
+        """Every sandbox with the last attempt of each of its containers."""
+        return decode(tuple[SandboxInfo, ...], self._call("list"))
+
+    def start_containers(self, specs: Sequence[ContainerSpec]) -> tuple[ContainerStatus, ...]:
+        """Start the containers; returns when each one's program runs, or failed to start.
+
+        A failed start is no exception, so that it does not spoil the others: the status says exited with reason
+        StartError and a message. ContainerNotFoundError when a sandbox is missing.
+        """
+        return decode(tuple[ContainerStatus, ...], self._call("start_containers", specs=tuple(specs)))
+
+    def start_container(self, spec: ContainerSpec) -> ContainerStatus:
+        """Start one container; see `start_containers`."""
+        return self.start_containers((spec,))[0]
+
+    def stop_container(self, pod_uid: str, name: str, grace_seconds: float) -> None:
+        """Send SIGTERM, and SIGKILL when it still runs after the grace. Returns at once: the exit comes as an event.
+
+        A container that does not run is no error.
+        """
+        self._call("stop_container", pod_uid=pod_uid, name=name, grace_seconds=float(grace_seconds))
+
+    def events(self) -> "EventStream":
+        """Subscribe to container exits. What ends after this call returns is in the stream: subscribe, then list."""
+        connection = self._connect("events", {}, ())
+        connection.socket.settimeout(None)
+        return EventStream(connection)
+
+    def exec(
+        self,
+        pod_uid: str,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        tty: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> "ExecProcess":
+        """Run a program inside a running container.
+
+        The descriptors are handed to the process (None: /dev/null); the caller keeps its own copies and closes them.
+        With `tty`, `stdin` is the slave side of a pseudo-terminal: it becomes all three and the controlling terminal
+        of a new session. `env` comes on top of the container's own. ContainerNotFoundError, ExecStartError.
+        """
+        given = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        passed = {name: fd for name, fd in given.items() if fd is not None}
+        request = {
+            "pod_uid": pod_uid,
+            "container": container,
+            "argv": tuple(argv),
+            "tty": tty,
+            "env": dict(env or {}),
+            "streams": tuple(passed),
+        }
+        connection = self._connect("exec", request, tuple(passed.values()))
+        connection.socket.settimeout(None)
+        return ExecProcess(connection, connection.answer["pid"])
+
+    def _call(self, call: str, **arguments: object) -> Any:
+        with self._connect(call, arguments, ()) as connection:
+            return connection.answer
+
+    def _connect(self, call: str, arguments: Mapping[str, object], fds: Sequence[int]) -> "_Connection":
+        return _Connection(self._path, self._timeout, encode({"call": call, **arguments}), fds)
+
+
+class _Connection:
+    """One request, its answer, and the lines after it."""
+
+    def __init__(self, path: Path, timeout: float, request: object, fds: Sequence[int]) -> None:
+        self._path = path
+        self._buffer = bytearray()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self.socket.settimeout(timeout)
+        try:
+            self._send(json.dumps(request).encode() + b"\n", fds)
+            self.answer = self._read_answer()
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _send(self, message: bytes, fds: Sequence[int]) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        try:
+            self.socket.connect(str(self._path))
+            sent = self.socket.sendmsg([message], rights)
+            self.socket.sendall(message[sent:])
+        except OSError as error:
+            raise RuntimeUnavailableError(
+                f"container runtime: {self._path}: {error}; is the cluster up, and its runtime service running?"
+            ) from error
+
+    def _read_answer(self) -> Any:
+        line = self.read()
+        if line is None:
+            raise RuntimeUnavailableError(f"container runtime: {self._path} closed the connection without an answer")
+        if "error" in line:
+            raise _ERRORS[line["error"]](line["message"])
+        return line["ok"]
+
+    def read(self) -> Any:
+        """The next line; None at the end of the stream."""
+        while b"\n" not in self._buffer:
+            try:
+                received = self.socket.recv(65536)
+            except TimeoutError:
+                raise DeadlineError(f"container runtime: {self._path} gave no answer in time") from None
+            except ConnectionError:
+                return None
+            if not received:
+                return None
+            self._buffer += received
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        return json.loads(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+_ERRORS: Mapping[str, type[ContainerRuntimeError]] = {
+    kind.__name__: kind for kind in (ContainerRuntimeError, ContainerNotFoundError, ExecStartError)
+}
+
+
+class EventStream(Iterator[ContainerExit]):
+    """Exits as they happen; a context manager.
+
+    Ends (StopIteration) after `close`, raises RuntimeUnavailableError when the runtime went away.
+    """
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._closed = False
+
+    def __next__(self) -> ContainerExit:
+        line = self._connection.read()
+        if line is not None:
+            return decode(ContainerExit, line)
+        self._connection.socket.close()
+        if self._closed:
+            raise StopIteration
+        raise RuntimeUnavailableError("container runtime: the stream of exits ended; subscribe again, then list")
+
+    def close(self) -> None:
+        """End the stream; may be called from another thread than the reader's."""
+        self._closed = True
+        try:
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            self._connection.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ExecProcess:
+    """A process that runs inside a container; a context manager that kills what still runs.
+
+    When its caller's process dies, the runtime kills it too.
+    """
+
+    def __init__(self, connection: _Connection, pid: int) -> None:
+        self._connection = connection
+        self._exit_code: int | None = None
+        self.pid = pid
+        """In the sandbox's pid namespace."""
+
+    def fileno(self) -> int:
+        """Readable when the process ended (`wait` does not block then): for selectors and event loops."""
+        return self._connection.socket.fileno()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, or 128 + signal. DeadlineError after `timeout` seconds."""
+        if self._exit_code is None:
+            self._connection.socket.settimeout(timeout)
+            line = self._connection.read()
+            if line is None:
+                raise RuntimeUnavailableError(f"container runtime: it ended while process {self.pid} ran")
+            self._exit_code = int(line["exit_code"])
+        return self._exit_code
+
+    def kill(self, signal_number: int = signal.SIGKILL) -> None:
+        """Send a signal to the process; nothing when it ended already."""
+        try:
+            self._connection.socket.send(json.dumps({"signal": int(signal_number)}).encode() + b"\n")
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Let go of the process: it is killed when it still runs."""
+        self._connection.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
