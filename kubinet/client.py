@@ -1,7 +1,7 @@
 """A small client of the Kubernetes REST API on `requests`: what the command line, the services and experiments use.
 
-Objects are the API's JSON as dictionaries (`Object`); their meaning is decoded in `kubinet.kubernetes`. Paths of kinds come
-from the server's discovery documents, so that a kind which the server learns needs no change here.
+Objects are the API's JSON as dictionaries (`Object`); their meaning is decoded in `kubinet.kubernetes`. Paths of kinds
+come from the server's discovery documents, so that a kind which the server learns needs no change here.
 """
 
 import json
@@ -263,7 +263,7 @@ class Client:
             raise KubinetError("an object needs apiVersion, kind and metadata; see `kubinet api-resources`")
         candidates = [r for r in self.resources() if r.kind == kind and r.group_version == version]
         if not candidates:
-            message = f'no matches for kind "{kind}" in version "{version}"; `kubinet api-resources` lists what is served'
+            message = f'no matches for kind "{kind}" in version "{version}"; see `kubinet api-resources`'
             raise ApiError(404, "NotFound", message)
         resource = candidates[0]
         namespace = self._namespace(resource, metadata.get("namespace"))
@@ -275,7 +275,7 @@ class Client:
 
 
 def three_way_merge(before: Object, wanted: Object, current: Object) -> Object:
-    """The JSON merge patch (RFC 7386) that takes `current` to `wanted`, deleting only what `before` had and `wanted` dropped."""
+    """The merge patch (RFC 7386) from `current` to `wanted`; it deletes only what `before` had and `wanted` dropped."""
     patch: Object = {}
     for key, value in wanted.items():
         present = current.get(key)
