@@ -133,6 +133,10 @@ class ContainerSpec:
     """stdin stays open and empty instead of /dev/null."""
     programs: Mapping[str, Path] = field(default_factory=dict)
     """Path in the container -> program of the machine found there, e.g. `/agnhost` (from the image table)."""
+    busybox: bool = False
+    """busybox's applets come first in PATH (from the image table)."""
+    capabilities: tuple[str, ...] = ()
+    """Added to the default set (`securityContext.capabilities.add`), e.g. `NET_ADMIN`."""
 
 
 class ContainerPhase(StrEnum):
@@ -155,7 +159,7 @@ class ContainerStatus:
     started_at: datetime
     log_path: Path
     exit_code: int | None = None
-    """Set when exited: the process's status, or 128 + signal; 127 or 128 with reason StartError."""
+    """Set when exited: the process's status, or 128 + signal; 128 with reason StartError."""
     finished_at: datetime | None = None
     reason: str = ""
     """Kubernetes' words: Completed, Error, OOMKilled, StartError."""

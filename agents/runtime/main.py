@@ -1,0 +1,122 @@
+"""The runtime's own process: a fresh, small interpreter, because every container starts as a fork of it.
+
+Arguments: cluster, run folder, state folder, socket, descriptor to say on that it is ready.
+"""
+
+import gc
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from agents.runtime import rootfs, syscalls
+from agents.runtime.cgroups import Cgroups, find_hierarchies
+from agents.runtime.loop import Loop
+from agents.runtime.mountinfo import parse
+from agents.runtime.runtime import Runtime
+from agents.runtime.server import Server
+
+
+def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: int) -> None:
+    """Serve until SIGTERM, then end every container."""
+    syscalls.die_with_parent(signal.SIGKILL)
+    _raise_file_limit()
+    hierarchies = find_hierarchies(
+        parse(Path("/proc/self/mountinfo").read_text()), Path("/proc/self/cgroup").read_text()
+    )
+    groups = Cgroups(hierarchies, cluster)
+    home = run_dir / "runtime"
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "rootfs").mkdir(parents=True)
+    shutil.rmtree(state_dir / "pods", ignore_errors=True)
+    # A mount namespace of our own: the children's copies of it are private, and mounts for volumes vanish with us.
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    in_user_namespace = Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+    overlays, reason = _try_overlay(home / "rootfs", user_namespace=in_user_namespace)
+    view = rootfs.machine_view(rootfs.top_level_entries(), overlays=overlays, user_namespace=in_user_namespace)
+    loop = Loop()
+    runtime = Runtime(
+        loop,
+        state_dir=state_dir,
+        run_dir=home,
+        view=view,
+        groups=groups,
+        applets=_busybox_applets(home / "busybox"),
+    )
+    Server(loop, runtime, socket)
+    _stop_on_signal(loop, runtime)
+    gc.collect()
+    gc.freeze()  # a collection in a child would touch, and so copy, every page
+    facts = {
+        "pid": os.getpid(),
+        "root": "overlay" if overlays else f"read-only ({reason})",
+        "limits_not_enforced": dict(groups.lacking),
+    }
+    os.write(ready_fd, json.dumps(facts).encode() + b"\n")
+    os.close(ready_fd)
+    loop.run()
+
+
+def _raise_file_limit() -> None:
+    """Four descriptors per container: take what the machine allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _try_overlay(scratch: Path, *, user_namespace: bool) -> tuple[bool, str]:
+    """Can this kernel mount what containers need? Tried in a child, so that nothing stays behind."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+            syscalls.mount("kubinet", str(scratch), "tmpfs")
+            for name in ("upper", "work", "merged"):
+                (scratch / name).mkdir()
+            options = f"lowerdir=/usr,upperdir={scratch}/upper,workdir={scratch}/work"
+            options += ",userxattr" if user_namespace else ""
+            syscalls.mount("overlay", f"{scratch}/merged", "overlay", syscalls.MS_NODEV, options)
+        except OSError as error:
+            os.write(writer, (error.strerror or str(error)).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    with os.fdopen(reader) as pipe:
+        reason = pipe.read()
+    return not reason, reason
+
+
+def _busybox_applets(folder: Path) -> Path | None:
+    """A folder of links, one per applet; None where busybox is missing."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        return None
+    folder.mkdir()
+    listing = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True, timeout=10)
+    for name in listing.stdout.split():
+        (folder / name).symlink_to(busybox)
+    return folder
+
+
+def _stop_on_signal(loop: Loop, runtime: Runtime) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+
+    def ended() -> None:
+        loop.forget(reader)
+        runtime.close(loop.stop)
+
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    loop.watch(reader, ended)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5]))

@@ -1,0 +1,105 @@
+"""Linux system calls that Python 3.11 lacks. Numbers and flags are those of the kernel's headers.
+
+ctypes.PyDLL keeps the interpreter's lock: the runtime has one thread, and its forked children must not depend on
+a lock's state.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+from typing import Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+
+_MNT_DETACH: Final = 2
+_PR_SET_PDEATHSIG: Final = 1
+_PR_CAPBSET_DROP: Final = 24
+_AT_FDCWD: Final = -100
+_AT_RECURSIVE: Final = 0x8000
+_MOUNT_ATTR_RDONLY: Final = 1
+_SYS_MOUNT_SETATTR: Final = 442
+"""The same number on every architecture, as of all calls since Linux 5.1."""
+_SYS_PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, flags: int) -> None:
+    """setns(2); `fd` is of a namespace, or a pidfd (Linux 5.8)."""
+    _check(_libc.setns(fd, flags), "setns")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    result = _libc.mount(
+        source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode() or None
+    )
+    _check(result, f"mount {kind or source} on {target}")
+
+
+def bind(source: str, target: str, *, read_only: bool) -> None:
+    """Bind `source` with everything mounted below it."""
+    mount(source, target, flags=MS_BIND | MS_REC)
+    if read_only:
+        make_read_only(target)
+
+
+def make_read_only(target: str) -> None:
+    """Make the mount at `target` and all below it read-only (mount_setattr(2), Linux 5.12)."""
+    attributes = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    result = _libc.syscall(
+        _SYS_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, attributes, ctypes.c_size_t(len(attributes))
+    )
+    _check(result, f"mount_setattr {target}")
+
+
+def unmount(target: str) -> None:
+    """umount2(2), detached: the file system goes when its last user does."""
+    _check(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
+
+
+def pivot_to(new_root: str) -> None:
+    """Make the mount point `new_root` the root and let go of the old one (pivot_root(2), its notes on `"."`)."""
+    os.chdir(new_root)
+    _check(_libc.syscall(_SYS_PIVOT_ROOT[platform.machine()], b".", b"."), f"pivot_root {new_root}")
+    unmount(".")
+    os.chdir("/")
+
+
+def set_hostname(name: str) -> None:
+    """sethostname(2)."""
+    _check(_libc.sethostname(name.encode(), len(name.encode())), "sethostname")
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Have the kernel send this process a signal when its parent ends (PR_SET_PDEATHSIG)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl")
+
+
+def drop_capability(number: int) -> None:
+    """Take a capability out of the bounding set: a program started later cannot have it."""
+    _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl")
