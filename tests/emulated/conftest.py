@@ -1,0 +1,101 @@
+"""What every emulated test of a whole cluster gets: a cluster, and on failure everything that explains it.
+
+A test fails when a service logged an exception or an OpenFlow error, even if all its own assertions held.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubinet.cluster import Cluster
+
+_TROUBLE = re.compile(r"Traceback|\bERROR\b|\bCRITICAL\b|OFPT_ERROR|\bEMER\b|assertion", re.IGNORECASE)
+_LOGS_KEPT = Path(os.environ.get("KUBINET_TEST_LOGS", "/tmp/kubinet-test-logs"))
+
+
+@pytest.fixture(autouse=True)
+def _state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clusters of tests never appear among the user's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+class ClusterUnderTest:
+    """Starts clusters for one test and looks after them."""
+
+    def __init__(self) -> None:
+        self.started: list[Cluster] = []
+
+    def __call__(self, topology: str = "leaf-spine", **options: object) -> Cluster:
+        cluster = Cluster(topology, **options)  # type: ignore[arg-type]
+        cluster.__enter__()
+        self.started.append(cluster)
+        return cluster
+
+    def close(self, *, failed: bool) -> list[str]:
+        """Stop all; returns the lines in services' logs that mean trouble."""
+        trouble: list[str] = []
+        for cluster in self.started:
+            if cluster._info is None:
+                continue
+            trouble += _trouble(cluster.info.state_dir / "logs")
+            if failed or trouble:
+                _dump(cluster)
+            cluster.stop()
+        return trouble
+
+
+@pytest.fixture
+def start_cluster(request: pytest.FixtureRequest) -> Iterator[ClusterUnderTest]:
+    """A function that starts a cluster (arguments of `Cluster`), stopped after the test."""
+    clusters = ClusterUnderTest()
+    yield clusters
+    trouble = clusters.close(failed=bool(request.node.stash.get(_FAILED, False)))
+    expected = request.node.get_closest_marker("logs_trouble")
+    if trouble and expected is None:
+        pytest.fail("services logged trouble:\n" + "\n".join(trouble[:40]))
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.when == "call" and report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+def _trouble(logs: Path) -> list[str]:
+    found = []
+    for log in sorted(logs.glob("*.log")):
+        for line in log.read_text(errors="replace").splitlines():
+            if _TROUBLE.search(line):
+                found.append(f"{log.name}: {line}")
+    return found
+
+
+def _dump(cluster: Cluster) -> None:
+    """Print what explains a failure: the ends of logs, links and flows of every node, the pods."""
+    for log in sorted((cluster.info.state_dir / "logs").glob("*.log")):
+        print(f"\n===== {log.name}")
+        print("\n".join(log.read_text(errors="replace").splitlines()[-40:]))
+    if not cluster.info.alive:
+        print("\n===== the sandbox is dead")
+        return
+    try:
+        for node in cluster.facts.nodes:
+            run_dir = f"/run/kubinet/nodes/{node.name}"
+            print(f"\n===== {node.name}: links\n{cluster.node(node.name).exec(['ip', '-s', 'addr']).text}")
+            for bridge in ("br-int", "br-phy"):
+                flows = cluster.run(
+                    ["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", f"unix:{run_dir}/{bridge}.mgmt"], check=False
+                )
+                print(f"\n===== {node.name}: flows of {bridge}\n{flows.text[:20000]}")
+        for pod in cluster.client.list("Pod")["items"]:
+            print(pod["metadata"]["namespace"], pod["metadata"]["name"], pod.get("status"))
+    except Exception as error:  # noqa: BLE001 - a dump must never hide the failure that it explains
+        print(f"(the dump ended early: {error})")

@@ -1,0 +1,160 @@
+"""Pods reach each other on every preset, over the overlay that the topology declares."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+import pytest
+
+from kubinet.addressing import INTEGRATION_BRIDGE
+from kubinet.cluster import Cluster
+
+pytestmark = pytest.mark.emulated
+
+_PODS = 12
+# Every preset once with VXLAN or another overlay, leaf-spine with all three.
+_CASES = [
+    ("single", "vxlan"),
+    ("star", "geneve"),
+    ("linear", "vxlan"),
+    ("ring", "direct"),
+    ("dumbbell", "vxlan"),
+    ("leaf-spine", "vxlan"),
+    ("leaf-spine", "geneve"),
+    ("leaf-spine", "direct"),
+    ("fat-tree", "vxlan"),
+    ("wan", "vxlan"),
+]
+
+
+def _pod(name: str, node: str | None = None) -> dict[str, object]:
+    spec: dict[str, object] = {
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
+    }
+    if node is not None:
+        spec["nodeName"] = node
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def _run_pods(cluster: Cluster, count: int) -> dict[str, IPv4Address]:
+    """`count` pods spread over all nodes, ready; their addresses by name."""
+    nodes = [node.name for node in cluster.facts.nodes]
+    for index in range(count):
+        cluster.client.create(_pod(f"p{index}", nodes[index % len(nodes)]))
+    for index in range(count):
+        cluster.wait("Pod", f"p{index}", "Ready", namespace="default", timeout=60)
+    return {f"p{index}": cluster.pod(f"p{index}").address for index in range(count)}
+
+
+@pytest.mark.parametrize(("preset", "overlay"), _CASES)
+def test_all_pairs_of_pods_answer_and_the_underlay_carries_the_declared_overlay(
+    start_cluster: Callable[..., Cluster], preset: str, overlay: str
+) -> None:
+    """12 pods on the preset's nodes all ping each other; a capture on the underlay shows the declared encapsulation."""
+    nodes = None if preset == "single" else 4
+    cluster = start_cluster(preset, nodes=nodes, settings={"network.overlay": overlay})
+    pods = _run_pods(cluster, _PODS)
+
+    script = 'for a in "$@"; do ping -c 3 -i 0.2 -W 2 -q "$a" >/dev/null || echo "$a"; done'
+    silent = {
+        name: cluster.pod(name).exec(["sh", "-c", script, "sh", *(str(a) for n, a in pods.items() if n != name)]).text
+        for name in pods
+    }
+    assert silent == dict.fromkeys(pods, "")
+
+    if preset != "single":
+        _assert_underlay_carries(cluster, overlay, pods)
+
+
+def _assert_underlay_carries(cluster: Cluster, overlay: str, pods: dict[str, IPv4Address]) -> None:
+    first, second = cluster.facts.nodes[0], cluster.facts.nodes[1]
+    source, target = pods["p0"], pods["p1"]
+    outer = {"vxlan": "udp and dst port 4789", "geneve": "udp and dst port 6081", "direct": f"icmp and host {target}"}
+    command = ["tcpdump", "-i", first.interface, "-nn", "-c", "2", "--immediate-mode", outer[overlay]]
+    with cluster.node(first.name).popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as capture:
+        assert capture.stderr is not None
+        while b"listening on" not in capture.stderr.readline():
+            assert capture.poll() is None, "tcpdump ended early"
+        cluster.pod("p0").exec(["ping", "-c", "2", "-i", "0.2", "-W", "2", str(target)])
+        packets = capture.communicate(timeout=20)[0].decode()
+    inner = f"IP {source} > {target}: ICMP echo request"
+    assert inner in packets
+    encapsulated = f"{first.underlay.ip}." in packets and f"{second.underlay.ip}." in packets
+    assert encapsulated == (overlay != "direct"), packets
+    assert (overlay.upper() in packets.upper()) == (overlay != "direct"), packets
+
+
+def _spoof_drops(cluster: Cluster, node: str) -> int:
+    """Packets that the node's spoof guards dropped, by br-int's own counters."""
+    from controller.flow_view import parse_dump  # noqa: PLC0415
+
+    text = cluster.run(
+        ["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", f"unix:/run/kubinet/nodes/{node}/br-int.mgmt"]
+    ).text
+    rows = parse_dump(text, bridge=INTEGRATION_BRIDGE)
+    return sum(row.packets for row in rows if "SpoofGuard" in row.table and "drop" in row.actions)
+
+
+def test_a_pod_with_a_forged_source_address_is_dropped_and_counted(start_cluster: Callable[..., Cluster]) -> None:
+    """IPv4 packets with another pod's source address never arrive, and the spoof guard's counter shows each one."""
+    cluster = start_cluster("star", nodes=2)
+    pods = _run_pods(cluster, 4)
+    script = (
+        "import json, socket, sys\n"
+        "source, target = sys.argv[1:]\n"
+        "raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
+        "head = bytes([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0])\n"
+        "udp = (4000).to_bytes(2, 'big') + (9).to_bytes(2, 'big') + (8).to_bytes(2, 'big') + bytes(2)\n"
+        "packet = head + socket.inet_aton(source) + socket.inet_aton(target) + udp\n"
+        "print(json.dumps([raw.sendto(packet, (target, 0)) for _ in range(5)]))\n"
+    )
+    node = cluster.pod("p0").node
+    before = _spoof_drops(cluster, node)
+    argv = [sys.executable, "-c", script, str(pods["p2"]), str(pods["p1"])]
+    assert json.loads(cluster.pod("p0").exec(argv).text) == [28] * 5
+    assert _spoof_drops(cluster, node) - before == 5
+
+    honest = [sys.executable, "-c", script, str(pods["p0"]), str(pods["p1"])]
+    cluster.pod("p0").exec(honest)
+    assert _spoof_drops(cluster, node) - before == 5
+
+
+def test_a_pod_reaches_the_outside_host_with_its_nodes_address(start_cluster: Callable[..., Cluster]) -> None:
+    """An outside server sees the node's underlay address as the client, over UDP, TCP and ICMP."""
+    cluster = start_cluster("leaf-spine", nodes=2)
+    pods = _run_pods(cluster, 2)
+    outside = cluster.outside()
+    server = (
+        "import socket\n"
+        "tcp = socket.create_server(('', 9000)); udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "udp.bind(('', 9000)); print('listening', flush=True)\n"
+        "client, address = tcp.accept(); client.sendall(address[0].encode()); client.close()\n"
+        "data, address = udp.recvfrom(100); udp.sendto(address[0].encode(), address)\n"
+    )
+    client = (
+        "import socket, sys\n"
+        "tcp = socket.create_connection((sys.argv[1], 9000), 5); print(tcp.recv(100).decode())\n"
+        "udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.settimeout(5)\n"
+        "udp.sendto(b'?', (sys.argv[1], 9000)); print(udp.recv(100).decode())\n"
+    )
+    with outside.popen([sys.executable, "-c", server], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"listening\n"
+        seen = cluster.pod("p0").exec([sys.executable, "-c", client, str(outside.address)]).text.split()
+    node = cluster.node(cluster.pod("p0").node)
+    assert seen == [str(node.address)] * 2
+    cluster.pod("p0").exec(["ping", "-c", "1", "-W", "3", str(outside.address)])
+    assert outside.exec(["ping", "-c", "1", "-W", "1", str(pods["p0"])], check=False).exit_code == 1
+
+
+def test_nodes_and_their_pods_reach_each_other(start_cluster: Callable[..., Cluster]) -> None:
+    """A node's own processes reach pods here and on other nodes, and pods reach their node's address."""
+    cluster = start_cluster("star", nodes=2)
+    pods = _run_pods(cluster, 2)
+    for node in cluster.facts.nodes:
+        for address in pods.values():
+            cluster.node(node.name).exec(["ping", "-c", "1", "-W", "3", str(address)])
+        cluster.pod("p0").exec(["ping", "-c", "1", "-W", "3", str(node.underlay.ip)])

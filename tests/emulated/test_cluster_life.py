@@ -1,0 +1,124 @@
+"""A cluster's life: it ends without a trace however it ends, several live side by side, and its parts can die."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kubinet import launcher
+from kubinet.cluster import Cluster
+from kubinet.errors import KubinetError
+
+pytestmark = pytest.mark.emulated
+
+
+def _machine() -> dict[str, object]:
+    """What a user could see of a cluster from outside its sandbox."""
+    commands = {"links": ["ip", "-o", "link"], "namespaces": ["ip", "netns"], "mounts": ["cat", "/proc/self/mounts"]}
+    seen: dict[str, object] = {
+        # Times and counters after the name and flags of an interface do not belong to this question.
+        name: subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+        for name, argv in commands.items()
+    }
+    seen["run"] = sorted(str(path) for path in Path("/run").iterdir())
+    return seen
+
+
+def _processes() -> set[str]:
+    """Command lines of processes that belong to a cluster."""
+    found = set()
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if "topologies.supervisor" in line or "ovs-vswitchd" in line or "ovsdb-server" in line:
+                found.add(f"{path.name} {line}")
+    return found
+
+
+def test_killing_the_first_process_leaves_nothing_behind(start_cluster: Callable[..., Cluster]) -> None:
+    """After `kill -9` of the sandbox's first process the machine looks as it did before `up`."""
+    machine, processes = _machine(), _processes()
+    cluster = start_cluster("star", nodes=2)
+    assert _processes() - processes, "the cluster's processes are visible while it runs"
+    handle = os.pidfd_open(cluster.info.pid)
+    os.kill(cluster.info.pid, signal.SIGKILL)
+    launcher._wait_readable(handle, 10)
+    os.close(handle)
+    # The kernel ends all processes of a pid namespace before its first process can be waited for.
+    assert _processes() <= processes
+    assert _machine() == machine
+    assert not cluster.info.alive
+
+
+def test_down_leaves_nothing_behind(start_cluster: Callable[..., Cluster]) -> None:
+    """`down` ends all processes and removes the cluster's state folder."""
+    machine, processes = _machine(), _processes()
+    cluster = start_cluster("star", nodes=2)
+    state_dir = cluster.info.state_dir
+    cluster.stop()
+    assert _processes() <= processes
+    assert _machine() == machine
+    assert not state_dir.exists()
+
+
+def test_two_clusters_live_side_by_side(start_cluster: Callable[..., Cluster]) -> None:
+    """Clusters of different names share nothing, not even addresses' meaning."""
+    first, second = start_cluster("star", nodes=2, name="one"), start_cluster("star", nodes=2, name="two")
+    assert [info.name for info in launcher.list_clusters() if info.alive] == ["one", "two"]
+    first.node("n1").exec(["ping", "-c", "1", "-W", "2", str(first.node("n2").address)])
+    assert first.node("n1").address == second.node("n1").address
+    second.stop()
+    first.node("n1").exec(["ping", "-c", "1", "-W", "2", str(first.node("n2").address)])
+
+
+def test_a_second_up_of_the_same_name_is_refused_and_the_first_runs_on(start_cluster: Callable[..., Cluster]) -> None:
+    """The error names the cluster and how to end it."""
+    cluster = start_cluster("single", name="mine")
+    with pytest.raises(KubinetError, match="cluster 'mine' is already running; `kubinet down --name mine` ends it"):
+        start_cluster("single", name="mine")
+    assert cluster.client.list("Node")["items"][0]["metadata"]["name"] == "n1"
+
+
+@pytest.mark.logs_trouble("a service is killed on purpose")
+@pytest.mark.parametrize("service", ["api", "controller", "agents"])
+def test_a_killed_service_comes_back_and_pods_keep_talking(
+    start_cluster: Callable[..., Cluster], service: str
+) -> None:
+    """Packets flow while a service is dead; it is restarted and new pods start as before."""
+    cluster = start_cluster("star", nodes=2)
+    for name, node in (("a", "n1"), ("b", "n2")):
+        cluster.client.create(_pause(name, node))
+        cluster.wait("Pod", name, "Ready", namespace="default")
+    target = str(cluster.pod("b").address)
+    ping = cluster.pod("a").exec(["sh", "-c", f"ping -i 0.05 -c 100 -W 2 -q {target} >/tmp/ping 2>&1 & echo started"])
+    assert ping.text == "started\n"
+    cluster.run(["kill", "-9", str(cluster.services()[service]["pid"])])
+
+    cluster._client = None  # the old connection may have died with the API
+    cluster.wait_until("Node", "n1", lambda node: node is not None, timeout=30)
+    cluster.client.create(_pause("c", "n1"))
+    cluster.wait("Pod", "c", "Ready", namespace="default", timeout=60)
+    cluster.pod("c").exec(["ping", "-c", "1", "-W", "3", target])
+    restarted = cluster.services()[service]
+    assert restarted["restarts"] == 1
+    wait = "for i in $(seq 100); do grep -q received /tmp/ping && break; sleep 0.1; done; cat /tmp/ping"
+    assert "100 received" in cluster.pod("a").exec(["sh", "-c", wait]).text
+
+
+def _pause(name: str, node: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
+        },
+    }
