@@ -1,4 +1,4 @@
-"""A running cluster from the host's side: start, find and stop it, apply manifests, run programs in pods, nodes and hosts.
+"""A running cluster from the host's side: start, find and stop it, apply manifests, run programs in its hosts.
 
 >>> with Cluster("leaf-spine", nodes=4) as cluster:                    # doctest: +SKIP
 ...     cluster.apply("examples/echo.yaml")
@@ -228,7 +228,7 @@ class Cluster:
         timeout: float = 60.0,
         what: str = "the expected state",
     ) -> Object:
-        """Wait until `holds(object)`, with None for an object that does not exist; DeadlineError with its last state."""
+        """Wait until `holds(object)` (None: there is no such object); DeadlineError with the last state."""
         deadline = time.monotonic() + timeout
         last: Object | None = None
         for last in self._versions(kind, name, namespace, deadline):

@@ -1,7 +1,7 @@
 """A live copy of one kind's objects, level-triggered: an event says only "look again".
 
-One thread lists, then watches from the list's resourceVersion, and lists again when the server says that this is too old or goes
-away. Readers take a snapshot; nobody is called with an event's content, so nobody can depend on having seen each one.
+One thread lists, then watches from the list's resourceVersion, and lists again when the server says that this is too
+old or goes away. Readers take a snapshot; nobody is called with an event's content, so nobody depends on seeing all.
 """
 
 import logging

@@ -1,12 +1,13 @@
 """Starting, finding and stopping clusters on this machine.
 
-Each cluster has a state folder `$XDG_STATE_HOME/kubinet/clusters/NAME` (default `~/.local/state`): `settings.json` (0600: holds
-the token), `cluster.json`, `topology.json`, `services.json`, `pki/`, `logs/`, `pods/`, the API's database.
+Each cluster has a state folder `$XDG_STATE_HOME/kubinet/clusters/NAME` (default `~/.local/state`): `settings.json`
+(0600: holds the token), `cluster.json`, `topology.json`, `services.json`, `pki/`, `logs/`, `pods/`, the API's data.
 """
 
 import json
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -123,7 +124,7 @@ def find(name: str) -> ClusterInfo:
 
 
 def start(request: Request, progress: Progress | None = None) -> ClusterInfo:
-    """Bring a cluster up and return when it is observed ready; on failure nothing is left but the logs' text in the error."""
+    """Bring a cluster up and return when it is observed ready; a failure leaves nothing but the logs in its folder."""
     from topologies.resolve import resolve_topology  # noqa: PLC0415 - heavy; only a start needs it
 
     _check_name(request.name)
@@ -219,8 +220,6 @@ def _end(first: FirstProcess) -> None:
 
 
 def _wait_readable(fd: int, seconds: float) -> bool:
-    import select  # noqa: PLC0415 - stays beside its only use
-
     return bool(select.select([fd], [], [], seconds)[0])
 
 

@@ -1,0 +1,75 @@
+"""Clusters as the host sees them: names, state folders, kubeconfig."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from kubinet import launcher
+from kubinet.errors import InvalidInputError, KubinetError, UsageError
+from kubinet.launcher import ClusterInfo, Request
+from kubinet.sandbox import FirstProcess, process_start_time
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _store(name: str, pid: int, started: int) -> ClusterInfo:
+    state_dir = launcher.clusters_dir() / name
+    state_dir.mkdir(parents=True)
+    info = ClusterInfo(name, FirstProcess(pid, started), 40000, "secret", 2, 1.0, {"api": 0.5}, state_dir)
+    (state_dir / "cluster.json").write_text(json.dumps(launcher._to_json(info)))
+    return info
+
+
+def test_a_cluster_is_alive_only_while_its_own_first_process_is() -> None:
+    """A pid that the kernel gave to another process does not make a dead cluster look alive."""
+    started = process_start_time(os.getpid())
+    assert started is not None
+    alive = _store("alive", os.getpid(), started)
+    reused = _store("reused", os.getpid(), started - 1)
+    assert launcher.find("alive") == alive
+    assert [(one.name, one.alive) for one in launcher.list_clusters()] == [("alive", True), ("reused", False)]
+    assert reused.alive is False
+
+
+def test_an_unknown_cluster_is_an_error_that_names_those_that_run() -> None:
+    """The message helps with a mistyped name."""
+    with pytest.raises(UsageError, match="cluster 'x' is not running; none is running; start one with `kubinet up`"):
+        launcher.find("x")
+    started = process_start_time(os.getpid())
+    _store("lab", os.getpid(), started or 0)
+    with pytest.raises(UsageError, match="cluster 'x' is not running; running: lab"):
+        launcher.find("x")
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a/b", "a.b", "x" * 41, "ä"])
+def test_names_that_cannot_be_folders_and_contexts_are_refused(name: str) -> None:
+    """Cluster names are DNS labels of at most 40 characters."""
+    with pytest.raises(InvalidInputError, match="cluster name"):
+        launcher.start(Request(name=name))
+
+
+def test_a_port_in_use_is_an_error_that_says_what_to_do() -> None:
+    """The API's port is tried before anything else is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(KubinetError, match=f"port {port}: Address already in use; choose another --api-port"):
+            launcher._listen(port)
+
+
+def test_kubeconfig_names_the_cluster_its_authority_and_its_token() -> None:
+    """kubectl can use the document as it is."""
+    info = _store("lab", 1, 1)
+    config = json.loads(info.kubeconfig())
+    assert config["current-context"] == "kubinet-lab"
+    assert config["clusters"][0]["cluster"] == {
+        "server": "https://127.0.0.1:40000",
+        "certificate-authority": str(info.state_dir / "pki" / "ca.crt"),
+    }
+    assert config["users"][0]["user"] == {"token": "secret"}
