@@ -1,0 +1,69 @@
+"""What a measurement needs of a pod, node or outside host: run a program there, know its address.
+
+`kubinet.cluster`'s handles satisfy these protocols.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from typing import Protocol
+
+
+class ExecResult(Protocol):
+    """How a program ended and what it printed."""
+
+    @property
+    def exit_code(self) -> int:
+        """Zero for success."""
+        ...
+
+    @property
+    def stdout(self) -> bytes:
+        """Standard output."""
+        ...
+
+    @property
+    def stderr(self) -> bytes:
+        """Standard error."""
+        ...
+
+
+class Target(Protocol):
+    """A place in the emulated network where programs run."""
+
+    @property
+    def name(self) -> str:
+        """The object's name, for errors and tables."""
+        ...
+
+    @property
+    def address(self) -> IPv4Address:
+        """Where others reach it."""
+        ...
+
+    def exec(self, argv: Sequence[str], *, timeout: float = 60, check: bool = True) -> ExecResult:
+        """Run a program to its end; `timeout` in seconds."""
+        ...
+
+
+class Process(Protocol):
+    """A program that was started and still runs."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; `timeout` in seconds."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+        ...
+
+
+class Host(Target, Protocol):
+    """A Mininet host: programs can also be left running there."""
+
+    def popen(self, argv: Sequence[str]) -> Process:
+        """Start a program."""
+        ...

@@ -1,0 +1,129 @@
+"""The experiment's figures: distributions of RTT per way, TCP throughput with every repetition, the topology."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+
+from experiments.pod_latency.plan import BARE, NETWORKS, POD, RTT, THROUGHPUT
+from experiments.records import Figure
+from experiments.report.style import BLUE, GREY, ORANGE, PAGE_INCHES, SETTINGS
+from experiments.stats import ecdf, percentile
+
+if TYPE_CHECKING:
+    from experiments.pod_latency.analysis import Repetitions, Way
+
+Grouped = Mapping[tuple[str, str, str], "Repetitions"]
+
+_COLOURS: Final = {BARE: BLUE, POD: ORANGE}
+_LINES: Final[Mapping[str, Literal["-", "--"]]] = {BARE: "--", POD: "-"}
+_MARKS: Final = {BARE: "s", POD: "o"}
+_NAMES: Final = {BARE: "bare underlay, node to node", POD: "overlay, pod to pod"}
+
+
+def figures(ways: Sequence["Way"], grouped: Grouped, topology: Mapping[str, Any]) -> tuple[Figure, ...]:
+    """Every figure of the report, topology first where the topologies package can draw it."""
+    from experiments.topology import picture_of  # noqa: PLC0415 - draws with matplotlib as well
+
+    with mpl.rc_context(SETTINGS):
+        drawn = [_rtt(ways, grouped), _throughput(ways, grouped)]
+        picture = picture_of(topology, [way.declared for way in ways])
+    return (*drawn, *([picture] if picture is not None else []))
+
+
+def _rtt(ways: Sequence["Way"], grouped: Grouped) -> Figure:
+    drawing = Drawing(figsize=(PAGE_INCHES, 2.7))
+    panels: Sequence[Axes] = drawing.subplots(1, len(ways), sharey=True, squeeze=False)[0]
+    for panel, way in zip(panels, ways, strict=True):
+        highest = 0.0
+        lowest = way.declared.rtt_ms or float("inf")
+        for network in NETWORKS:
+            repetitions = grouped.get((way.path, network, RTT))
+            if not repetitions:
+                continue
+            values = [value for repetition in repetitions.values() for value in repetition]
+            steps, shares = ecdf(values)
+            panel.step(steps, shares, where="post", color=_COLOURS[network], linestyle=_LINES[network])
+            highest = max(highest, percentile(values, 99.5))
+            lowest = min(lowest, steps[0])
+        margin = max(0.06 * (highest - lowest), 0.005)
+        panel.set_xlim(lowest - margin if way.declared.rtt_ms else 0, highest + margin)
+        panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+        if way.declared.rtt_ms:
+            panel.axvline(way.declared.rtt_ms, color=GREY, linestyle=":")
+        panel.set_title(f"{way.path}\n{_ends(way)}")
+        panel.set_xlabel("round-trip time (ms)")
+        panel.set_ylim(0, 1.02)
+    panels[0].set_ylabel("share of echo replies")
+    handles = [
+        *(Line2D([], [], color=_COLOURS[network], linestyle=_LINES[network]) for network in NETWORKS),
+        Line2D([], [], color=GREY, linestyle=":"),
+    ]
+    labels = [*(_NAMES[network] for network in NETWORKS), "declared by the links"]
+    drawing.legend(handles, labels, loc="outside lower center", ncols=3)
+    caption = (
+        "Distribution of round-trip times per way through the network. The horizontal axes differ and end at the "
+        "99.5th percentile; what lies between the two curves is the overlay's cost."
+    )
+    return Figure("rtt", caption, drawing)
+
+
+def _throughput(ways: Sequence["Way"], grouped: Grouped) -> Figure:
+    drawing = Drawing(figsize=(PAGE_INCHES, 0.75 + 0.62 * len(ways)))
+    panel = drawing.subplots()
+    for row, way in enumerate(ways):
+        for network, offset in zip(NETWORKS, (-0.17, 0.17), strict=True):
+            repetitions = grouped.get((way.path, network, THROUGHPUT))
+            if not repetitions:
+                continue
+            y = row + offset
+            points = [value for repetition in repetitions.values() for value in repetition]
+            estimate = way.throughput[network]
+            panel.plot(
+                [estimate.low, estimate.high],
+                [y, y],
+                color=_COLOURS[network],
+                linewidth=5,
+                alpha=0.35,
+                solid_capstyle="butt",
+            )
+            panel.plot(
+                points,
+                [y] * len(points),
+                _MARKS[network],
+                color=_COLOURS[network],
+                markersize=3,
+                alpha=0.7,
+                markeredgewidth=0,
+            )
+            panel.plot([estimate.value] * 2, [y - 0.12, y + 0.12], color=_COLOURS[network], linewidth=2)
+            limit = way.goodput_bare if network == BARE else way.goodput_pod
+            if limit is not None:
+                panel.plot([limit] * 2, [y - 0.16, y + 0.16], color=GREY, linestyle=":")
+    panel.set_yticks(range(len(ways)), [f"{way.path}\n{_ends(way)}" for way in ways])
+    panel.set_ylim(len(ways) - 0.5, -0.5)
+    panel.set_xlim(left=0)
+    panel.grid(visible=False, axis="y")
+    panel.set_xlabel("TCP throughput, payload (Mbit/s)")
+    handles = [
+        *(
+            Line2D([], [], color=_COLOURS[network], marker=_MARKS[network], markersize=3, linewidth=2)
+            for network in NETWORKS
+        ),
+        Line2D([], [], color=GREY, linestyle=":"),
+    ]
+    labels = [*(_NAMES[network] for network in NETWORKS), "the most that fits the declared rate"]
+    drawing.legend(handles, labels, loc="outside lower center", ncols=3)
+    caption = (
+        "TCP throughput per way: one point a repetition, the upright stroke is the median, the band its 95 % interval. "
+        "The dotted line is the payload that fits the slowest declared link after all headers."
+    )
+    return Figure("throughput", caption, drawing)
+
+
+def _ends(way: "Way") -> str:
+    same = way.declared.source == way.declared.target
+    return way.declared.source if same else f"{way.declared.source} → {way.declared.target}"

@@ -1,0 +1,389 @@
+"""An experiment from start to report, on a cluster that only plays one."""
+
+import csv
+import html.parser
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from experiments import get_experiment, list_experiments, run_experiment
+from experiments.pod_latency.plan import manifests, placements, run_order
+from experiments.runner import resolve_parameters
+from experiments.topology import underlay_of
+from kubinet.errors import KubinetError, UsageError
+from kubinet.streams import ExecResult
+
+QUICK = {"pings": 20, "warmup_pings": 1, "tcp_seconds": 1}
+
+
+def leaf_spine(nodes: int = 4, racks: int = 2) -> dict[str, Any]:
+    """A resolved leaf-spine Topology: 100 Mbit/s and 1 ms from node to leaf, 2 ms from leaf to spine."""
+    names = [f"n{number}" for number in range(1, nodes + 1)]
+    leaves = [f"leaf{number}" for number in range(1, racks + 1)]
+    return {
+        "apiVersion": "kubinet.dev/v1",
+        "kind": "Topology",
+        "metadata": {"name": "leaf-spine"},
+        "spec": {
+            "network": {"overlay": "vxlan"},
+            "nodes": [{"name": name, "labels": {}} for name in names],
+            "links": [
+                *(
+                    {"endpoints": [name, leaves[index % racks]], "rate": "100mbit", "delay": "1ms"}
+                    for index, name in enumerate(names)
+                ),
+                *({"endpoints": [leaf, "spine1"], "rate": "1gbit", "delay": "2ms"} for leaf in leaves),
+            ],
+        },
+    }
+
+
+@dataclass
+class Place:
+    """A pod or node that answers ping, cat and iperf3 as the real programs do."""
+
+    name: str
+    address: IPv4Address
+    node: str
+    cluster: "FakeCluster"
+
+    def exec(self, argv: Sequence[str], *, timeout: float | None = 60.0, check: bool = True) -> ExecResult:
+        self.cluster.commands.append((self.name, tuple(argv)))
+        self.cluster.before_exec(argv)
+        answer = {"cat": self._cat, "ping": self._ping, "iperf3": self._iperf}[argv[0]](list(argv))
+        return ExecResult(0, answer.encode(), b"")
+
+    def popen(self, argv: Sequence[str]) -> "Server":
+        server = Server()
+        self.cluster.servers.append(server)
+        return server
+
+    def _cat(self, argv: list[str]) -> str:
+        return "   0: 00000000:1451 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0\n"
+
+    def _ping(self, argv: list[str]) -> str:
+        target, count = argv[-1], int(argv[argv.index("-c") + 1])
+        rtt = self.cluster.rtt_ms(self, IPv4Address(target))
+        replies = [
+            f"[{1000 + number}.5] 64 bytes from {target}: icmp_seq={number} ttl=64"
+            f" time={rtt + self.cluster.dice.expovariate(20):.3f} ms"
+            for number in range(1, count + 1)
+        ]
+        return "\n".join([*replies, f"{count} packets transmitted, {count} received, 0% packet loss, time 1ms"])
+
+    def _iperf(self, argv: list[str]) -> str:
+        rate = (95.0 if self.name in self.cluster.nodes else 92.0) * 1e6 + self.cluster.dice.gauss(0, 2e5)
+        total = {"bits_per_second": rate, "retransmits": 3, "start": 0, "end": 0.5, "omitted": False}
+        return json.dumps(
+            {
+                "start": {
+                    "timestamp": {"timesecs": 1000},
+                    "tcp_mss_default": 1398,
+                    "test_start": {"num_streams": 1},
+                },
+                "intervals": [{"sum": total}],
+                "end": {
+                    "sum_sent": total,
+                    "sum_received": total,
+                    "cpu_utilization_percent": {"host_total": 1, "remote_total": 1},
+                },
+            }
+        )
+
+
+@dataclass
+class Server:
+    """A started program."""
+
+    ended: bool = False
+
+    def terminate(self) -> None:
+        self.ended = True
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
+
+    def poll(self) -> int | None:
+        return 0 if self.ended else None
+
+
+@dataclass
+class FakeCluster:
+    """Plays `kubinet.cluster.Cluster`: the overlay costs 0.4 ms and 3 Mbit/s."""
+
+    topology: Mapping[str, Any] = field(default_factory=leaf_spine)
+    before_exec: Callable[[Sequence[str]], None] = lambda argv: None
+    timings: Mapping[str, float] = field(default_factory=lambda: {"underlay": 1.25})
+    commands: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    servers: list[Server] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    dice: random.Random = field(default_factory=lambda: random.Random(5))
+
+    @property
+    def nodes(self) -> list[str]:
+        return [node["name"] for node in self.topology["spec"]["nodes"]]
+
+    def apply(self, source: str | Path) -> object:
+        self.objects = [dict(document) for document in YAML(typ="safe", pure=True).load_all(source)]
+        return None
+
+    def delete(self, source: str | Path) -> object:
+        self.objects = []
+        return None
+
+    def wait(
+        self, kind: str, name: str, condition: str = "Ready", *, namespace: str | None = None, timeout: float = 60.0
+    ) -> object:
+        return self.pod(name, namespace or "default")
+
+    def pod(self, name: str, namespace: str = "default") -> Place:
+        for index, document in enumerate(self.objects):
+            if document["metadata"] == {**document["metadata"], "name": name, "namespace": namespace}:
+                node = document["spec"]["nodeName"]
+                return Place(name, IPv4Address(f"10.244.{self.nodes.index(node) + 1}.{index + 1}"), node, self)
+        raise KubinetError(f"pod '{namespace}/{name}' does not exist")
+
+    def node(self, name: str) -> Place:
+        return Place(name, IPv4Address(f"172.18.0.{self.nodes.index(name) + 1}"), name, self)
+
+    def rtt_ms(self, source: Place, target: IPv4Address) -> float:
+        octets = str(target).split(".")
+        pod = octets[0] == "10"
+        node = self.nodes[int(octets[2] if pod else octets[3]) - 1]
+        return underlay_of(self.topology).path(source.node, node).rtt_ms + (0.6 if pod else 0.2)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, FakeCluster]]:
+    """The folder of a finished run with 3 repetitions, and its cluster."""
+    cluster = FakeCluster()
+    output = tmp_path_factory.mktemp("results")
+    run_experiment("pod-latency", parameters=QUICK, seed=7, repetitions=3, output_dir=output, reuse_cluster=cluster)
+    (directory,) = output.iterdir()
+    yield directory, cluster
+
+
+def test_every_experiment_can_be_loaded_and_says_what_it_asks() -> None:
+    """Each registered experiment has a question that ends in a question mark and the name it is registered under."""
+    for entry in list_experiments():
+        experiment = get_experiment(entry.name)
+        assert experiment.name == entry.name
+        assert experiment.question.endswith("?")
+
+
+def test_unknown_experiment_names_those_that_exist() -> None:
+    """A wrong name is a usage error with the right names."""
+    with pytest.raises(UsageError, match="experiment 'nope' does not exist; there are: pod_latency"):
+        get_experiment("nope")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pigns": "5"}, "parameter 'pigns' does not exist; there are: pings, warmup_pings"),
+        ({"pings": "many"}, "parameter 'pings': 'many' is not a whole number"),
+        ({"pings": 1}, "parameter 'pings': 1 is below its minimum 20"),
+        ({"ping_interval_s": "fast"}, "parameter 'ping_interval_s': 'fast' is not a number"),
+        ({"tcp_seconds": 1.5}, "parameter 'tcp_seconds': 1.5 is not a whole number"),
+    ],
+)
+def test_wrong_parameter_is_refused_before_anything_runs(settings: dict[str, Any], message: str) -> None:
+    """Unknown names, wrong types and values out of range are usage errors that name the parameter."""
+    with pytest.raises(UsageError, match=message):
+        resolve_parameters(get_experiment("pod_latency").parameters, settings, quick=False)
+
+
+def test_parameters_written_as_text_have_their_type() -> None:
+    """`--set pings=50` is the number 50; the others keep their quick value."""
+    resolved = resolve_parameters(get_experiment("pod_latency").parameters, {"pings": "50"}, quick=True)
+    assert (resolved["pings"], resolved["tcp_seconds"], resolved["ping_interval_s"]) == (50, 1, 0.01)
+
+
+def test_leaf_spine_has_all_three_ways_from_one_client() -> None:
+    """Same node, same rack and other rack start at the same node."""
+    ways, notes = placements(underlay_of(leaf_spine()), seed=1)
+    assert notes == ()
+    assert [way.path for way in ways] == ["same node", "same rack", "other rack"]
+    assert len({way.source for way in ways}) == 1
+    racks = underlay_of(leaf_spine()).racks
+    assert [racks[way.source] == racks[way.target] for way in ways] == [True, True, False]
+
+
+def test_way_that_does_not_exist_is_left_out_and_named() -> None:
+    """Two nodes in two racks have no neighbour in their rack; two in one rack have none outside it."""
+    ways, notes = placements(underlay_of(leaf_spine(nodes=2)), seed=1)
+    assert [way.path for way in ways] == ["same node", "other rack"]
+    assert notes == ("row 'same rack' is left out: on this topology no two different nodes share a rack",)
+    ways, notes = placements(underlay_of(leaf_spine(nodes=2, racks=1)), seed=1)
+    assert [way.path for way in ways] == ["same node", "same rack"]
+    assert notes == ("row 'other rack' is left out: on this topology no two different nodes are in different racks",)
+
+
+def test_one_node_is_refused() -> None:
+    """There is nothing to compare on one node."""
+    with pytest.raises(KubinetError, match="the topology has 1 node.*--nodes 2"):
+        placements(underlay_of(leaf_spine(nodes=1)), seed=1)
+
+
+def test_run_order_is_a_function_of_the_seed_and_differs_between_repetitions() -> None:
+    """The same seed gives the same order; each repetition has each cell once, in another order."""
+    ways, _ = placements(underlay_of(leaf_spine()), seed=1)
+    order = run_order(ways, 3, seed=9)
+    assert order == run_order(ways, 3, seed=9)
+    assert order != run_order(ways, 3, seed=10)
+    blocks = [[str(cell)[3:] for cell in order if cell.repetition == number] for number in range(3)]
+    assert len(blocks[0]) == 10
+    assert sorted(blocks[0]) == sorted(blocks[1]) == sorted(blocks[2])
+    assert blocks[0] != blocks[1]
+
+
+def test_manifests_put_each_pod_on_its_chosen_node() -> None:
+    """Client and servers have nodeName set, and a way that does not exist has no pod."""
+    ways, _ = placements(underlay_of(leaf_spine(nodes=2)), seed=1)
+    documents = list(YAML(typ="safe", pure=True).load_all(manifests(ways)))
+    pods = {document["metadata"]["name"]: document["spec"]["nodeName"] for document in documents[1:]}
+    assert documents[0]["kind"] == "Namespace"
+    assert pods == {"client": ways[0].source, "same-node": ways[0].source, "other-rack": ways[1].target}
+
+
+def test_every_sample_is_one_row_with_its_factors(finished: tuple[Path, FakeCluster]) -> None:
+    """3 ways between pods and 2 bare, 3 repetitions, 20 echoes each: 300 rows of RTT."""
+    samples = rows(finished[0] / "samples.csv")
+    assert len([row for row in samples if row["metric"] == "rtt"]) == 300
+    assert len([row for row in samples if row["metric"] == "throughput"]) == 15
+    assert {row["network"] for row in samples} == {"bare", "pod"}
+    assert {row["unit"] for row in samples if row["metric"] == "rtt"} == {"ms"}
+
+
+def test_overlay_cost_is_found_within_its_interval(finished: tuple[Path, FakeCluster]) -> None:
+    """The cluster's overlay costs 0.4 ms: the interval of the difference of medians covers it, for each way."""
+    found = {
+        row["path"]: row
+        for row in rows(finished[0] / "summary.csv")
+        if row["statistic"] == "p50 difference" and row["metric"] == "rtt"
+    }
+    assert set(found) == {"same rack", "other rack"}
+    for row in found.values():
+        assert float(row["low"]) <= 0.4 <= float(row["high"])
+        assert float(row["low"]) > 0.3
+
+
+def test_declared_values_come_from_the_topology(finished: tuple[Path, FakeCluster]) -> None:
+    """Other rack: twice (1 + 2 + 2 + 1) ms; TCP payload in a 100 Mbit/s link: 1448/1514 bare, 1398/1514 with VXLAN."""
+    declared = {
+        (row["path"], row["network"], row["metric"]): float(row["declared"])
+        for row in rows(finished[0] / "summary.csv")
+        if row["declared"]
+    }
+    assert declared["same rack", "pod", "rtt"] == 4.0
+    assert declared["other rack", "bare", "rtt"] == 12.0
+    assert declared["other rack", "bare", "throughput"] == pytest.approx(100 * 1448 / 1514)
+    assert declared["other rack", "pod", "throughput"] == pytest.approx(100 * 1398 / 1514)
+
+
+def test_results_folder_is_complete(finished: tuple[Path, FakeCluster]) -> None:
+    """Everything that another person needs is there, and run.json says that the run is complete."""
+    directory, _ = finished
+    files = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+    assert {
+        *("README.md", "report.html", "samples.csv", "summary.csv", "summary.json", "cells.csv", "machine.csv"),
+        *("run.json", "topology.yaml", "manifests/manifests.yaml", "versions.json", "machine.json", "timings.json"),
+        *(f"figures/{name}.{kind}" for name in ("rtt", "throughput") for kind in ("png", "svg", "pdf")),
+    } <= files
+    assert not [name for name in files if name.endswith(".new")]
+    run = json.loads((directory / "run.json").read_text())
+    assert (run["complete"], run["state"], run["error"], run["seed"]) == (True, "complete", None, 7)
+    assert len(run["order"]) == run["cells_measured"] == 30
+    assert len([name for name in files if name.startswith("raw/")]) == 30
+
+
+def test_report_is_one_file_without_references_to_others(finished: tuple[Path, FakeCluster]) -> None:
+    """The page has its figures inside, loads nothing, and its tags are balanced."""
+    text = (finished[0] / "report.html").read_text()
+    sources: list[str] = []
+    open_tags: list[str] = []
+
+    class Reader(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            sources.extend(value or "" for name, value in attrs if name in ("src", "href"))
+            if tag not in ("meta", "img", "br"):
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    Reader().feed(text)
+    assert open_tags == []
+    assert len(sources) >= 2
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert "<script" not in text
+
+
+def test_pods_and_servers_are_gone_afterwards(finished: tuple[Path, FakeCluster]) -> None:
+    """The experiment deletes what it applied and ends the servers that it started."""
+    cluster = finished[1]
+    assert cluster.objects == []
+    assert len(cluster.servers) == 2
+    assert all(server.ended for server in cluster.servers)
+
+
+def test_failed_run_keeps_what_was_measured_and_says_so(tmp_path: Path) -> None:
+    """When a tool fails in the middle, the error names the folder, and the folder has the samples so far."""
+    calls: list[Sequence[str]] = []
+
+    def fail_at_fifth(argv: Sequence[str]) -> None:
+        calls.append(argv)
+        if len([call for call in calls if call[0] != "cat"]) == 5:
+            raise KubinetError("pod 'bench/client' is gone")
+
+    cluster = FakeCluster(before_exec=fail_at_fifth)
+    with pytest.raises(
+        KubinetError, match=r"pod 'bench/client' is gone \[what was measured until then: .*pod_latency-"
+    ):
+        run_experiment("pod_latency", parameters=QUICK, repetitions=2, output_dir=tmp_path, reuse_cluster=cluster)
+    (directory,) = tmp_path.iterdir()
+    run = json.loads((directory / "run.json").read_text())
+    assert (run["complete"], run["state"], run["cells_measured"]) == (False, "failed", 4)
+    assert run["error"].startswith("KubinetError: pod 'bench/client' is gone")
+    assert {row["order"] for row in rows(directory / "samples.csv")} == {"0", "1", "2", "3"}
+    assert not (directory / "report.html").exists()
+    assert cluster.objects == []
+
+
+def test_same_seed_gives_the_same_design(tmp_path: Path) -> None:
+    """Two runs with one seed have the same order, nodes and manifests; another seed has another order."""
+    designs = []
+    for number, seed in enumerate((3, 3, 4)):
+        output = tmp_path / str(number)
+        result = run_experiment(
+            "pod_latency", parameters=QUICK, repetitions=1, seed=seed, output_dir=output, reuse_cluster=FakeCluster()
+        )
+        run = json.loads((result.directory / "run.json").read_text())
+        designs.append((run["order"], (result.directory / "manifests" / "manifests.yaml").read_text()))
+    assert designs[0] == designs[1]
+    assert designs[0] != designs[2]
+
+
+def test_repetitions_below_one_are_refused(tmp_path: Path) -> None:
+    """An experiment without a repetition measures nothing."""
+    with pytest.raises(UsageError, match="repetitions: -1 is below 1"):
+        run_experiment("pod_latency", repetitions=-1, output_dir=tmp_path, reuse_cluster=FakeCluster())
+
+
+def test_results_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A file where the folder should be is named, with the option that chooses another."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KubinetError, match=r"results folder .*file.*--output"):
+        run_experiment("pod_latency", parameters=QUICK, output_dir=tmp_path / "file", reuse_cluster=FakeCluster())
