@@ -82,7 +82,7 @@ def parse_template(template: str) -> Sequence[_Node]:
                 raise UsageError(f"jsonpath {template!r}: {{end}} without {{range}}")
             body = stack.pop()
             stack[-1].append(_Range(heads.pop(), body))
-        elif text.startswith("range ") or text.startswith("range\t"):
+        elif text.startswith(("range ", "range\t")):
             heads.append(_parse_path(text[5:].strip()))
             stack.append([])
         else:

@@ -60,7 +60,7 @@ def memory_of(first: int, proc: Path = Path("/proc")) -> Memory:
         size = _proportional_size(proc / str(process.pid))
         if process.command.startswith(("ovs-", "ovsdb-")):
             switches += size
-        elif process.pid == first or process.parent == first:
+        elif first in (process.pid, process.parent):
             services += size
         else:
             workloads += size

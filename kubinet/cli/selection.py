@@ -19,6 +19,15 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """One object; the namespace is None for cluster-scoped kinds."""
+
+    resource: "Resource"
+    namespace: str | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Where to look: one namespace, or all of them."""
 

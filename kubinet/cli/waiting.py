@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kubinet.cli import jsonpath
+from kubinet.cli.selection import Target
 from kubinet.errors import ApiError, UsageError
 
 if TYPE_CHECKING:
-    from kubinet.client import Client, Resource
+    from kubinet.client import Client
 
 Object: TypeAlias = dict[str, Any]
 
@@ -97,29 +98,23 @@ def _path_condition(text: str, rest: str) -> Condition:
 
 
 def wait_for(
-    client: "Client",
-    resource: "Resource",
-    namespace: str | None,
-    name: str,
-    holds: Callable[[Object | None], bool],
-    deadline: float | None,
+    client: "Client", target: Target, holds: Callable[[Object | None], bool], deadline: float | None
 ) -> tuple[bool, Object | None]:
     """Whether `holds` came true before `deadline` (time.monotonic(); None waits for ever), and the object seen last."""
     last: Object | None = None
-    for last in versions(client, resource, namespace, name, deadline):
+    for last in versions(client, target, deadline):
         if holds(last):
             return True, last
     return False, last
 
 
-def versions(
-    client: "Client", resource: "Resource", namespace: str | None, name: str, deadline: float | None
-) -> Iterator[Object | None]:
+def versions(client: "Client", target: Target, deadline: float | None) -> Iterator[Object | None]:
     """The object as it is and each time it changes, None while it does not exist; at least once, until the deadline."""
+    resource = target.resource
     word = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-    selector = f"metadata.name={name}"
+    selector = f"metadata.name={target.name}"
     while True:
-        listing = client.list(word, namespace, field_selector=selector)
+        listing = client.list(word, target.namespace, field_selector=selector)
         items = listing["items"]
         defaults = {"apiVersion": resource.group_version, "kind": resource.kind}
         yield defaults | items[0] if items else None
@@ -129,7 +124,7 @@ def versions(
         try:
             events = client.watch(
                 word,
-                namespace,
+                target.namespace,
                 resource_version=listing["metadata"]["resourceVersion"],
                 field_selector=selector,
                 timeout=remaining,

@@ -1,4 +1,4 @@
-"""`kubinet apply` and `kubinet delete`: objects changed one after the other, each outcome said, errors at the file's line."""
+"""`kubinet apply` and `kubinet delete`: one object after the other, each outcome said, errors at the file's line."""
 
 import re
 import sys
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from kubinet.cli.printers import is_table, list_of, name_of, printer
-from kubinet.cli.selection import Scope, Selected
+from kubinet.cli.selection import Scope, Selected, Target
 from kubinet.cli.waiting import wait_for
 from kubinet.errors import ApiError, DeadlineError, InvalidInputError, UsageError
 from kubinet.manifests import Manifest, read_manifests
@@ -120,15 +120,6 @@ class Deletion:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One object to delete."""
-
-    resource: "Resource"
-    namespace: str | None
-    name: str
-
-
 def targets_of_manifests(client: "Client", manifests: Sequence[Manifest], namespace: str | None) -> Iterator[Target]:
     """The manifests' objects, in their order."""
     for manifest in manifests:
@@ -211,7 +202,7 @@ def _wait_gone(client: "Client", target: Target, uid: str, timeout: float | None
         return obj is None or (bool(uid) and obj["metadata"].get("uid") != uid)
 
     deadline = None if timeout is None else time.monotonic() + timeout
-    done, last = wait_for(client, target.resource, target.namespace, target.name, gone, deadline)
+    done, last = wait_for(client, target, gone, deadline)
     if not done:
         finalizers = ", ".join((last or {}).get("metadata", {}).get("finalizers", []))
         why = f"; its finalizers are {finalizers}" if finalizers else "; its grace period may be longer"

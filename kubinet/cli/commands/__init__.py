@@ -1,13 +1,14 @@
-"""The commands, one module per group; importing this registers them all, in the order of `kubinet --help`."""
+"""The commands, one module per group; importing them registers them, in the order of `kubinet --help`."""
+
+import importlib
+from typing import Final
 
 from kubinet.cli.app import app
-from kubinet.cli.commands import (  # isort: skip - the order is that of the help
-    clusters as clusters,
-    objects as objects,
-    pods as pods,
-    server as server,
-    experiments as experiments,
-    other as other,
-)
 
-__all__ = ["app"]
+GROUPS: Final = ("clusters", "objects", "pods", "server", "experiments", "other")
+"""Modules of this package, in the help's order."""
+
+for _group in GROUPS:
+    importlib.import_module(f"{__name__}.{_group}")
+
+__all__ = ["GROUPS", "app"]

@@ -269,7 +269,7 @@ def wait(
     if not targets and condition != "delete":
         raise UsageError("no matching resources found; names, -l and -n choose them")
     for target in targets:
-        done, last = waiting.wait_for(client, target.resource, target.namespace, target.name, wanted.holds, deadline)
+        done, last = waiting.wait_for(client, target, wanted.holds, deadline)
         name = name_of(target.resource, target.name)
         if not done:
             raise DeadlineError(f"timed out waiting for {condition} on {name} after {timeout}; {wanted.seen(last)}")

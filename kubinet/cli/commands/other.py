@@ -42,7 +42,9 @@ def version(output: FactsOption = Facts.TABLE) -> None:
 @command("completion", Panel.OTHER, ["source <(kubinet completion bash)", "kubinet completion zsh > ~/.zfunc/_kubinet"])
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
     """Print the script that makes a shell complete commands, options, kinds and names."""
-    from typer.completion import get_completion_script
+    import os
 
-    script = get_completion_script(prog_name="kubinet", complete_var="_KUBINET_COMPLETE", shell=shell.value)
-    typer.echo(script)
+    from kubinet.cli.main import run
+
+    os.environ["_KUBINET_COMPLETE"] = f"source_{shell.value}"  # the protocol of Typer's completion
+    raise typer.Exit(run([]))

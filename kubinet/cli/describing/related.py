@@ -1,0 +1,44 @@
+"""What a description needs besides the object: its events, a node's pods, a service's endpoints."""
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from kubinet.cli.describing.lines import Related
+from kubinet.cli.happenings import last_seen
+from kubinet.errors import ApiError
+
+if TYPE_CHECKING:
+    from kubinet.client import Client
+
+Object: TypeAlias = dict[str, Any]
+
+
+def related_of(client: "Client", obj: Object) -> Related:
+    """Ask the API; kinds that it does not serve are left out."""
+    metadata = obj["metadata"]
+    name, namespace = metadata["name"], metadata.get("namespace")
+    kind = obj["kind"]
+    selector = f"involvedObject.kind={kind},involvedObject.name={name}"
+    if namespace:
+        selector += f",involvedObject.namespace={namespace}"
+    events = _items(client, "events", namespace, fields=selector)
+    pods: list[Object] = []
+    slices: list[Object] = []
+    if kind == "Node":
+        pods = _items(client, "pods", None, fields=f"spec.nodeName={name}")
+    elif kind == "NetworkPolicy":
+        pods = _items(client, "pods", namespace)
+    elif kind == "Service":
+        slices = _items(client, "endpointslices", namespace, labels=f"kubernetes.io/service-name={name}")
+    return Related(sorted(events, key=last_seen), pods, slices)
+
+
+def _items(
+    client: "Client", kind: str, namespace: str | None, *, fields: str | None = None, labels: str | None = None
+) -> list[Object]:
+    try:
+        found = client.list(kind, namespace, field_selector=fields, label_selector=labels)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return []
+    return list(found["items"])
