@@ -134,7 +134,7 @@ class ContainerSpec:
     programs: Mapping[str, Path] = field(default_factory=dict)
     """Path in the container -> program of the machine found there, e.g. `/agnhost` (from the image table)."""
     busybox: bool = False
-    """busybox's applets come first in PATH (from the image table)."""
+    """busybox's applets are there, first in PATH unless PATH names their folder (from the image table)."""
     capabilities: tuple[str, ...] = ()
     """Added to the default set (`securityContext.capabilities.add`), e.g. `NET_ADMIN`."""
 

@@ -4,13 +4,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from agents.runtime import capabilities, rootfs, spawn
 from agents.runtime.cgroups import Cgroups
 from agents.runtime.containers import Container
 from agents.runtime.loop import Loop
 from agents.runtime.sandboxes import Sandbox, bind_mount, etc_files, open_sandbox, safe_name
+from kubinet.containers import BUSYBOX_FOLDER, DEFAULT_PATH
 from kubinet.cri import (
     ContainerExit,
     ContainerNotFoundError,
@@ -22,12 +22,6 @@ from kubinet.cri import (
     SandboxSpec,
     log_path,
 )
-
-APPLETS: Final = "/run/busybox"
-"""Where a container that asks for them finds busybox's applets."""
-
-PROGRAMS: Final = "/run/programs"
-"""Where a container finds programs of the machine that lie outside the folders that it sees."""
 
 
 class Runtime:
@@ -193,16 +187,14 @@ class Runtime:
         except ContainerRuntimeError as error:
             raise OSError(str(error)) from error
         links: dict[str, str] = {}
-        for number, (target, path) in enumerate(spec.programs.items()):
+        for target, path in spec.programs.items():
             real = path.resolve()
             links[target] = str(real)
             if not self._view.shows(real):
-                # The whole folder: a program brings what lies beside it.
-                folder = f"{PROGRAMS}/{number}"
-                binds.append(rootfs.Bind(str(real.parent), folder, read_only=True))
-                links[target] = f"{folder}/{real.name}"
+                # The whole folder, at its own place: a program brings what lies beside it.
+                binds.append(rootfs.Bind(str(real.parent), str(real.parent), read_only=True))
         if spec.busybox and self._applets:
-            binds.append(rootfs.Bind(str(self._applets), APPLETS, read_only=True))
+            binds.append(rootfs.Bind(str(self._applets), BUSYBOX_FOLDER, read_only=True))
         home = spawn.Home(
             sandbox.netns,
             sandbox.spec.hostname,
@@ -225,11 +217,11 @@ class Runtime:
 
     def _environment(self, spec: ContainerSpec) -> dict[str, str]:
         hostname = self._sandbox(spec.pod_uid).spec.hostname
-        env = {"PATH": spawn.DEFAULT_PATH, "HOSTNAME": hostname, "HOME": "/root", **spec.env}
+        env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname, "HOME": "/root", **spec.env}
         if spec.tty:
             env.setdefault("TERM", "xterm")
-        if spec.busybox and self._applets:
-            env["PATH"] = f"{APPLETS}:{env['PATH']}"
+        if spec.busybox and self._applets and BUSYBOX_FOLDER not in env["PATH"].split(":"):
+            env["PATH"] = f"{BUSYBOX_FOLDER}:{env['PATH']}"
         return env
 
     def _exited(self, container: Container) -> None:
