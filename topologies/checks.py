@@ -1,0 +1,117 @@
+"""What a topology must satisfy beyond its schema: refused here, before anything is created. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import networkx
+
+from kubinet.errors import InvalidInputError
+from kubinet.state import NetworkConfig
+from topologies.model import Link, Role, Topology
+
+MAX_RATE = 10e9
+"""Bits per second: htb's and tbf's own tables stay exact up to here; no userspace datapath comes near."""
+_NAME_LIMIT = 10
+"""A vertex's name with `-eth99` behind it must fit Linux's 15 characters."""
+
+
+def check(topology: Topology, source: str) -> Topology:
+    """Return the topology, or raise InvalidInputError with the first thing that cannot be honoured."""
+    for problem in _problems(topology):
+        raise InvalidInputError(f"{source}: {problem}")
+    return topology
+
+
+def _problems(topology: Topology) -> Iterator[str]:
+    yield from _name_problems(topology)
+    yield from _link_problems(topology)
+    yield from _network_problems(topology.network, len(topology.nodes))
+    yield from _shape_problems(topology)
+
+
+def _name_problems(topology: Topology) -> Iterator[str]:
+    counts = Counter(vertex.name for vertex in topology.vertices)
+    for name, count in counts.items():
+        if count > 1:
+            yield f"the name '{name}' is given to {count} nodes, switches, routers or outside hosts; names are unique"
+        if len(name) > _NAME_LIMIT:
+            yield (
+                f"'{name}': interface name '{name}-eth0' would have {len(name) + 5} characters, Linux allows 15 and "
+                f"keeps two for the number; shorten the name to {_NAME_LIMIT} characters"
+            )
+    links = Counter(link.name for link in topology.links)
+    for name, count in links.items():
+        if count > 1:
+            yield f"{count} links are named '{name}'; give parallel links a name of their own"
+
+
+def _link_problems(topology: Topology) -> Iterator[str]:
+    roles: Mapping[str, Role] = {vertex.name: vertex.role for vertex in topology.vertices}
+    for link in topology.links:
+        for end in (link.a, link.b):
+            if end not in roles:
+                yield f"link '{link.name}': '{end}' is no node, switch, router or outside host of this topology"
+        if link.a == link.b:
+            yield f"link '{link.name}': both ends are '{link.a}'"
+        yield from _quantity_problems(link, topology.network.underlay_mtu)
+    ends = Counter(end for link in topology.links for end in (link.a, link.b))
+    for vertex in topology.vertices:
+        count = ends[vertex.name]
+        if vertex.role in (Role.NODE, Role.OUTSIDE) and count != 1:
+            kind = "node" if vertex.role is Role.NODE else "outside host"
+            yield (
+                f"{kind} '{vertex.name}' has {count} links; it must have exactly one "
+                "(a node with several uplinks is not supported: attach it to a switch or router that has them)"
+            )
+
+
+def _quantity_problems(link: Link, mtu: int) -> Iterator[str]:
+    if link.rate is not None and link.rate > MAX_RATE:
+        yield f"link '{link.name}': a rate above 10gbit cannot be shaped exactly; leave it out for an unlimited link"
+    if link.rate is not None and link.rate < 64e3:
+        yield f"link '{link.name}': a rate below 64kbit cannot carry OVS's own frames in time; raise it"
+    if link.jitter and not link.delay:
+        yield f"link '{link.name}': jitter needs a delay to vary; add delay"
+    if link.jitter > link.delay:
+        yield f"link '{link.name}': jitter above delay would send packets back in time; lower it"
+    if link.mtu is not None and link.mtu < mtu:
+        yield (
+            f"link '{link.name}': mtu {link.mtu} is less than the network's {mtu}; nodes would send frames that it "
+            f"cannot carry; lower network.mtu to {link.mtu} too"
+        )
+
+
+def _network_problems(network: NetworkConfig, nodes: int) -> Iterator[str]:
+    named = {
+        "podCIDR": network.pod_cidr,
+        "serviceCIDR": network.service_cidr,
+        "underlayCIDR": network.underlay_cidr,
+        "managementCIDR": network.management_cidr,
+    }
+    pairs = [(a, b) for a in named for b in named if a < b and named[a].overlaps(named[b])]
+    for a, b in pairs:
+        yield f"network: {a} {named[a]} and {b} {named[b]} overlap; choose separate ones"
+    size = network.node_prefix_length
+    if size <= network.pod_cidr.prefixlen:
+        yield f"network: nodeCIDRMaskSize {size} does not divide podCIDR {network.pod_cidr}; it must be larger"
+    elif nodes > 2 ** (size - network.pod_cidr.prefixlen):
+        room = 2 ** (size - network.pod_cidr.prefixlen)
+        yield f"network: podCIDR {network.pod_cidr} holds {room} nodes of /{size}, the topology has {nodes}; widen it"
+    if nodes + 3 > network.management_cidr.num_addresses:
+        yield f"network: managementCIDR {network.management_cidr} is too small for {nodes} nodes; widen it"
+
+
+def _shape_problems(topology: Topology) -> Iterator[str]:
+    graph = networkx.MultiGraph()
+    graph.add_nodes_from(vertex.name for vertex in topology.vertices)
+    graph.add_edges_from((link.a, link.b) for link in topology.links)
+    parts = sorted((sorted(part) for part in networkx.connected_components(graph)), key=len)
+    if len(parts) > 1:
+        yield f"the topology falls into {len(parts)} parts; '{parts[0][0]}' is not linked to '{parts[-1][0]}'"
+    switches = graph.subgraph(vertex.name for vertex in topology.of(Role.SWITCH))
+    try:
+        loop = networkx.find_cycle(switches)
+    except networkx.NetworkXNoCycle:
+        return
+    names = ", ".join(f"'{edge[0]}'" for edge in loop)
+    yield f"the switches {names} form a loop; there is no spanning tree here: make them routers (layer 3, equal-cost paths)"

@@ -1,0 +1,185 @@
+"""Topology documents: checked against the JSON Schema and turned into `topologies.model.Topology`, and back.
+
+Errors name file, line, field and remedy.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from ipaddress import IPv4Network
+from typing import Any, TypeVar
+
+import jsonschema
+
+from kubinet.errors import InvalidInputError
+from kubinet.state import Datapath, NetworkConfig, Overlay
+from kubinet.units import format_duration, format_rate, parse_duration, parse_percent, parse_queue, parse_rate
+from topologies.model import Link, Role, Topology, Vertex
+
+Path = Sequence[str | int]
+Where = Callable[[Path], str]
+"""Turns a path into the document into words for a message, such as `net.yaml:12: spec.links[0].rate`."""
+_Value = TypeVar("_Value")
+_SECTIONS = {"nodes": Role.NODE, "switches": Role.SWITCH, "routers": Role.ROUTER, "outside": Role.OUTSIDE}
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of Topology files."""
+    text = files("topologies").joinpath("schema/topology.schema.json").read_text()
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def spell(path: Path) -> str:
+    """`spec.links[0].rate`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "document"
+
+
+def parse_topology(document: Mapping[str, Any], where: Where) -> Topology:
+    """The topology that a document declares; InvalidInputError for what it may not say."""
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(document))
+    if error is not None:
+        raise InvalidInputError(f"{where(list(error.absolute_path))}: {_words(error)}")
+    spec = document["spec"]
+    section = spec.get("network", {})
+    return Topology(
+        name=document["metadata"]["name"],
+        network=_network(section, where),
+        datapath_requested=section.get("datapath", "auto"),
+        vertices=tuple(_vertices(spec, where)),
+        links=tuple(_links(spec, where)),
+    )
+
+
+def to_document(topology: Topology) -> dict[str, Any]:
+    """The resolved document: every default filled in; `parse_topology` reads it back to an equal value."""
+    network = topology.network
+    spec: dict[str, Any] = {
+        "network": {
+            "overlay": str(network.overlay),
+            "datapath": topology.datapath_requested,
+            "podCIDR": str(network.pod_cidr),
+            "nodeCIDRMaskSize": network.node_prefix_length,
+            "serviceCIDR": str(network.service_cidr),
+            "underlayCIDR": str(network.underlay_cidr),
+            "managementCIDR": str(network.management_cidr),
+            "mtu": network.underlay_mtu,
+        }
+    }
+    for name, role in _SECTIONS.items():
+        spec[name] = [_vertex_document(vertex) for vertex in topology.of(role)]
+    spec["links"] = [_link_document(link) for link in topology.links]
+    return {
+        "apiVersion": "kubinet.dev/v1",
+        "kind": "Topology",
+        "metadata": {"name": topology.name},
+        "spec": spec,
+    }
+
+
+def _vertex_document(vertex: Vertex) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": vertex.name}
+    if vertex.labels:
+        document["labels"] = dict(vertex.labels)
+    if vertex.pod_cidr is not None:
+        document["podCIDR"] = str(vertex.pod_cidr)
+    return document
+
+
+def _link_document(link: Link) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": link.name, "endpoints": [link.a, link.b]}
+    if link.rate is not None:
+        document["rate"] = format_rate(link.rate)
+    for name in ("delay", "jitter"):
+        if getattr(link, name):
+            document[name] = format_duration(getattr(link, name))
+    if link.loss:
+        document["loss"] = f"{link.loss * 100:g}%"
+    if link.queue is not None:
+        document["queue"] = str(link.queue)
+    if link.mtu is not None:
+        document["mtu"] = link.mtu
+    return document
+
+
+def _words(error: jsonschema.ValidationError) -> str:
+    match error.validator:
+        case "additionalProperties":
+            properties = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+            unknown = sorted(set(error.instance) - set(properties))
+            return f"unknown field {', '.join(map(repr, unknown))}; known: {', '.join(properties)}"
+        case "enum":
+            return f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
+        case "const":
+            return f"must be {error.validator_value!r}, not {str(error.instance)[:60]!r}"
+        case "pattern":
+            return f"{error.instance!r} is no name: use lower-case letters, digits and inner dashes"
+        case _:
+            return error.message if len(error.message) < 200 else f"{error.message[:200]}…"
+
+
+def _network(section: Mapping[str, Any], where: Where) -> NetworkConfig:
+    default = NetworkConfig()
+    requested = section.get("datapath", "auto")
+    cidrs = {}
+    for field, name in (
+        ("pod_cidr", "podCIDR"),
+        ("service_cidr", "serviceCIDR"),
+        ("underlay_cidr", "underlayCIDR"),
+        ("management_cidr", "managementCIDR"),
+    ):
+        path: list[str | int] = ["spec", "network", name]
+        cidrs[field] = _read(section, name, IPv4Network, getattr(default, field), path, where)
+    return NetworkConfig(
+        overlay=Overlay(section.get("overlay", default.overlay)),
+        datapath=default.datapath if requested == "auto" else Datapath(requested),
+        node_prefix_length=section.get("nodeCIDRMaskSize", default.node_prefix_length),
+        underlay_mtu=section.get("mtu", default.underlay_mtu),
+        **cidrs,
+    )
+
+
+def _vertices(spec: Mapping[str, Any], where: Where) -> list[Vertex]:
+    found = []
+    for section, role in _SECTIONS.items():
+        for index, entry in enumerate(spec.get(section, ())):
+            path: list[str | int] = ["spec", section, index, "podCIDR"]
+            pod_cidr = _read(entry, "podCIDR", IPv4Network, None, path, where)
+            found.append(Vertex(entry["name"], role, entry.get("labels", {}), pod_cidr))
+    return found
+
+
+def _links(spec: Mapping[str, Any], where: Where) -> list[Link]:
+    defaults = spec.get("defaults", {}).get("link", {})
+    links = []
+    for index, entry in enumerate(spec.get("links", ())):
+        given = {**defaults, **entry}
+        path: list[str | int] = ["spec", "links", index]
+        a, b = entry["endpoints"]
+        links.append(
+            Link(
+                name=entry.get("name") or f"{a}-{b}",
+                a=a,
+                b=b,
+                rate=_read(given, "rate", parse_rate, None, [*path, "rate"], where),
+                delay=_read(given, "delay", parse_duration, 0.0, [*path, "delay"], where),
+                jitter=_read(given, "jitter", parse_duration, 0.0, [*path, "jitter"], where),
+                loss=_read(given, "loss", parse_percent, 0.0, [*path, "loss"], where),
+                queue=_read(given, "queue", parse_queue, None, [*path, "queue"], where),
+                mtu=given.get("mtu"),
+            )
+        )
+    return links
+
+
+def _read(
+    section: Mapping[str, Any], name: str, parse: Callable[[Any], _Value], default: _Value, path: Path, where: Where
+) -> _Value:
+    if name not in section:
+        return default
+    try:
+        return parse(section[name])
+    except ValueError as error:
+        raise InvalidInputError(f"{where(path)}: {error}") from error
