@@ -12,7 +12,6 @@ CONTEXT: Final[dict[str, Any]] = {"help_option_names": ["--help", "-h"], "max_co
 
 app = typer.Typer(
     name="kubinet",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings=CONTEXT,

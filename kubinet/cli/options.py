@@ -17,7 +17,9 @@ ClusterOption = Annotated[
     str | None,
     typer.Option("--cluster", envvar="KUBINET_CLUSTER", help="The cluster; not needed when only one runs."),
 ]
-FactsOption = Annotated[Facts, typer.Option("--output", "-o", help="A table to read, or JSON for programs.")]
+FactsOption = Annotated[
+    Facts, typer.Option("--output", "-o", metavar="table|json", help="A table to read, or JSON for programs.")
+]
 NamespaceOption = Annotated[
     str | None, typer.Option("--namespace", "-n", help="The namespace.  \\[default: default]", show_default=False)
 ]

@@ -40,7 +40,7 @@ def version(output: FactsOption = Facts.TABLE) -> None:
 
 
 @command("completion", Panel.OTHER, ["source <(kubinet completion bash)", "kubinet completion zsh > ~/.zfunc/_kubinet"])
-def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
+def completion(shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="The shell.")]) -> None:
     """Print the script that makes a shell complete commands, options, kinds and names."""
     import os
 

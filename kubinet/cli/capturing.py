@@ -1,0 +1,181 @@
+"""`kubinet capture`: one tcpdump per place in the place's own network namespace; one pcapng file for all."""
+
+import os
+import platform
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from kubinet.addressing import pod_interface
+from kubinet.cli.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
+from kubinet.errors import DeadlineError, KubinetError, UsageError
+
+if TYPE_CHECKING:
+    from kubinet.cluster import Cluster
+
+_START_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One interface to capture on, and how to run a program where it is."""
+
+    interface: Interface
+    device: str
+    command: Callable[[Sequence[str]], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a capture ends by itself; ctrl-C ends it at any time."""
+
+    count: int | None = None
+    seconds: float | None = None
+
+
+def places_of(cluster: "Cluster", words: Sequence[str], namespace: str, packet_filter: str) -> list[Place]:
+    """What `NODE`, `HOST`, `NODE:INTERFACE`, `pod/NAME` mean in this cluster; UsageError names what there is."""
+    return [_place(cluster, word, namespace, packet_filter) for word in dict.fromkeys(words)]
+
+
+def _place(cluster: "Cluster", word: str, namespace: str, packet_filter: str) -> Place:
+    facts = cluster.facts
+    if word.startswith(("pod/", "pods/", "po/")):
+        name = word.partition("/")[2]
+        pod = cluster.pod(name, namespace)
+        if not pod.node:
+            raise UsageError(f"pod '{namespace}/{name}' is not on a node yet; `kubinet describe pod {name}` says why")
+        if pod.object["spec"].get("hostNetwork"):
+            raise UsageError(f"pod '{namespace}/{name}' shares its node's network; capture on {pod.node}")
+        device = pod_interface(namespace, name)
+        about = f"pod {namespace}/{name} ({pod.address}) on node {pod.node}"
+        interface = Interface(f"{namespace}/{name}", about, packet_filter)
+        return Place(interface, device, cluster.node(pod.node).command)
+    host, _, device = word.partition(":")
+    for node in facts.nodes:
+        if node.name == host:
+            chosen = device or node.interface
+            about = f"node {host}, interface {chosen}" + ("" if device else f" (underlay, {node.underlay})")
+            return Place(Interface(f"{host}:{chosen}", about, packet_filter), chosen, cluster.node(host).command)
+    for outside in facts.outside:
+        if outside.name == host:
+            chosen = device or "any"
+            about = f"outside host {host} ({outside.address}), interface {chosen}"
+            return Place(Interface(f"{host}:{chosen}", about, packet_filter), chosen, cluster.outside(host).command)
+    known = ", ".join([one.name for one in facts.nodes] + [one.name for one in facts.outside])
+    raise UsageError(f"{word!r} is no place to capture; there are {known}, each also as NAME:INTERFACE, and pod/NAME")
+
+
+def capture(
+    places: Sequence[Place], stream: BinaryIO, limits: Limits, *, comment: str, started: Callable[[], None]
+) -> list[int]:
+    """Capture until a limit or ctrl-C; calls `started` when every tcpdump listens; packets per place."""
+    counts = [0] * len(places)
+    with ExitStack() as stack:
+        running = [stack.enter_context(_tcpdump(place)) for place in places]
+        writer = PcapngWriter(
+            stream,
+            [place.interface for place in places],
+            comment=comment,
+            system=f"{platform.system()} {platform.release()}",
+        )
+        started()
+        sorter = Sorter()
+        for packets in _batches(running, limits):
+            for packet in packets:
+                sorter.add(packet)
+            for packet in sorter.due(time.time_ns()):
+                writer.write(packet)
+                counts[packet.interface] += 1
+            stream.flush()
+        for packet in sorter.rest():
+            if limits.count is None or sum(counts) < limits.count:
+                writer.write(packet)
+                counts[packet.interface] += 1
+        stream.flush()
+    return counts
+
+
+@contextmanager
+def _tcpdump(place: Place) -> Iterator["subprocess.Popen[bytes]"]:
+    """A tcpdump that listens when the block begins, and is ended and waited for when it ends."""
+    options = ["-w", "-", "-U", "--immediate-mode", "-Z", "root", "--time-stamp-precision=nano", "-n"]
+    link = ["-y", "EN10MB"] if place.device != "any" else []
+    argv = ["tcpdump", "-i", place.device, *link, *options]
+    argv += [place.interface.filter] if place.interface.filter else []
+    # A session of its own: ctrl-C is ours, and one signal reaches nsenter's child too.
+    process = subprocess.Popen(
+        place.command(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        _wait_listening(process, place)
+        yield process
+    finally:
+        _interrupt(process)
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _wait_listening(process: "subprocess.Popen[bytes]", place: Place) -> None:
+    assert process.stderr is not None
+    said = b""
+    deadline = time.monotonic() + _START_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while b"listening on" not in said:
+            if not selector.select(deadline - time.monotonic()):
+                raise DeadlineError(f"{place.interface.name}: tcpdump did not listen within {_START_SECONDS:g} s")
+            data = os.read(process.stderr.fileno(), 4096)
+            if not data:
+                text = said.decode(errors="replace").strip().removeprefix("tcpdump: ")
+                raise KubinetError(f"{place.interface.name}: tcpdump cannot capture: {text}")
+            said += data
+
+
+def _batches(running: "Sequence[subprocess.Popen[bytes]]", limits: Limits) -> Iterator[list[Packet]]:
+    """Lists of packets as they come; ends at a limit, on ctrl-C, or when every tcpdump has ended."""
+    deadline = None if limits.seconds is None else time.monotonic() + limits.seconds
+    left = limits.count
+    with selectors.DefaultSelector() as selector:
+        for number, process in enumerate(running):
+            selector.register(process.stdout or -1, selectors.EVENT_READ, PcapStream(number))
+        try:
+            while selector.get_map():
+                wait = 0.1 if deadline is None else min(0.1, deadline - time.monotonic())
+                if deadline is not None and wait <= 0:
+                    break
+                batch: list[Packet] = []
+                for key, _ in selector.select(wait):
+                    data = os.read(key.fd, 1 << 16)
+                    if not data:
+                        selector.unregister(key.fileobj)
+                    batch += list(key.data.feed(data))
+                yield batch if left is None else batch[:left]
+                left = None if left is None else left - len(batch)
+                if left is not None and left <= 0:
+                    return
+        except KeyboardInterrupt:
+            pass
+        for process in running:
+            _interrupt(process)
+        yield [packet for key in list(selector.get_map().values()) for packet in _drain(key)]
+
+
+def _drain(key: selectors.SelectorKey) -> Iterator[Packet]:
+    """What a tcpdump that was told to end still writes."""
+    while data := os.read(key.fd, 1 << 16):
+        yield from key.data.feed(data)
+
+
+def _interrupt(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+    except ProcessLookupError:
+        return
