@@ -252,7 +252,7 @@ def _descend(values: Iterable[Any]) -> Iterator[Any]:
 
 def _slice(text: str) -> Step:
     numbers = [int(part) if part.strip() else None for part in text.split(":")]
-    if len(numbers) > 3 or numbers == [None] or (len(numbers) == 3 and (numbers[2] or 1) < 1):
+    if len(numbers) > 3 or numbers == [None] or (len(numbers) == 3 and numbers[2] is not None and numbers[2] < 1):
         raise ValueError(text)
 
     def step(values: Iterable[Any]) -> Iterator[Any]:

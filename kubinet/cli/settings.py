@@ -19,5 +19,5 @@ def parse_settings(words: Sequence[str], option: str = "--set") -> dict[str, Any
         try:
             found[key] = next((document.value for document in parse_documents(text, f"{option} {key}")), "")
         except InvalidInputError as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(f"{option} {key}: {text!r} is no YAML value; quote it if it is text") from error
     return found
