@@ -74,6 +74,7 @@ def _rtt(ways: Sequence["Way"], grouped: Grouped) -> Figure:
 def _throughput(ways: Sequence["Way"], grouped: Grouped) -> Figure:
     drawing = Drawing(figsize=(PAGE_INCHES, 0.75 + 0.62 * len(ways)))
     panel = drawing.subplots()
+    highest = 0.0
     for row, way in enumerate(ways):
         for network, offset in zip(NETWORKS, (-0.17, 0.17), strict=True):
             repetitions = grouped.get((way.path, network, THROUGHPUT))
@@ -82,30 +83,20 @@ def _throughput(ways: Sequence["Way"], grouped: Grouped) -> Figure:
             y = row + offset
             points = [value for repetition in repetitions.values() for value in repetition]
             estimate = way.throughput[network]
-            panel.plot(
-                [estimate.low, estimate.high],
-                [y, y],
-                color=_COLOURS[network],
-                linewidth=5,
-                alpha=0.35,
-                solid_capstyle="butt",
-            )
-            panel.plot(
-                points,
-                [y] * len(points),
-                _MARKS[network],
-                color=_COLOURS[network],
-                markersize=3,
-                alpha=0.7,
-                markeredgewidth=0,
-            )
-            panel.plot([estimate.value] * 2, [y - 0.12, y + 0.12], color=_COLOURS[network], linewidth=2)
+            colour = _COLOURS[network]
+            panel.barh(y, estimate.value, height=0.28, color=colour, alpha=0.25)
+            panel.plot([estimate.value] * 2, [y - 0.14, y + 0.14], color=colour, linewidth=2)
+            panel.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.4)
+            spread = [y + 0.07 * (-1) ** number for number in range(len(points))]
+            panel.plot(points, spread, _MARKS[network], color=colour, markersize=2.6, markeredgewidth=0)
+            highest = max(highest, *points)
             limit = way.goodput_bare if network == BARE else way.goodput_pod
             if limit is not None:
                 panel.plot([limit] * 2, [y - 0.16, y + 0.16], color=GREY, linestyle=":")
+                highest = max(highest, limit)
     panel.set_yticks(range(len(ways)), [f"{way.path}\n{_ends(way)}" for way in ways])
     panel.set_ylim(len(ways) - 0.5, -0.5)
-    panel.set_xlim(left=0)
+    panel.set_xlim(0, 1.06 * highest)
     panel.grid(visible=False, axis="y")
     panel.set_xlabel("TCP throughput, payload (Mbit/s)")
     handles = [
@@ -118,7 +109,7 @@ def _throughput(ways: Sequence["Way"], grouped: Grouped) -> Figure:
     labels = [*(_NAMES[network] for network in NETWORKS), "the most that fits the declared rate"]
     drawing.legend(handles, labels, loc="outside lower center", ncols=3)
     caption = (
-        "TCP throughput per way: one point a repetition, the upright stroke is the median, the band its 95 % interval. "
+        "TCP throughput per way: one point a repetition, the bar ends at the median, the line is its 95 % interval. "
         "The dotted line is the payload that fits the slowest declared link after all headers."
     )
     return Figure("throughput", caption, drawing)
