@@ -114,4 +114,4 @@ def _shape_problems(topology: Topology) -> Iterator[str]:
     except networkx.NetworkXNoCycle:
         return
     names = ", ".join(f"'{edge[0]}'" for edge in loop)
-    yield f"the switches {names} form a loop; there is no spanning tree here: make them routers (layer 3, equal-cost paths)"
+    yield f"the switches {names} form a loop and there is no spanning tree here: make them routers (equal-cost paths)"

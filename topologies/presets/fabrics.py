@@ -35,7 +35,7 @@ def leaf_spine(
 def fat_tree(nodes: int = 0, k: int = 4, rate: str = RATE, delay: str = "") -> dict[str, Any]:
     """A k-ary fat tree (Al-Fares, Loukissas, Vahdat, SIGCOMM 2008): k pods of k/2 edge and k/2 aggregation routers.
 
-    (k/2)^2 core routers; at most k^3/4 nodes (default: all), spread over the fabric's pods. The outside host is at core c1.
+    (k/2)^2 core routers; at most k^3/4 nodes (default: all), spread over the fabric's pods. Outside host: at core c1.
     """
     if k < 2 or k % 2:
         raise InvalidInputError(f"preset fat-tree: k={k} must be an even number of at least 2")

@@ -1,0 +1,129 @@
+"""From what a user named (a preset or a file, and settings) to a checked topology and its resolved document."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kubinet.errors import InvalidInputError, UsageError
+from kubinet.manifests import Manifest, read_manifests
+from kubinet.state import Datapath
+from topologies.checks import check
+from topologies.document import parse_topology, spell, to_document
+from topologies.model import Topology
+from topologies.presets import PRESETS
+
+_SPEC_SECTIONS = ("network", "defaults", "links")
+
+
+def resolve_topology(
+    source: str, *, nodes: int | None = None, datapath: str = "auto", settings: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """The resolved document of a preset or file; raises before anything is created."""
+    overrides = dict(settings or {})
+    if nodes is not None:
+        overrides["nodes"] = nodes
+    if datapath != "auto":
+        overrides["network.datapath"] = datapath
+    return to_document(load_topology(source, overrides))
+
+
+def load_topology(source: str | Path, overrides: Mapping[str, object] | None = None) -> Topology:
+    """The checked topology of a preset's name or a file.
+
+    `overrides`: preset parameters (`nodes`, `k`, …), and dotted paths: `network.<field>`, `links.<field>` (every link),
+    `links.<link name>.<field>`, `defaults.link.<field>`.
+    """
+    overrides = dict(overrides or {})
+    text = str(source)
+    if text in PRESETS:
+        parameters = {key: overrides.pop(key) for key in list(overrides) if "." not in key}
+        document = _preset(text, parameters)
+        name, manifest = f"preset {text}", None
+    else:
+        manifest = _file(text)
+        document, name = manifest.object, text
+    _override(document, overrides)
+
+    def where(path: Any) -> str:
+        line = f":{manifest.line_of(path)}" if manifest is not None else ""
+        return f"{name}{line}: {spell(path)}"
+
+    return check(parse_topology(document, where), name)
+
+
+def with_datapath(topology: Topology, datapath: Datapath) -> dict[str, Any]:
+    """The resolved document with the datapath that `auto` became on this machine."""
+    document = to_document(topology)
+    document["spec"]["network"]["datapath"] = str(datapath)
+    return document
+
+
+def _preset(name: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+    function = PRESETS[name]
+    known = inspect.signature(function).parameters
+    arguments = {}
+    for key, value in parameters.items():
+        if key not in known:
+            listing = ", ".join(f"{one.name}={one.default!r}" for one in known.values())
+            raise UsageError(f"preset {name} has no parameter '{key}'; it has {listing}")
+        arguments[key] = _converted(name, key, value, type(known[key].default))
+    if "nodes" in arguments and int(str(arguments["nodes"])) < 1:
+        raise UsageError(f"preset {name}: nodes={arguments['nodes']} must be at least 1")
+    return function(**arguments)
+
+
+def _converted(preset: str, key: str, value: object, kind: type) -> object:
+    try:
+        return kind(str(value))
+    except ValueError as error:
+        raise UsageError(f"preset {preset}: {key}={value!r} is no {kind.__name__}") from error
+
+
+def _file(text: str) -> Manifest:
+    path = Path(text)
+    if not path.exists():
+        known = ", ".join(PRESETS)
+        raise UsageError(f"'{text}' is neither a file nor a preset; presets: {known}")
+    manifests = [one for one in read_manifests(path) if one.object["kind"] == "Topology"]
+    if len(manifests) != 1:
+        raise InvalidInputError(f"{text}: expected exactly one document of kind Topology, found {len(manifests)}")
+    return manifests[0]
+
+
+def _override(document: dict[str, Any], overrides: Mapping[str, object]) -> None:
+    for key, value in overrides.items():
+        section, _, rest = key.partition(".")
+        if section not in _SPEC_SECTIONS or not rest:
+            raise UsageError(
+                f"'{key}' is no setting of this topology; use network.<field>, links.<field>, "
+                "links.<link name>.<field> or a preset's parameter"
+            )
+        spec = document.setdefault("spec", {})
+        if section == "links":
+            _override_links(spec, key, rest, value)
+            continue
+        target = spec.setdefault(section, {})
+        *parents, last = rest.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = _scalar(target.get(last), value, last)
+
+
+def _override_links(spec: dict[str, Any], key: str, rest: str, value: object) -> None:
+    name, _, field = rest.rpartition(".")
+    chosen = [one for one in spec.get("links", ()) if not name or name in (one.get("name"), "-".join(one["endpoints"]))]
+    if not chosen:
+        raise UsageError(f"'{key}': there is no link '{name}'; links are named as in `kubinet topology show`")
+    for link in chosen:
+        link[field] = _scalar(link.get(field), value, field)
+
+
+def _scalar(present: object, value: object, field: str) -> object:
+    """A setting's text as the type that the field has."""
+    if isinstance(value, str) and (isinstance(present, int) or field in ("mtu", "nodeCIDRMaskSize")):
+        try:
+            return int(value)
+        except ValueError as error:
+            raise UsageError(f"{field}={value!r} is not a whole number") from error
+    return value
