@@ -6,6 +6,7 @@ JSON, with file descriptors beside it for exec; the answer is one line. Two call
 """
 
 import array
+import contextlib
 import json
 import signal
 import socket
@@ -371,22 +372,33 @@ class EventStream(Iterator[ContainerExit]):
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
         self._closed = False
+        self._reading = False
 
     def __next__(self) -> ContainerExit:
+        if self._closed:
+            raise StopIteration
+        self._reading = True
         line = self._connection.read()
+        self._reading = False
         if line is not None:
             return decode(ContainerExit, line)
         self._connection.socket.close()
         if self._closed:
             raise StopIteration
+        self._closed = True
         raise RuntimeUnavailableError("container runtime: the stream of exits ended; subscribe again, then list")
+
+    def fileno(self) -> int:
+        """Readable when there is an exit to read: for selectors and event loops."""
+        return self._connection.socket.fileno()
 
     def close(self) -> None:
         """End the stream; may be called from another thread than the reader's."""
         self._closed = True
-        try:
-            self._connection.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
+        if self._reading:
+            with contextlib.suppress(OSError):
+                self._connection.socket.shutdown(socket.SHUT_RDWR)  # wakes the reader, who closes
+        else:
             self._connection.socket.close()
 
     def __enter__(self) -> Self:
