@@ -1,0 +1,65 @@
+"""The repository's own rules: import directions, lint, examples that can be read."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubinet.manifests import read_manifests
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BIN = Path(sys.executable).parent
+
+
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
+
+
+def test_imports_go_one_way() -> None:
+    """No module imports against the direction cli, experiments, topologies, agents or controller, kubinet."""
+    done = run(str(BIN / "lint-imports"), "--no-cache")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ruff_is_clean() -> None:
+    """Lint and form of all Python files are clean."""
+    for command in (["check", "."], ["format", "--check", "."]):
+        done = run(sys.executable, "-m", "ruff", *command)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.name)
+def test_examples_can_be_read(path: Path) -> None:
+    """Every example holds objects."""
+    assert read_manifests(path)
+
+
+def test_no_file_is_too_long() -> None:
+    """No Python file has more than 500 lines."""
+    packages = ("kubinet", "controller", "agents", "topologies", "experiments", "labs", "tests")
+    files = [file for package in packages for file in (ROOT / package).rglob("*.py")]
+    lengths = {str(file.relative_to(ROOT)): file.read_text().count("\n") for file in files}
+    assert {name: lines for name, lines in lengths.items() if lines > 500} == {}
+
+
+def test_no_work_is_left_as_a_note() -> None:
+    """No file promises work with TO-DO notes."""
+    note = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+    packages = ("kubinet", "controller", "agents", "topologies", "experiments")
+    files = [file for package in packages for file in (ROOT / package).rglob("*.py")]
+    assert [str(file.relative_to(ROOT)) for file in files if note.search(file.read_text())] == []
+
+
+def test_every_test_says_a_fact() -> None:
+    """Every test function has a docstring."""
+    pattern = re.compile(r"^def (test_\w+)\([^:]*?\)(?: -> None)?:\n(?!\s+\"\"\")", re.MULTILINE | re.DOTALL)
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert [f"{file.name}: {name}" for file in files for name in pattern.findall(file.read_text())] == []
+
+
+def test_makefile_targets_document_themselves() -> None:
+    """`make help` lists every phony target that has a description, and there are some."""
+    done = run("make", "--no-print-directory", "help")
+    assert {"demo", "test", "check"} <= {line.split()[0] for line in done.stdout.splitlines()}
