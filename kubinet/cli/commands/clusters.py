@@ -30,7 +30,7 @@ def doctor(output: FactsOption = Facts.TABLE) -> int:
     [
         "kubinet up",
         "kubinet up leaf-spine --nodes 4 --name demo",
-        "kubinet up topology.yaml --set overlay=geneve --datapath netdev",
+        "kubinet up topology.yaml --set network.overlay=geneve --datapath netdev",
     ],
 )
 def up(

@@ -1,0 +1,70 @@
+"""Commands on topologies: show, validate."""
+
+from typing import Annotated
+
+import typer
+
+from kubinet.cli.app import Panel, group, into
+from kubinet.cli.options import ClusterOption
+from kubinet.errors import UsageError
+
+topology = group("topology", Panel.EXPERIMENTS, "Look at topologies: files, presets, and those of running clusters.")
+
+SourceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[TOPOLOGY.yaml | PRESET]", help="A file or preset (default: the running cluster's)."),
+]
+NodesOption = Annotated[int | None, typer.Option("--nodes", min=1, help="How many nodes (presets only).")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A preset's parameter or a field of the topology; repeatable."),
+]
+
+
+@into(
+    topology,
+    ("topology", "show"),
+    ["kubinet topology show leaf-spine --nodes 8 > topology.yaml", "kubinet topology show -o json"],
+)
+def show(
+    source: SourceArgument = None,
+    nodes: NodesOption = None,
+    settings: SettingsOption = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="yaml|json", help="The form.")] = "yaml",
+    cluster: ClusterOption = None,
+) -> None:
+    """Print a topology with every default filled in; the output is a Topology file itself."""
+    from kubinet.cli.connection import cluster_of
+    from kubinet.cli.printers import to_json, to_yaml
+    from kubinet.cli.settings import parse_settings
+
+    if output not in {"yaml", "json"}:
+        raise UsageError(f"-o {output}: write yaml or json")
+    if source is None:
+        if nodes is not None or settings:
+            raise UsageError("--nodes and --set need a file or preset")
+        document = cluster_of(cluster).topology
+    else:
+        from topologies.resolve import resolve_topology
+
+        document = resolve_topology(source, nodes=nodes, settings=parse_settings(settings or ()))
+    typer.echo(to_yaml(document) if output == "yaml" else to_json(document), nl=False)
+
+
+@into(
+    topology,
+    ("topology", "validate"),
+    ["kubinet topology validate topology.yaml", "kubinet topology validate fat-tree --set k=4"],
+)
+def validate(
+    source: Annotated[str, typer.Argument(metavar="TOPOLOGY.yaml | PRESET", help="A file or preset.")],
+    nodes: NodesOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Check a topology without creating anything: form, names, addresses, links, connectedness."""
+    from kubinet.cli.settings import parse_settings
+    from topologies.resolve import resolve_topology
+
+    spec = resolve_topology(source, nodes=nodes, settings=parse_settings(settings or ()))["spec"]
+    counts = [f"{len(spec.get(key, ()))} {key}" for key in ("nodes", "switches", "routers", "outside", "links")]
+    typer.echo(f"{source} is valid: {', '.join(counts)}")
