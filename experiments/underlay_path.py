@@ -22,6 +22,7 @@ IPV4_TCP_HEADERS: Final = 20 + 32
 class UnderlayLink:
     """One declared link; what holds for both directions."""
 
+    name: str
     a: str
     b: str
     rate_mbit: float | None = None
@@ -29,17 +30,13 @@ class UnderlayLink:
     delay_ms: float = 0.0
     """One way."""
     jitter_ms: float = 0.0
+    """Standard deviation of the delay."""
     loss: float = 0.0
     """Share of packets per direction, 0 to 1."""
 
     def other(self, end: str) -> str:
         """The end that is not `end`."""
         return self.b if end == self.a else self.a
-
-    @property
-    def name(self) -> str:
-        """`a-b`, as in tables."""
-        return f"{self.a}-{self.b}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +51,6 @@ class DeclaredPath:
     def rtt_ms(self) -> float:
         """Twice the sum of the links' delays; excludes the time that frames need at the links' rates."""
         return 2 * sum(link.delay_ms for link in self.links)
-
-    @property
-    def jitter_ms(self) -> float:
-        """The sum of the links' jitter over both directions: the worst case."""
-        return 2 * sum(link.jitter_ms for link in self.links)
 
     @property
     def bottleneck_mbit(self) -> float | None:

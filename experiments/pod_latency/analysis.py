@@ -69,7 +69,7 @@ def analyse(recording: Recording) -> Analysis:
         finding=finding(ways),
         rows=tuple(row for way in ways for row in _rows(way)),
         table=table(ways),
-        figures=figures(ways, samples_by_network(recording.samples), recording.topology),
+        figures=figures(ways, samples_by_network(recording.samples)),
         assessment=assessment,
         notes=(*recording.notes, *_resolution_notes(recording.samples)),
     )

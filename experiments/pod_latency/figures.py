@@ -1,7 +1,7 @@
-"""The experiment's figures: distributions of RTT per way, TCP throughput with every repetition, the topology."""
+"""The experiment's figures: distributions of RTT per way, TCP throughput with every repetition."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,14 +24,10 @@ _MARKS: Final = {BARE: "s", POD: "o"}
 _NAMES: Final = {BARE: "bare underlay, node to node", POD: "overlay, pod to pod"}
 
 
-def figures(ways: Sequence["Way"], grouped: Grouped, topology: Mapping[str, Any]) -> tuple[Figure, ...]:
-    """Every figure of the report, topology first where the topologies package can draw it."""
-    from experiments.topology import picture_of  # noqa: PLC0415 - draws with matplotlib as well
-
+def figures(ways: Sequence["Way"], grouped: Grouped) -> tuple[Figure, ...]:
+    """Every figure of the report."""
     with mpl.rc_context(SETTINGS):
-        drawn = [_rtt(ways, grouped), _throughput(ways, grouped)]
-        picture = picture_of(topology, [way.declared for way in ways])
-    return (*drawn, *([picture] if picture is not None else []))
+        return (_rtt(ways, grouped), _throughput(ways, grouped))
 
 
 def _rtt(ways: Sequence["Way"], grouped: Grouped) -> Figure:

@@ -25,7 +25,8 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 36px 0 8p
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13.5px; margin: 8px 0; }
 caption { caption-side: bottom; text-align: left; color: #555; padding-top: 6px; }
 th, td { padding: 5px 10px; border-bottom: 1px solid #d0d7de; text-align: right; vertical-align: top; }
-th { background: #f6f8fa; vertical-align: bottom; } td { white-space: nowrap; } td.text { white-space: normal; } th:first-child, td:first-child { text-align: left; white-space: nowrap; }
+th { background: #f6f8fa; vertical-align: bottom; } td { white-space: nowrap; } td.text { white-space: normal; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; }
 td.text { text-align: left; }
 figure { margin: 16px 0 28px; } figure img { width: 100%; max-width: 1000px; height: auto; }
 figcaption { color: #444; font-size: 14px; max-width: 1000px; }

@@ -72,7 +72,10 @@ def test_ping_gives_one_reply_per_request_in_order() -> None:
 def test_ping_says_how_coarse_its_values_are() -> None:
     """1.20 ms is a multiple of 0.01 ms, 150 ms of 1 ms."""
     assert parse_ping(PING, TARGET).resolution_ms == 0.01
-    far = "[1.5] 64 bytes from 10.244.1.2: icmp_seq=1 ttl=64 time=150 ms\n1 packets transmitted, 1 received, 0% packet loss"
+    far = (
+        "[1.5] 64 bytes from 10.244.1.2: icmp_seq=1 ttl=64 time=150 ms\n"
+        "1 packets transmitted, 1 received, 0% packet loss"
+    )
     assert parse_ping(far, TARGET).resolution_ms == 1.0
 
 

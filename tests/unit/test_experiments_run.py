@@ -33,7 +33,8 @@ def leaf_spine(nodes: int = 4, racks: int = 2) -> dict[str, Any]:
         "metadata": {"name": "leaf-spine"},
         "spec": {
             "network": {"overlay": "vxlan"},
-            "nodes": [{"name": name, "labels": {}} for name in names],
+            "nodes": [{"name": name} for name in names],
+            "routers": [{"name": name} for name in (*leaves, "spine1")],
             "links": [
                 *(
                     {"endpoints": [name, leaves[index % racks]], "rate": "100mbit", "delay": "1ms"}
@@ -233,7 +234,7 @@ def test_way_that_does_not_exist_is_left_out_and_named() -> None:
 
 def test_one_node_is_refused() -> None:
     """There is nothing to compare on one node."""
-    with pytest.raises(KubinetError, match="the topology has 1 node.*--nodes 2"):
+    with pytest.raises(KubinetError, match=r"the topology has 1 node.*--nodes 2"):
         placements(underlay_of(leaf_spine(nodes=1)), seed=1)
 
 
