@@ -134,7 +134,7 @@ def _wait_listening(process: "subprocess.Popen[bytes]", place: Place) -> None:
                 raise DeadlineError(f"{place.interface.name}: tcpdump did not listen within {_START_SECONDS:g} s")
             data = os.read(process.stderr.fileno(), 4096)
             if not data:
-                text = said.decode(errors="replace").strip().removeprefix("tcpdump: ")
+                text = said.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("tcpdump: ")
                 raise KubinetError(f"{place.interface.name}: tcpdump cannot capture: {text}")
             said += data
 
