@@ -1,6 +1,6 @@
 """Every address, MAC, interface name and route of the underlay, as a pure function of the topology.
 
-A **segment** is one layer-2 network: the switches that are linked to each other with all that hangs on them, or one link
+A **segment** is one layer-2 network: switches that are linked to each other with all that hangs on them, or one link
 between two layer-3 devices (a /31, RFC 3021). Routers get equal-cost routes to every segment; nodes and outside hosts
 have one default router. With direct routing, routers also know each node's pod CIDR.
 """

@@ -23,7 +23,7 @@ from kubinet.service import ServiceContext
 
 API_ADDRESS = "http://127.0.0.1:8080"
 """Where the API listens inside the sandbox."""
-_RUN_DIR = Path("/run/kubinet")
+RUN_DIR = Path("/run/kubinet")
 _STOP_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -207,7 +207,7 @@ class Supervisor:
         options = self.settings.get("options")
         return ServiceContext(
             cluster=str(self.settings["name"]),
-            run_dir=_RUN_DIR,
+            run_dir=RUN_DIR,
             state_dir=self.state_dir,
             api_url=API_ADDRESS,
             token=str(self.settings["token"]),
@@ -285,7 +285,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     furnish()
     raise_loopback()
-    _RUN_DIR.mkdir()
+    RUN_DIR.mkdir()
     settings = json.loads((state_dir / "settings.json").read_text())
     for fd in (control_fd, int(settings["api_fd"])):
         os.set_inheritable(fd, False)  # for our own forks, not for the programs that they start

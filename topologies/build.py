@@ -1,0 +1,193 @@
+"""Realising a topology: Mininet nodes, links, addresses, routes, the management network. Runs inside a sandbox."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mininet.net import Mininet
+from pyroute2 import IPRoute
+
+from kubinet.netns import disable_offloads, interface_indexes, namespace, netlink, of_process, set_sysctls
+from kubinet.state import ClusterFacts, NodeFacts, OutsideFacts
+from topologies.links.mechanism import LinkTools, choose_wire, shaper
+from topologies.links.wires import LinkEnds, WireMaker, add_shaper
+from topologies.mininet_classes import BridgeSwitch, KubeNode, OutsideHost, ReadyLink, Router, empty_network
+from topologies.model import Link, Role, Topology
+from topologies.plan import Interface, Plan, make_plan
+
+MANAGEMENT_BRIDGE = "mgmt0"
+_CLASSES = {Role.NODE: KubeNode, Role.OUTSIDE: OutsideHost, Role.ROUTER: Router, Role.SWITCH: BridgeSwitch}
+_QUIET = {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv6.conf.default.disable_ipv6": "1"}
+_FORWARDING = {
+    "net.ipv4.ip_forward": "1",
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+    # Layer-4 hash: the overlay's outer UDP source port spreads pods' flows over equal-cost paths.
+    "net.ipv4.fib_multipath_hash_policy": "1",
+}
+# The node's own connections and the pods' translated ones draw their ports from separate ranges.
+_NODE = {"net.ipv4.ip_local_port_range": "32768 49151"}
+
+
+@dataclass(slots=True)
+class Underlay:
+    """A realised topology."""
+
+    topology: Topology
+    plan: Plan
+    net: Mininet
+    wires: WireMaker
+    ends: dict[str, LinkEnds]
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def pid(self, vertex: str) -> int:
+        """A process in the vertex's network namespace."""
+        return int(self.net[vertex].pid)
+
+    def facts(self, name: str) -> ClusterFacts:
+        """What the other services need to know."""
+        return ClusterFacts(
+            name=name,
+            network=self.topology.network,
+            management_address=self.plan.management_address.ip,
+            nodes=tuple(self._node(index, node.name) for index, node in enumerate(self.topology.nodes, start=1)),
+            outside=tuple(self._outside(host.name) for host in self.topology.of(Role.OUTSIDE)),
+        )
+
+    def close(self) -> None:
+        """End the shells and userspace wires; the sandbox's end does the rest."""
+        self.wires.close()
+        for host in self.net.hosts:
+            host.terminate()
+
+    def _node(self, index: int, name: str) -> NodeFacts:
+        interface = self.plan.interfaces[name][0]
+        assert interface.address is not None
+        gateway = self.plan.gateways.get(name)
+        return NodeFacts(
+            name=name,
+            index=index,
+            pid=self.pid(name),
+            interface=interface.name,
+            mac=interface.mac,
+            underlay=interface.address,
+            gateway=gateway,
+            gateway_mac=self.plan.owner(gateway).mac if gateway else None,
+            management=self.plan.management[name],
+            pod_cidr=self.plan.pod_cidrs[name],
+            labels=next(node.labels for node in self.topology.nodes if node.name == name),
+        )
+
+    def _outside(self, name: str) -> OutsideFacts:
+        address = self.plan.interfaces[name][0].address
+        assert address is not None
+        return OutsideFacts(name, self.pid(name), address.ip)
+
+
+def build(topology: Topology, run_dir: Path, tools: LinkTools) -> Underlay:
+    """Make everything; MissingCapabilityError before anything is made when a link cannot be honoured."""
+    choices = {link.name: choose_wire(link, tools) for link in topology.links}
+    plan = make_plan(topology)
+    began = time.monotonic()
+    net = empty_network()
+    for vertex in topology.vertices:
+        net.addHost(vertex.name, cls=_CLASSES[vertex.role], ip=None)
+    timings = {"hosts": time.monotonic() - began}
+    root = IPRoute()
+    wires = WireMaker(root, run_dir)
+    ends = {}
+    for number, link in enumerate(topology.links):
+        ends[link.name] = LinkEnds(
+            link=link,
+            wire=choices[link.name],
+            a=plan.interface(link.a, link.name),
+            b=plan.interface(link.b, link.name),
+            pid_a=int(net[link.a].pid),
+            pid_b=int(net[link.b].pid),
+            mtu=link.mtu or topology.network.underlay_mtu,
+            number=number,
+        )
+        wires.make(ends[link.name])
+    _management(root, plan, {node.name: int(net[node.name].pid) for node in topology.nodes})
+    timings["links"] = time.monotonic() - began
+    links = {link.name: link for link in topology.links}
+    for vertex in topology.vertices:
+        _furnish(vertex.name, vertex.role, int(net[vertex.name].pid), plan, links)
+    for link in topology.links:
+        net.addLink(
+            net[link.a],
+            net[link.b],
+            cls=ReadyLink,
+            intfName1=ends[link.name].a.name,
+            intfName2=ends[link.name].b.name,
+        )
+    timings["addresses"] = time.monotonic() - began
+    return Underlay(topology, plan, net, wires, ends, timings)
+
+
+def _management(root: IPRoute, plan: Plan, pids: Mapping[str, int]) -> None:
+    """A bridge in the sandbox's own namespace with an interface `mgmt` in every node: OpenFlow, not pods' packets."""
+    root.link("add", ifname=MANAGEMENT_BRIDGE, kind="bridge")
+    bridge = root.link_lookup(ifname=MANAGEMENT_BRIDGE)[0]
+    address = plan.management_address
+    root.addr("add", index=bridge, address=str(address.ip), prefixlen=address.network.prefixlen)
+    root.link("set", index=bridge, state="up")
+    for number, (name, pid) in enumerate(pids.items(), start=1):
+        port = f"mgmt-{number}"
+        root.link("add", ifname=port, kind="veth", peer={"ifname": "mgmt", "net_ns_pid": pid})
+        root.link("set", index=root.link_lookup(ifname=port)[0], master=bridge, state="up")
+        with netlink(of_process(pid)) as connection:
+            index = connection.link_lookup(ifname="mgmt")[0]
+            own = plan.management[name]
+            connection.addr("add", index=index, address=str(own.ip), prefixlen=own.network.prefixlen)
+            connection.link("set", index=index, state="up")
+
+
+def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, Link]) -> None:
+    """Sysctls, addresses, routes, shapers and offloads of one namespace."""
+    interfaces = plan.interfaces[vertex]
+    with namespace(of_process(pid)):
+        set_sysctls(_QUIET)
+        if role in (Role.NODE, Role.ROUTER):
+            set_sysctls(_FORWARDING)
+        if role is Role.NODE:
+            set_sysctls(_NODE)
+        disable_offloads(interface.name for interface in interfaces)
+    with netlink(of_process(pid)) as connection:
+        indexes = interface_indexes(connection)
+        connection.link("set", index=indexes["lo"], state="up")
+        if role is Role.SWITCH:
+            _bridge(connection, vertex, [indexes[interface.name] for interface in interfaces])
+        for interface in interfaces:
+            _set_up(connection, indexes[interface.name], interface, role, links[interface.link])
+        if role is Role.OUTSIDE and vertex in plan.gateways:
+            connection.route("add", dst="0.0.0.0/0", gateway=str(plan.gateways[vertex]))
+        for route in plan.routes.get(vertex, ()):
+            _add_route(connection, route.destination, route.next_hops)
+
+
+def _set_up(connection: IPRoute, index: int, interface: Interface, role: Role, link: Link) -> None:
+    if interface.address is not None and role is not Role.NODE:
+        prefix = interface.address.network.prefixlen
+        connection.addr("add", index=index, address=str(interface.address.ip), prefixlen=prefix)
+    connection.link("set", index=index, state="up")
+    bucket = shaper(link)
+    if bucket is not None:
+        add_shaper(connection, index, bucket)
+
+
+def _bridge(connection: IPRoute, name: str, ports: list[int]) -> None:
+    connection.link("add", ifname=name, kind="bridge")
+    bridge = connection.link_lookup(ifname=name)[0]
+    connection.link("set", index=bridge, state="up")
+    for port in ports:
+        connection.link("set", index=port, master=bridge)
+
+
+def _add_route(connection: IPRoute, destination: object, next_hops: tuple[Any, ...]) -> None:
+    if len(next_hops) == 1:
+        connection.route("add", dst=str(destination), gateway=str(next_hops[0]))
+    else:
+        connection.route("add", dst=str(destination), multipath=[{"gateway": str(hop)} for hop in next_hops])

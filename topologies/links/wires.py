@@ -1,0 +1,150 @@
+"""Making links: veth pairs, a netem pair or a userspace wire, each end named, addressed and shaped in its namespace."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from kubinet.errors import KubinetError
+from topologies.links.mechanism import Shaper, Wire
+from topologies.model import Link
+from topologies.plan import Interface
+
+_WIREFILTER_QUEUE = 4 * 1024 * 1024
+"""Bytes in flight on a userspace wire: 100 ms at 300 Mbit/s; the declared queue is the shaper's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnds:
+    """Both ends of a link and where they live."""
+
+    link: Link
+    wire: Wire
+    a: Interface
+    b: Interface
+    pid_a: int
+    pid_b: int
+    mtu: int
+    number: int
+    """Distinguishes the names of what lies between the ends."""
+
+
+class WireMaker:
+    """Makes links from the sandbox's own namespace and keeps the processes of userspace wires."""
+
+    def __init__(self, root: IPRoute, run_dir: Path) -> None:
+        self._root = root
+        self._run_dir = run_dir / "wires"
+        self._processes: dict[str, list[subprocess.Popen[bytes]]] = {}
+
+    def make(self, ends: LinkEnds) -> None:
+        """Create the link; both interfaces exist then, down, with their MAC addresses and MTU."""
+        match ends.wire:
+            case Wire.VETH:
+                self._pair(ends.a, ends.pid_a, ends.b.name, ends.pid_b, ends.b.mac, ends.mtu)
+            case Wire.NETEM:
+                self._netem(ends)
+            case Wire.WIREFILTER:
+                self._wirefilter(ends)
+
+    def close(self) -> None:
+        """End the userspace wires."""
+        for processes in self._processes.values():
+            for process in processes:
+                process.terminate()
+        for processes in self._processes.values():
+            for process in processes:
+                process.wait()
+        self._processes.clear()
+
+    def _pair(self, end: Interface, pid: int, peer: str, peer_pid: int | None, peer_mac: str | None, mtu: int) -> None:
+        other: dict[str, object] = {"ifname": peer, "mtu": mtu}
+        if peer_pid is not None:
+            other["net_ns_pid"] = peer_pid
+        if peer_mac is not None:
+            other["address"] = peer_mac
+        self._root.link(
+            "add", ifname=end.name, kind="veth", net_ns_pid=pid, address=end.mac, mtu=mtu, txqlen=1000, peer=other
+        )
+
+    def _netem(self, ends: LinkEnds) -> None:
+        """a ~ wNa | bridge wN | wNb ~ b: netem on the bridge's ports, shapers on the ends, never both on one."""
+        bridge = f"w{ends.number}"
+        self._root.link("add", ifname=bridge, kind="bridge", br_ageing_time=0, mtu=ends.mtu)
+        index = self._root.link_lookup(ifname=bridge)[0]
+        for end, pid, port in ((ends.a, ends.pid_a, f"{bridge}a"), (ends.b, ends.pid_b, f"{bridge}b")):
+            self._pair(end, pid, port, None, None, ends.mtu)
+            number = self._root.link_lookup(ifname=port)[0]
+            self._root.link("set", index=number, master=index, state="up")
+        self._root.link("set", index=index, state="up")
+        self.impair(ends)
+
+    def impair(self, ends: LinkEnds) -> None:
+        """Set netem's delay, jitter and loss for both directions; replaces what was set."""
+        for port in (f"w{ends.number}a", f"w{ends.number}b"):
+            arguments = ["tc", "qdisc", "replace", "dev", port, "root", "netem", "limit", "100000"]
+            arguments += ["delay", f"{ends.link.delay * 1e6:.0f}us"]
+            if ends.link.jitter:
+                arguments += [f"{ends.link.jitter * 1e6:.0f}us", "distribution", "normal"]
+            if ends.link.loss:
+                arguments += ["loss", f"{ends.link.loss * 100:.6g}%"]
+            _run(arguments, f"link '{ends.link.name}'")
+
+    def _wirefilter(self, ends: LinkEnds) -> None:
+        """a = tap | vde_switch | wirefilter | vde_switch | tap = b."""
+        link = ends.link
+        folder = self._run_dir / str(ends.number)
+        folder.mkdir(parents=True)
+        processes = self._processes.setdefault(link.name, [])
+        for side, end, pid in (("a", ends.a, ends.pid_a), ("b", ends.b, ends.pid_b)):
+            tap = f"w{ends.number}{side}"
+            _run(["ip", "tuntap", "add", "dev", tap, "mode", "tap"], f"link '{link.name}'")
+            switch = ["vde_switch", "-x", "-s", str(folder / side), "-t", tap, "-n", "4"]
+            processes.append(_start(switch, folder / side / "ctl", link.name))
+            index = self._root.link_lookup(ifname=tap)[0]
+            self._root.link("set", index=index, ifname=end.name, address=end.mac, mtu=ends.mtu, txqlen=1000)
+            self._root.link("set", index=index, net_ns_pid=pid)
+        delay = f"{link.delay * 1e3:.6g}" + (f"+{link.jitter * 1e3 * _GAUSS_LIMIT:.6g}N" if link.jitter else "")
+        filter_ = ["wirefilter", "-v", f"{folder / 'a'}:{folder / 'b'}", "-d", delay, "-c", str(_WIREFILTER_QUEUE)]
+        if link.loss:
+            filter_ += ["-l", f"{link.loss * 100:.6g}"]
+        management = folder / "wirefilter"
+        processes.append(_start([*filter_, "-M", str(management)], management, link.name))
+
+
+_GAUSS_LIMIT = 2.33
+"""wirefilter's N holds over 98 % of the values within the limit it is given: 2.33 standard deviations."""
+
+
+def add_shaper(connection: IPRoute, index: int, shaper: Shaper) -> None:
+    """Put a token bucket on a sending interface."""
+    connection.tc(
+        "replace", "tbf", index=index, rate=f"{shaper.rate}bit", burst=shaper.burst, limit=shaper.limit, handle="1:"
+    )
+
+
+def wanted_state(link: Link) -> Mapping[str, float]:
+    """What a user sees as the link's declared quantities: bits per second, seconds, a share."""
+    return {"rate": link.rate or 0.0, "delay": link.delay, "jitter": link.jitter, "loss": link.loss}
+
+
+def _run(argv: list[str], what: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise KubinetError(f"{what}: {' '.join(argv)!r} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _start(argv: list[str], appears: Path, link: str) -> "subprocess.Popen[bytes]":
+    """Start a program of a userspace wire and wait until its socket is there."""
+    # Its standard input stays open: vde_switch and wirefilter end when their console ends.
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not appears.exists():
+        try:
+            process.wait(0.005)
+        except subprocess.TimeoutExpired:
+            continue
+        words = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+        raise KubinetError(f"link '{link}': {argv[0]} ended with status {process.returncode}: {words}")
+    return process

@@ -1,0 +1,138 @@
+"""The underlay service: owns the Mininet network of a cluster and answers questions about it.
+
+Protocol on `underlay.sock`: a JSON line as request, one as answer. `{"command": "links"}` lists links with both ends;
+`{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "cli"}` with three file descriptors
+beside it (stdin, stdout, stderr) runs Mininet's own prompt until it ends.
+"""
+
+import array
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+from mininet.cli import CLI
+
+from kubinet.errors import KubinetError
+from kubinet.facts import facts_to_json
+from kubinet.netns import netlink, of_process
+from kubinet.service import ServiceContext
+from topologies.build import Underlay, build
+from topologies.document import parse_topology, spell
+from topologies.links.tools import detect_tools
+from topologies.underlay_protocol import SOCKET
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve(context: ServiceContext) -> None:
+    """Build the underlay, write the facts, answer until SIGTERM."""
+    document = json.loads((context.state_dir / "topology.json").read_text())
+    topology = parse_topology(document, lambda path: f"topology.json: {spell(path)}")
+    context.run_dir.mkdir(exist_ok=True)
+    underlay = build(topology, context.run_dir, detect_tools())
+    draft = context.facts_file.with_suffix(".new")
+    draft.write_text(facts_to_json(underlay.facts(context.cluster)))
+    draft.replace(context.facts_file)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(context.run_dir / SOCKET))
+    listener.listen(16)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    context.ready({name: round(seconds, 3) for name, seconds in underlay.timings.items()})
+    try:
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=_answer, args=(underlay, connection), daemon=True).start()
+    finally:
+        underlay.close()
+
+
+def _answer(underlay: Underlay, connection: socket.socket) -> None:
+    with connection:
+        request, fds = _receive(connection)
+        try:
+            answer = _do(underlay, request, fds)
+        except KubinetError as error:
+            answer = {"error": str(error)}
+        except Exception:
+            _LOG.exception("request %s", request)
+            answer = {"error": "the underlay service failed; see underlay.log"}
+        finally:
+            for fd in fds:
+                os.close(fd)
+        connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    data, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    while not data.endswith(b"\n"):
+        more = connection.recv(65536)
+        if not more:
+            break
+        data += more
+    request: dict[str, Any] = json.loads(data)
+    return request, list(fds)
+
+
+def _do(underlay: Underlay, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+    match request.get("command"):
+        case "links":
+            return {"links": [_describe(underlay, name) for name in underlay.ends]}
+        case "link":
+            return _set_link(underlay, str(request.get("name")), up=bool(request.get("up")))
+        case "cli" if len(fds) == 3:
+            return {"exit": _prompt(underlay, fds)}
+        case command:
+            raise KubinetError(f"underlay: unknown command {command!r}")
+
+
+def _describe(underlay: Underlay, name: str) -> dict[str, Any]:
+    ends = underlay.ends[name]
+    link = ends.link
+    return {
+        "name": name,
+        "wire": str(ends.wire),
+        "rate": link.rate,
+        "delay": link.delay,
+        "jitter": link.jitter,
+        "loss": link.loss,
+        "ends": [
+            {"vertex": end.vertex, "interface": end.name, "pid": pid, "address": str(end.address or "")}
+            for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b))
+        ],
+    }
+
+
+def _set_link(underlay: Underlay, name: str, *, up: bool) -> dict[str, Any]:
+    if name not in underlay.ends:
+        raise KubinetError(f"link '{name}' is not in this cluster; its links: {', '.join(underlay.ends)}")
+    ends = underlay.ends[name]
+    for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
+        with netlink(of_process(pid)) as connection:
+            index = connection.link_lookup(ifname=end.name)[0]
+            connection.link("set", index=index, state="up" if up else "down")
+    return {"name": name, "up": up}
+
+
+def _prompt(underlay: Underlay, fds: list[int]) -> int:
+    """Mininet's prompt in a forked child: it has the shells' terminals, and its end cannot hurt the service."""
+    child = os.fork()
+    if child == 0:
+        try:
+            for target, fd in enumerate(fds):
+                os.dup2(fd, target)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            CLI(underlay.net)
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{error}\n".encode())
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
