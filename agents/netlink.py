@@ -1,0 +1,217 @@
+"""Many rtnetlink requests in few system calls: pyroute2's messages, sent together, their answers matched by number.
+
+pyroute2's own sockets carry an event loop each and send one request at a time; a cluster has a thousand namespaces
+and needs a handful of requests in each, so this channel is a bare socket and pyroute2 is the encoder.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from agents.netns import entered
+from kubinet.errors import KubinetError
+
+_NLM_F_REQUEST: Final = 0x1
+_NLM_F_ACK: Final = 0x4
+_NLM_F_REPLACE: Final = 0x100
+_NLM_F_EXCL: Final = 0x200
+_NLM_F_CREATE: Final = 0x400
+_NLMSG_ERROR: Final = 2
+_SOL_NETLINK: Final = 270
+_NETLINK_CAP_ACK: Final = 10
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 17, 20, 24, 28
+_IFF_UP: Final = 1
+_RT_TABLE_MAIN: Final = 254
+_RTPROT_STATIC: Final = 4
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
+_RTN_UNICAST: Final = 1
+_NUD_STALE: Final = 4
+_AT_ONCE: Final = 64
+"""Requests per send: their answers must fit the socket's receive buffer."""
+_HEADER: Final = struct.Struct("=IHHII")
+
+
+class NetlinkError(KubinetError):
+    """The kernel refused an rtnetlink request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One encoded request, and how to speak of it in an error."""
+
+    about: str
+    message: bytes
+    accept: tuple[int, ...] = ()
+    """errno values that mean: already as wanted."""
+
+
+def _encode(message: Any, kind: int, flags: int, fields: dict[str, object], attributes: list[tuple[str, object]]) -> bytes:
+    for key, value in fields.items():
+        message[key] = value
+    message["attrs"] = attributes
+    message["header"]["type"] = kind
+    message["header"]["flags"] = _NLM_F_REQUEST | _NLM_F_ACK | flags
+    message.encode()
+    return bytes(message.data)
+
+
+def add_veth(name: str, peer: str, peer_namespace: int, peer_mac: str, mtu: int) -> Request:
+    """A veth pair: `name` here and up, `peer` in the namespace of the open descriptor `peer_namespace`, still down."""
+    peer_attributes = [
+        ("IFLA_IFNAME", peer),
+        ("IFLA_ADDRESS", peer_mac),
+        ("IFLA_MTU", mtu),
+        ("IFLA_NET_NS_FD", peer_namespace),
+    ]
+    data = {"attrs": [("VETH_INFO_PEER", {"attrs": peer_attributes})]}
+    attributes: list[tuple[str, object]] = [
+        ("IFLA_IFNAME", name),
+        ("IFLA_MTU", mtu),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}),
+    ]
+    message = _encode(
+        ifinfmsg(), _RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, {"flags": _IFF_UP, "change": _IFF_UP}, attributes
+    )
+    return Request(f"veth {name}", message)
+
+
+def delete_link(name: str) -> Request:
+    """Delete an interface by name; one that does not exist is fine."""
+    return Request(f"delete {name}", _encode(ifinfmsg(), _RTM_DELLINK, 0, {}, [("IFLA_IFNAME", name)]), (errno.ENODEV,))
+
+
+def set_link_up(index: int, mtu: int | None = None) -> Request:
+    """Bring an interface up, with this MTU where given."""
+    attributes: list[tuple[str, object]] = [("IFLA_MTU", mtu)] if mtu is not None else []
+    fields: dict[str, object] = {"index": index, "flags": _IFF_UP, "change": _IFF_UP}
+    return Request(f"interface {index} up", _encode(ifinfmsg(), _RTM_NEWLINK, 0, fields, attributes))
+
+
+def add_address(index: int, address: IPv4Interface) -> Request:
+    """Give an interface an address; the kernel adds the route of its prefix."""
+    fields: dict[str, object] = {"family": socket.AF_INET, "prefixlen": address.network.prefixlen, "index": index}
+    text = str(address.ip)
+    attributes: list[tuple[str, object]] = [
+        ("IFA_LOCAL", text),
+        ("IFA_ADDRESS", text),
+        ("IFA_BROADCAST", str(address.network.broadcast_address)),
+    ]
+    message = _encode(ifaddrmsg(), _RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
+    return Request(f"address {address} on interface {index}", message)
+
+
+def add_route(
+    destination: IPv4Network, index: int, *, gateway: IPv4Address | None = None, source: IPv4Address | None = None
+) -> Request:
+    """A route of the main table, over `gateway` or directly; replaces one with the same destination."""
+    fields: dict[str, object] = {
+        "family": socket.AF_INET,
+        "dst_len": destination.prefixlen,
+        "table": _RT_TABLE_MAIN,
+        "proto": _RTPROT_STATIC,
+        "scope": _RT_SCOPE_UNIVERSE if gateway else _RT_SCOPE_LINK,
+        "type": _RTN_UNICAST,
+    }
+    attributes: list[tuple[str, object]] = [("RTA_OIF", index)]
+    if destination.prefixlen:
+        attributes.append(("RTA_DST", str(destination.network_address)))
+    if gateway:
+        attributes.append(("RTA_GATEWAY", str(gateway)))
+    if source:
+        attributes.append(("RTA_PREFSRC", str(source)))
+    message = _encode(rtmsg(), _RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
+    return Request(f"route {destination} on interface {index}", message)
+
+
+def add_neighbour(index: int, address: IPv4Address, mac: str) -> Request:
+    """Tell the kernel a neighbour's MAC address; it is used at once and confirmed by the kernel itself (NUD_STALE)."""
+    fields: dict[str, object] = {"family": socket.AF_INET, "ifindex": index, "state": _NUD_STALE}
+    attributes: list[tuple[str, object]] = [("NDA_DST", str(address)), ("NDA_LLADDR", mac)]
+    message = _encode(ndmsg(), _RTM_NEWNEIGH, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
+    return Request(f"neighbour {address} on interface {index}", message)
+
+
+class Netlink:
+    """An rtnetlink socket of one network namespace; a context manager. Not for two threads at once."""
+
+    def __init__(self, namespace: Path | None = None) -> None:
+        """`namespace`: path of the namespace to work in; None is the caller's."""
+        if namespace is None:
+            self._socket = _open()
+        else:
+            with entered(namespace):
+                self._socket = _open()
+        self._sequence = 0
+
+    def run(self, requests: Iterable[Request]) -> None:
+        """Carry out all requests, in order; NetlinkError names the first refused one, after all were tried."""
+        refused = self.try_all(requests)
+        if refused:
+            request, number = refused[0]
+            raise NetlinkError(f"{request.about}: {os.strerror(number)}")
+
+    def try_all(self, requests: Iterable[Request]) -> list[tuple[Request, int]]:
+        """Carry out all requests, in order; returns the refused ones with the kernel's errno."""
+        everything = list(requests)
+        refused: list[tuple[Request, int]] = []
+        for start in range(0, len(everything), _AT_ONCE):
+            refused += self._exchange(everything[start : start + _AT_ONCE])
+        return refused
+
+    def _exchange(self, requests: Sequence[Request]) -> list[tuple[Request, int]]:
+        waiting: dict[int, Request] = {}
+        parts = []
+        for request in requests:
+            self._sequence += 1
+            waiting[self._sequence] = request
+            length, kind, flags, _, _ = _HEADER.unpack_from(request.message)
+            header = _HEADER.pack(length, kind, flags, self._sequence, 0)
+            parts.append(header + request.message[_HEADER.size :] + bytes(-length % 4))
+        self._socket.send(b"".join(parts))
+        refused = []
+        while waiting:
+            for sequence, number in _answers(self._socket.recv(65536)):
+                answered = waiting.pop(sequence, None)
+                if answered is not None and number and number not in answered.accept:
+                    refused.append((answered, number))
+        return refused
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open() -> socket.socket:
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    opened.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    opened.settimeout(10.0)  # the kernel answers inside send(2); only a bug can make this fire
+    opened.bind((0, 0))
+    return opened
+
+
+def _answers(data: bytes) -> Iterable[tuple[int, int]]:
+    """(sequence number, errno or 0) of each acknowledgement."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
+        if kind == _NLMSG_ERROR:
+            yield sequence, -struct.unpack_from("=i", data, offset + _HEADER.size)[0]
+        offset += (length + 3) & ~3

@@ -1,0 +1,159 @@
+"""One node's Open vSwitch and interfaces, brought to what the facts say; safe to repeat at any time."""
+
+import logging
+import socket
+import time
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Final
+
+from agents import netlink, netns
+from agents.ethtool import disable_offloads, interface_index
+from agents.netlink import Netlink
+from agents.ovsconfig import bridge_operations, node_bridges, port_problems, root_operations
+from agents.ovsdaemons import Daemon, SwitchHome
+from agents.ovsrpc import Appctl, Ovsdb, OvsError
+from kubinet.addressing import GATEWAY_INTERFACE, UPLINK_BRIDGE, gateway_address
+from kubinet.state import ClusterFacts, Datapath, NodeFacts, Overlay
+
+_LOG = logging.getLogger(__name__)
+_EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
+_SYSCTLS: Final = {
+    "ipv4/ip_forward": "1",
+    # Pods' packets come back over another interface than the route to their source names.
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/default/send_redirects": "0",
+    # IPv4 only: interfaces that speak IPv6 unasked would fill the bridges' drop counters.
+    "ipv6/conf/default/disable_ipv6": "1",
+}
+_NEIGHBOUR_SECONDS: Final = "3600"
+"""The longest that ovs-vswitchd keeps an idle tunnel neighbour (lib/tnl-neigh-cache.c)."""
+
+
+@dataclass(slots=True)
+class NodeSwitch:
+    """A node's running Open vSwitch."""
+
+    facts: ClusterFacts
+    node: NodeFacts
+    home: SwitchHome
+    database_server: Daemon
+    switch: Daemon
+    database: Ovsdb
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def daemons(self) -> tuple[Daemon, Daemon]:
+        """Both daemons, for supervision."""
+        return self.database_server, self.switch
+
+    def appctl(self) -> Appctl:
+        """A control connection to ovs-vswitchd."""
+        return Appctl(self.home.control_socket(self.switch))
+
+    def close(self) -> None:
+        """Let go; the daemons run on."""
+        self.database.close()
+        for daemon in self.daemons:
+            daemon.close()
+
+
+def set_up_node(facts: ClusterFacts, node: NodeFacts, home: SwitchHome, empty_database: Path) -> NodeSwitch:
+    """Bring the node up, or find out that it is up: daemons, bridges, addresses, routes, neighbours.
+
+    OvsError, NetlinkError or DaemonError say what could not be done on which node.
+    """
+    clock = _Clock()
+    home.prepare(empty_database)
+    with netns.entered(home.namespace):
+        netns.write_sysctls(_SYSCTLS)  # before the interfaces that inherit them are made
+    database_server = home.ensure_database_server()
+    clock.lap("ovsdb-server")
+    database = Ovsdb(home.database_socket)
+    bridges = node_bridges(facts, node)
+    operations = root_operations(database.tables) + bridge_operations(bridges, database.tables)
+    bump = {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]}
+    database.transact([*operations, bump])
+    clock.lap("bridges declared")
+    # The switch starts after its configuration: it then configures itself once, not once for each step.
+    switch = home.ensure_switch()
+    database.wait_configured()
+    interfaces = [interface for bridge in bridges for interface in bridge.interfaces]
+    problems = port_problems(interfaces, database.tables)
+    if problems:
+        raise OvsError(f"node {node.name}: {'; '.join(problems)}; see {home.log_dir}")
+    clock.lap("ovs-vswitchd")
+    running = NodeSwitch(facts, node, home, database_server, switch, database, clock.laps)
+    configure_interfaces(facts, node)
+    clock.lap("interfaces")
+    seed_neighbours(running)
+    clock.lap("neighbours")
+    return running
+
+
+def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
+    """Addresses, routes, MTU and offloads of the node's own interfaces."""
+    network = facts.network
+    gateway = gateway_address(node.pod_cidr)
+    with netns.entered(netns.of_process(node.pid)):
+        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        channel = Netlink()
+    with control, channel:
+        uplink = interface_index(control, UPLINK_BRIDGE)
+        inner = interface_index(control, GATEWAY_INTERFACE)
+        underlay = interface_index(control, node.interface)
+        for interface in (UPLINK_BRIDGE, GATEWAY_INTERFACE, node.interface):
+            disable_offloads(control, interface)
+        requests = [
+            netlink.set_link_up(underlay),
+            netlink.set_link_up(uplink, network.underlay_mtu),
+            netlink.set_link_up(inner, network.pod_mtu),
+            netlink.add_address(uplink, node.underlay),
+            netlink.add_address(inner, IPv4Interface((gateway, node.pod_cidr.prefixlen))),
+            netlink.add_route(network.pod_cidr, inner, source=gateway),
+        ]
+        if node.gateway is not None:
+            requests.append(netlink.add_route(_EVERYWHERE, uplink, gateway=node.gateway))
+        requests += [
+            netlink.add_neighbour(uplink, neighbour.ip, mac) for neighbour, mac in segment_neighbours(facts, node)
+        ]
+        channel.run(requests)
+
+
+def segment_neighbours(facts: ClusterFacts, node: NodeFacts) -> list[tuple[IPv4Interface, str]]:
+    """Whom the node reaches on its own underlay segment: its router and the nodes of the same subnet."""
+    found = [
+        (other.underlay, other.mac)
+        for other in facts.nodes
+        if other.name != node.name and other.underlay.ip in node.underlay.network
+    ]
+    if node.gateway is not None and node.gateway_mac is not None:
+        found.append((IPv4Interface((node.gateway, node.underlay.network.prefixlen)), node.gateway_mac))
+    return found
+
+
+def seed_neighbours(running: NodeSwitch) -> None:
+    """Tell the userspace tunnel its neighbours: it drops the first packet to an unknown one and asks by ARP."""
+    network = running.facts.network
+    if network.datapath is Datapath.SYSTEM or network.overlay is Overlay.DIRECT:
+        return  # the kernel's own neighbour table is used
+    with running.appctl() as appctl:
+        appctl("tnl/neigh/aging", _NEIGHBOUR_SECONDS)
+        for neighbour, mac in segment_neighbours(running.facts, running.node):
+            appctl("tnl/neigh/set", UPLINK_BRIDGE, str(neighbour.ip), mac)
+
+
+class _Clock:
+    """Seconds of each step, for `stats`."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = round(now - self._last, 4)
+        self._last = now
