@@ -364,15 +364,23 @@ def test_failed_run_keeps_what_was_measured_and_says_so(tmp_path: Path) -> None:
 
 
 def test_same_seed_gives_the_same_design(tmp_path: Path) -> None:
-    """Two runs with one seed have the same order, nodes and manifests; another seed has another order."""
+    """Two runs with one seed plan the same order, nodes and manifests; another seed plans another order."""
+
+    def stop_at_first_ping(argv: Sequence[str]) -> None:
+        if argv[0] != "cat":
+            raise KubinetError("seen enough")
+
     designs = []
     for number, seed in enumerate((3, 3, 4)):
         output = tmp_path / str(number)
-        result = run_experiment(
-            "pod_latency", parameters=QUICK, repetitions=1, seed=seed, output_dir=output, reuse_cluster=FakeCluster()
-        )
-        run = json.loads((result.directory / "run.json").read_text())
-        designs.append((run["order"], (result.directory / "manifests" / "manifests.yaml").read_text()))
+        with pytest.raises(KubinetError, match="seen enough"):
+            run_experiment(
+                "pod_latency", seed=seed, output_dir=output, reuse_cluster=FakeCluster(before_exec=stop_at_first_ping)
+            )
+        (directory,) = output.iterdir()
+        run = json.loads((directory / "run.json").read_text())
+        designs.append((run["order"], (directory / "manifests" / "manifests.yaml").read_text()))
+    assert len(designs[0][0]) == 100
     assert designs[0] == designs[1]
     assert designs[0] != designs[2]
 
