@@ -82,7 +82,7 @@ def _lay_over_root() -> None:
     _mount("tmpfs", "/tmp", "tmpfs", data="mode=0755,size=75%")  # noqa: S108
     for name in ("upper", "work", "root"):
         Path("/tmp", name).mkdir()  # noqa: S108
-    # An ordinary user's guest sees the host's root as nobody: programs with that owner's set-user-id bit would lose root.
+    # An ordinary user's guest sees the host's root as nobody: programs with its set-user-id bit would lose root.
     _mount("overlay", "/tmp/root", "overlay", _MS_NOSUID, "lowerdir=/,upperdir=/tmp/upper,workdir=/tmp/work")  # noqa: S108
     os.chdir("/tmp/root")  # noqa: S108
     # pivot_root(2): with both arguments "." the old root lies over the new one and is taken off it.

@@ -1,9 +1,9 @@
 """The first process around the guest kernel on the host: a wall that makes the host's files read-only, and its end.
 
 Run by path as `python -I -S wall.py SPEC` in fresh namespaces (`kubinet.sandbox.launch`); it needs only the standard
-library. It gives the kernel a memory file system of its own on /dev/shm, makes every other mount read-only, except the folders
-that the specification calls writable, starts the kernel, and ends with it or with the process that asked for it; being
-the first process of its pid namespace it takes every process of the guest with it.
+library. It gives the kernel a memory file system of its own on /dev/shm, makes every other mount read-only, except the
+folders that the specification calls writable, starts the kernel, and ends with it or with the process that asked for
+it; being the first process of its pid namespace it takes every process of the guest with it.
 """
 
 import ctypes
