@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from experiments.measure.target import Host, Target
+from experiments.measure.target import ExecResult, Host, Target
 from experiments.records import Analysis, Cell, Recording, Sample, Value
 from kubinet.errors import UsageError
 
@@ -34,6 +34,10 @@ class RunningCluster(Protocol):
     @property
     def timings(self) -> Mapping[str, float]:
         """Phase of bringing the cluster up, to seconds."""
+        ...
+
+    def run(self, argv: Sequence[str], *, timeout: float = 60.0, check: bool = True) -> ExecResult:
+        """Run a program in the sandbox itself."""
         ...
 
     def apply(self, manifests: str | Path) -> object:

@@ -1,59 +1,80 @@
-"""Links as measured against what the topology declares, where the cluster measures them."""
+"""Links as measured against what the topology declares.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
+Delay is measured link by link, with pings from one end to the other. A rate is not: loading every link would take
+longer than most experiments; experiments compare what a whole path carries with its slowest declared link.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any, Final
 
 from experiments.base import RunningCluster
+from experiments.measure.ping import parse_ping, ping_command
 from experiments.records import LinkCheck
-from kubinet.errors import KubinetError
-
-RATE_TOLERANCE: Final = 0.05
-"""Share of the declared rate."""
+from experiments.underlay_path import UnderlayLink
 
 DELAY_TOLERANCE_MS: Final = 1.0
 DELAY_TOLERANCE: Final = 0.05
 """A delay may be off by `DELAY_TOLERANCE_MS` and this share of the declared delay."""
 
 
-def link_checks(cluster: RunningCluster) -> tuple[LinkCheck, ...] | None:
-    """Measure every link; None when this cluster cannot.
-
-    A link has the fields `name`, `declared_rate_mbit`, `measured_rate_mbit`, `declared_delay_ms`, `measured_delay_ms`.
-    """
-    measure = getattr(cluster, "measure_links", None)
-    if measure is None:
-        return None
-    return tuple(check for link in measure() for check in _checks(_fields(link)))
+PINGS: Final = 20
 
 
-def rate_is_close(declared_mbit: float, measured_mbit: float) -> bool:
-    """Whether a measured rate is what was declared, within 5 %."""
-    return abs(measured_mbit - declared_mbit) <= RATE_TOLERANCE * declared_mbit
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """Where one end of a link is."""
+
+    pid: int
+    """A process in the network namespace of that end, in the sandbox's numbering."""
+    address: IPv4Address | None
+    """None for a switch, which has no address on its links."""
+
+
+def link_ends(text: str, nodes: Mapping[str, IPv4Address]) -> dict[str, tuple[LinkEnd, LinkEnd]]:
+    """Both ends of every link, from the underlay service's JSON; a node's address is on its uplink bridge: `nodes`."""
+    return {
+        str(link["name"]): (_end(link["ends"][0], nodes), _end(link["ends"][1], nodes)) for link in json.loads(text)
+    }
+
+
+def measure_links(
+    cluster: RunningCluster, links: tuple[UnderlayLink, ...], nodes: Mapping[str, IPv4Address]
+) -> tuple[LinkCheck, ...]:
+    """The delay of every link that has an address on one of its ends, in the topology's order."""
+    listing = cluster.run([sys.executable, "-m", "topologies.underlay_client", "links"])
+    ends = link_ends(listing.stdout.decode(), nodes)
+    checks = []
+    for link in links:
+        a, b = ends[link.name]
+        source, address = (a, b.address) if b.address is not None else (b, a.address)
+        if address is not None and source.address is not None:
+            checks.append(_delay(cluster, link, source, address))
+    return tuple(checks)
+
+
+def _delay(cluster: RunningCluster, link: UnderlayLink, source: LinkEnd, address: IPv4Address) -> LinkCheck:
+    argv = ping_command(address, count=PINGS, interval_s=0.01, payload_bytes=56, wait_s=2.0)
+    inside = ["nsenter", f"--net=/proc/{source.pid}/ns/net", "--", *argv]
+    run = parse_ping(cluster.run(inside, check=False).stdout.decode(errors="replace"), address)
+    # The first reply waited for ARP.
+    replies = run.after_warmup(1)
+    measured = statistics.median(reply.rtt_ms for reply in replies) / 2 if replies else None
+    close = measured is not None and delay_is_close(link.delay_ms, measured)
+    return LinkCheck(link.name, "delay", link.delay_ms, measured, "ms", close)
+
+
+def _end(end: Mapping[str, Any], nodes: Mapping[str, IPv4Address]) -> LinkEnd:
+    address = nodes.get(end["vertex"])
+    if address is None and end["address"]:
+        address = IPv4Address(str(end["address"]).partition("/")[0])
+    return LinkEnd(int(end["pid"]), address)
 
 
 def delay_is_close(declared_ms: float, measured_ms: float) -> bool:
     """Whether a measured delay is what was declared, within 1 ms and 5 %."""
     return abs(measured_ms - declared_ms) <= DELAY_TOLERANCE_MS + DELAY_TOLERANCE * declared_ms
-
-
-def _fields(link: object) -> Mapping[str, Any]:
-    if is_dataclass(link) and not isinstance(link, type):
-        return asdict(link)
-    if isinstance(link, Mapping):
-        return link
-    raise KubinetError(f"cluster: measure_links() gave {type(link).__name__}, not a dataclass or mapping")
-
-
-def _checks(link: Mapping[str, Any]) -> Iterator[LinkCheck]:
-    for quantity, (unit, is_close) in _QUANTITIES.items():
-        declared, measured = link.get(f"declared_{quantity}_{unit}"), link.get(f"measured_{quantity}_{unit}")
-        if declared is None and measured is None:
-            continue
-        # A rate that is not declared is not limited: whatever was measured is right.
-        close = declared is None or (measured is not None and is_close(declared, measured))
-        yield LinkCheck(str(link["name"]), quantity, declared, measured, _UNIT_NAMES[unit], close)
-
-
-_QUANTITIES: Final = {"rate": ("mbit", rate_is_close), "delay": ("ms", delay_is_close)}
-_UNIT_NAMES: Final = {"mbit": "Mbit/s", "ms": "ms"}

@@ -43,8 +43,8 @@ def assess_machine(seconds: Sequence[MachineSecond], limits: Limits = DEFAULT_LI
 def assess_links(checks: Iterable[LinkCheck]) -> Assessment:
     """Judge links as measured against declared; one suspect reason per link and quantity that is off."""
     reasons = tuple(
-        f"link {check.name}: {check.quantity} {_number(check.measured)} {check.unit} measured, "
-        f"{_number(check.declared)} {check.unit} declared"
+        f"link {check.name}: {check.quantity} {_amount(check.measured, check.unit)} measured, "
+        f"{_amount(check.declared, check.unit)} declared"
         for check in checks
         if not check.within_tolerance
     )
@@ -61,5 +61,5 @@ def seconds_of(cells: Iterable[Cell], seconds: Sequence[MachineSecond]) -> tuple
     )
 
 
-def _number(value: float | None) -> str:
-    return "not" if value is None else f"{value:.4g}"
+def _amount(value: float | None, unit: str) -> str:
+    return "not" if value is None else f"{value:.4g} {unit}"

@@ -13,7 +13,7 @@ from experiments.bench.memory import Memory, Program, kernel_mib, memory_of, pro
 from experiments.bench.reachability import Prober
 from kubinet.client import Client, Object
 from kubinet.cluster import Cluster
-from kubinet.errors import DeadlineError
+from kubinet.errors import DeadlineError, KubinetError
 from kubinet.informer import Informer
 
 NAMESPACE: Final = "bench"
@@ -95,8 +95,11 @@ def python_start_s(repetitions: int = 3) -> float:
     times = []
     for _ in range(repetitions):
         began = time.monotonic()
-        subprocess.run([sys.executable, "-c", program], check=True)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         times.append(time.monotonic() - began)
+        if done.returncode != 0:
+            words = done.stderr.strip().splitlines()[-1:]
+            raise KubinetError(f"benchmark: the cluster's modules cannot be imported: {''.join(words)}")
     return statistics.median(times)
 
 

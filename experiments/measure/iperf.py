@@ -1,6 +1,7 @@
 """TCP throughput by iperf3: the receiver's goodput per interval and in total, from iperf3's JSON."""
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -141,11 +142,17 @@ def throughput(
 
 @contextmanager
 def iperf_server(host: Host, port: int = PORT) -> Iterator[None]:
-    """Keep an iperf3 server running on a node or outside host; entered when it listens."""
-    process = host.popen(["iperf3", "-s", "-p", str(port)])
+    """Keep an iperf3 server running on a node or outside host; entered when it listens.
+
+    The server ends with its standard input: a signal would only reach the program that enters the host's namespaces,
+    and nothing would end the server if this process were killed.
+    """
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = host.popen(["sh", "-c", f"iperf3 -s -p {port} & read -r end_of_input; kill $!"], **quiet)
     try:
         wait_listening(host, port)
         yield
     finally:
-        process.terminate()
+        if process.stdin is not None:
+            process.stdin.close()
         process.wait(10)

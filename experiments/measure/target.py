@@ -3,9 +3,10 @@
 `kubinet.cluster`'s handles satisfy these protocols.
 """
 
+import subprocess
 from collections.abc import Sequence
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class ExecResult(Protocol):
@@ -45,25 +46,9 @@ class Target(Protocol):
         ...
 
 
-class Process(Protocol):
-    """A program that was started and still runs."""
-
-    def terminate(self) -> None:
-        """Ask it to end."""
-        ...
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; `timeout` in seconds."""
-        ...
-
-    def poll(self) -> int | None:
-        """Its exit status, None while it runs."""
-        ...
-
-
 class Host(Target, Protocol):
     """A Mininet host: programs can also be left running there."""
 
-    def popen(self, argv: Sequence[str]) -> Process:
-        """Start a program."""
+    def popen(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+        """Start a program; `options` are those of `subprocess.Popen`."""
         ...

@@ -4,6 +4,7 @@ import csv
 import html.parser
 import json
 import random
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -61,8 +62,8 @@ class Place:
         answer = {"cat": self._cat, "ping": self._ping, "iperf3": self._iperf}[argv[0]](list(argv))
         return ExecResult(0, answer.encode(), b"")
 
-    def popen(self, argv: Sequence[str]) -> "Server":
-        server = Server()
+    def popen(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+        server = subprocess.Popen(["cat"], **options)
         self.cluster.servers.append(server)
         return server
 
@@ -100,22 +101,6 @@ class Place:
 
 
 @dataclass
-class Server:
-    """A started program."""
-
-    ended: bool = False
-
-    def terminate(self) -> None:
-        self.ended = True
-
-    def wait(self, timeout: float | None = None) -> int:
-        return 0
-
-    def poll(self) -> int | None:
-        return 0 if self.ended else None
-
-
-@dataclass
 class FakeCluster:
     """Plays `kubinet.cluster.Cluster`: the overlay costs 0.4 ms and 3 Mbit/s."""
 
@@ -123,13 +108,32 @@ class FakeCluster:
     before_exec: Callable[[Sequence[str]], None] = lambda argv: None
     timings: Mapping[str, float] = field(default_factory=lambda: {"underlay": 1.25})
     commands: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
-    servers: list[Server] = field(default_factory=list)
+    servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
     dice: random.Random = field(default_factory=lambda: random.Random(5))
 
     @property
     def nodes(self) -> list[str]:
         return [node["name"] for node in self.topology["spec"]["nodes"]]
+
+    def run(self, argv: Sequence[str], *, timeout: float | None = 60.0, check: bool = True) -> ExecResult:
+        links = underlay_of(self.topology).links
+        if argv[0] != "nsenter":
+            described = [
+                {
+                    "name": link.name,
+                    "ends": [
+                        {"vertex": link.a, "pid": 10 + index, "address": ""},
+                        {"vertex": link.b, "pid": 50 + index, "address": f"172.19.{index}.2/24" * (index != 0)},
+                    ],
+                }
+                for index, link in enumerate(links)
+            ]
+            return ExecResult(0, json.dumps(described).encode(), b"")
+        link = links[int(argv[1].split("/")[2]) % 10]
+        reply = f"icmp_seq=2 ttl=64 time={2 * link.delay_ms + 0.3:.3f} ms"
+        text = f"[1.5] 64 bytes from {argv[-1]}: {reply}\n20 packets transmitted, 20 received, 0% packet loss"
+        return ExecResult(0, text.encode(), b"")
 
     def apply(self, source: str | Path) -> object:
         self.objects = [dict(document) for document in YAML(typ="safe", pure=True).load_all(source)]
@@ -332,12 +336,24 @@ def test_report_is_one_file_without_references_to_others(finished: tuple[Path, F
     assert "<script" not in text
 
 
+def test_links_are_measured_end_to_end(finished: tuple[Path, FakeCluster]) -> None:
+    """Links from nodes to routers with an address are measured; others are counted in a note."""
+    links = json.loads((finished[0] / "links.json").read_text())
+    assert [(link["name"], link["declared"], link["measured"], link["within_tolerance"]) for link in links] == [
+        ("n2-leaf2", 1.0, 1.15, True),
+        ("n3-leaf1", 1.0, 1.15, True),
+        ("n4-leaf2", 1.0, 1.15, True),
+    ]
+    notes = json.loads((finished[0] / "summary.json").read_text())["notes"]
+    assert notes == ["3 links of switches have no address to ping: they were measured as part of paths only"]
+
+
 def test_pods_and_servers_are_gone_afterwards(finished: tuple[Path, FakeCluster]) -> None:
     """The experiment deletes what it applied and ends the servers that it started."""
     cluster = finished[1]
     assert cluster.objects == []
     assert len(cluster.servers) == 2
-    assert all(server.ended for server in cluster.servers)
+    assert all(server.returncode == 0 for server in cluster.servers)
 
 
 def test_failed_run_keeps_what_was_measured_and_says_so(tmp_path: Path) -> None:
