@@ -94,8 +94,11 @@ def run_experiment(
         return run.on(reuse_cluster)
     from kubinet.cluster import Cluster  # noqa: PLC0415 - an experiment on a given cluster needs none
 
+    def coming_up(phase: str, state: str, seconds: float) -> None:
+        tell("cluster", f"{phase}: {state} ({seconds:.1f} s)", 0.0)
+
     tell("cluster", f"bringing up {topology}", 0.0)
-    with Cluster(topology, nodes=nodes, settings=settings or {}) as cluster:
+    with Cluster(topology, nodes=nodes, settings=settings or {}, progress=coming_up) as cluster:
         tell("cluster", "ready", 1.0)
         return run.on(cluster)
 
