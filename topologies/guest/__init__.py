@@ -1,6 +1,6 @@
 """The guest kernel: run a command under User-Mode Linux, which has the kernel parts that the host may lack.
 
-`run_in_guest` boots Debian's `user-mode-linux` on the host's own files in about two seconds, without KVM and without
+`run_in_guest` boots Debian's `user-mode-linux` on the host's own files in two to ten seconds, without KVM and without
 root, runs one command there as the guest's root and hands back its output. See docs/guest.md.
 """
 

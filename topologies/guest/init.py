@@ -7,6 +7,7 @@ messages to the host travel over the consoles tty1, tty2 and tty3, which are pip
 """
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -27,11 +28,12 @@ _MNT_DETACH = 2
 _POWER_OFF = 0x4321FEDC
 _SYS_PIVOT_ROOT = 155
 _SYS_FINIT_MODULE = 313
-_EEXIST = 17
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
 _CHUNK = 65536
+_CLOCK_MONOTONIC = 1
+_TIMER_ABSTIME = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -72,7 +74,7 @@ def _load_modules(folder: Path, wanted: list[str]) -> None:
     loadable = [module for module in wanted if module.replace("-", "_") not in builtin]
     for file in load_order((folder / "modules.dep").read_text(), loadable):
         fd = os.open(folder / file, os.O_RDONLY | os.O_CLOEXEC)
-        if _libc.syscall(_SYS_FINIT_MODULE, fd, b"", 0) != 0 and ctypes.get_errno() != _EEXIST:
+        if _libc.syscall(_SYS_FINIT_MODULE, fd, b"", 0) != 0 and ctypes.get_errno() != errno.EEXIST:
             _check(-1, f"load module {file}")
         os.close(fd)
 
@@ -111,6 +113,13 @@ def _furnish(spec: dict[str, Any]) -> None:
         request = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
         _, flags = struct.unpack("16sh14x", request)
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+
+
+def _wait_for_uptime(seconds: float) -> None:
+    """Until the clock that starts at boot shows that much (clock_nanosleep(2))."""
+    until = struct.pack("2q", int(seconds), int(seconds % 1 * 1e9))
+    while _libc.clock_nanosleep(_CLOCK_MONOTONIC, _TIMER_ABSTIME, until, None) == errno.EINTR:
+        continue
 
 
 class Line:
@@ -214,6 +223,7 @@ def main(spec_file: str) -> None:
         _load_modules(Path(spec["modules_dir"]), ["overlay", *spec["modules"]])
         _lay_over_root()
         _furnish(spec)
+        _wait_for_uptime(spec["uptime"])
         # The interpreter searches the new root's folders from now on as `python` of the environment asks.
         os.environ["PATH"] = spec["environment"].get("PATH", os.defpath)
         say(event="booted")

@@ -22,6 +22,9 @@ DEFAULT_MODULES = (
 )
 """Loaded before the command starts; whatever else it needs, the guest's kernel loads on demand."""
 
+_OPEN_VSWITCH_UPTIME = 10.2
+"""Seconds. Until the machine has been up for ten, ovs-vswitchd 3.1 takes the number of processors for none (it looks
+when its last look, at time zero, is ten seconds old), starts no handler thread, and the kernel's upcalls are lost."""
 _HERE = Path(__file__).parent
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
@@ -136,6 +139,7 @@ def specification(
         "lifeline_fd": fds.lifeline,
         "modules_dir": str(kernel.modules_dir),
         "modules": list(modules),
+        "uptime": _OPEN_VSWITCH_UPTIME if "openvswitch" in modules else 0.0,
         "argv": list(argv),
         "environment": dict(environment),
         "cwd": str(cwd),
