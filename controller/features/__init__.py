@@ -1,0 +1,1 @@
+"""The pipeline's features: each a pure function `flows(state, node) -> Iterator[BridgeFlow]` that touches no switch."""

@@ -1,0 +1,65 @@
+"""br-phy: the underlay port and the node's own stack; translation of what pods send to the outside.
+
+Two ports that carry the node's traffic need no learning switch: what the stack sends goes out, what arrives goes to the
+stack. That is also where Open vSwitch's userspace tunnels begin and end (they look at what the local port is sent).
+"""
+
+from collections.abc import Iterator
+
+from controller.features.common import BridgeFlow, Maker, node_owner
+from controller.openflow.actions import LOCAL, Ct, Nat, Output
+from controller.openflow.fields import (
+    ETH_DST,
+    IN_PORT,
+    IP,
+    IPV4_DST,
+    IPV4_SRC,
+    TCP,
+    UDP,
+    UDP_DST,
+)
+from controller.openflow.flow import Category
+from controller.pipeline import SNAT_PORTS, UPLINK, UPLINK_OUTPUT, Priority, Zone
+from kubinet.addressing import INTEGRATION_PATCH_PORT, UNDERLAY_PORT
+from kubinet.state import ClusterState, Node, Overlay
+
+TUNNEL_UDP_PORT = {Overlay.VXLAN: 4789, Overlay.GENEVE: 6081}
+"""UDP destination ports of the encapsulations (RFC 7348, RFC 8926)."""
+
+
+def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
+    """All of br-phy but its table misses."""
+    make = Maker(node_owner(node), Category.UNDERLAY)
+    out, to_stack = Output(UNDERLAY_PORT), Output(LOCAL)
+    from_underlay, from_stack = IN_PORT(UNDERLAY_PORT), IN_PORT(LOCAL)
+    for table in (UPLINK, UPLINK_OUTPUT):
+        priority = Priority.GUARD if table is UPLINK else Priority.NORMAL
+        yield make(table, priority, (from_underlay,), to_stack)
+        yield make(table, priority, (from_stack,), out)
+    yield from _translation(state, node)
+    # What belongs to pods crosses the underlay inside a tunnel, or bare between the bridges; never through the stack.
+    yield make(UPLINK, Priority.FALLBACK, (from_underlay, IP, IPV4_DST(state.network.pod_cidr)))
+    yield make(UPLINK, Priority.OVERRIDE, (from_stack, IP, IPV4_DST(state.network.pod_cidr)))
+    port = TUNNEL_UDP_PORT.get(state.network.overlay)
+    if port is not None:
+        yield make(
+            UPLINK, Priority.SPECIAL, (from_underlay, IP, UDP, IPV4_DST(node.underlay.ip), UDP_DST(port)), to_stack
+        )
+        return
+    arriving = (from_underlay, IP, ETH_DST(node.underlay_mac), IPV4_DST(node.pod_cidr))
+    yield make(UPLINK, Priority.NORMAL, arriving, Output(INTEGRATION_PATCH_PORT))
+    yield make(UPLINK, Priority.NORMAL, (IN_PORT(INTEGRATION_PATCH_PORT), IP), out)
+
+
+def _translation(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
+    make = Maker(node_owner(node), Category.EXTERNAL)
+    zone = Zone.UPLINK_SNAT.of(node.index)
+    address = node.underlay.ip
+    leaving = (IN_PORT(LOCAL), IP, IPV4_SRC(state.network.pod_cidr))
+    ported = Ct(zone, commit=True, table=UPLINK_OUTPUT.number, nat=Nat(source=address, ports=SNAT_PORTS))
+    plain = Ct(zone, commit=True, table=UPLINK_OUTPUT.number, nat=Nat(source=address))
+    back = Ct(zone, table=UPLINK_OUTPUT.number, nat=Nat())
+    yield make(UPLINK, Priority.NORMAL, (*leaving, TCP), ported)
+    yield make(UPLINK, Priority.NORMAL, (*leaving, UDP), ported)
+    yield make(UPLINK, Priority.POD, leaving, plain)
+    yield make(UPLINK, Priority.NORMAL, (IN_PORT(UNDERLAY_PORT), IP, IPV4_DST(address)), back)

@@ -1,0 +1,184 @@
+"""Actions that Kubinet's flows use, each as a value with its text in `ovs-ofctl`'s syntax (ovs-actions(7)).
+
+An empty list of actions drops the packet.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Final, TypeAlias
+
+from controller.openflow.fields import Bits, Field, Term
+
+IN_PORT_RESERVED: Final = 0xFFFFFFF8
+LOCAL: Final = 0xFFFFFFFE
+"""The bridge's own port (OFPP_LOCAL)."""
+
+_PORT_NAMES: Final = {IN_PORT_RESERVED: "IN_PORT", LOCAL: "LOCAL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Send the packet to a port."""
+
+    port: int
+
+    def __str__(self) -> str:
+        name = _PORT_NAMES.get(self.port)
+        return name or f"output:{self.port}"
+
+
+BOUNCE: Final = Output(IN_PORT_RESERVED)
+"""Send the packet back to the port it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRegister:
+    """Send the packet to the port whose number a register holds."""
+
+    source: Bits
+
+    def __str__(self) -> str:
+        return f"output:{_nxm(self.source)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetField:
+    """Write a value into a field; only the masked bits of a register slice change."""
+
+    term: Term
+
+    def __str__(self) -> str:
+        return f"set_field:{self.term.value_text}->{self.term.field.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyField:
+    """Copy bits from one field to another of the same width."""
+
+    source: Bits
+    target: Bits
+
+    def __post_init__(self) -> None:
+        if self.source.width != self.target.width:
+            raise ValueError(f"copy {self.source} to {self.target}: widths differ")
+
+    def __str__(self) -> str:
+        return f"move:{_nxm(self.source)}->{_nxm(self.target)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DecrementTtl:
+    """Lower the IPv4 TTL by one."""
+
+    def __str__(self) -> str:
+        return "dec_ttl"
+
+
+@dataclass(frozen=True, slots=True)
+class ToGroup:
+    """Hand the packet to a group."""
+
+    group: int
+
+    def __str__(self) -> str:
+        return f"group:{self.group}"
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """Translate addresses inside a `Ct`: to a range when one is given, else as the connection's first packet was.
+
+    Never `source` without an address: OVS 3.1's userspace conntrack aborts on it (lib/conntrack.c:1063).
+    """
+
+    source: IPv4Address | None = None
+    destination: IPv4Address | None = None
+    ports: tuple[int, int] | None = None
+    """First and last port of the range, inclusive."""
+
+    def __post_init__(self) -> None:
+        if self.source is not None and self.destination is not None:
+            raise ValueError("nat: either the source or the destination is translated, not both")
+        if self.ports is not None and self.source is None and self.destination is None:
+            raise ValueError("nat: a port range needs an address")
+
+    def __str__(self) -> str:
+        address = self.source or self.destination
+        if address is None:
+            return "nat"
+        side = "src" if self.source is not None else "dst"
+        if self.ports is None:
+            return f"nat({side}={address})"
+        first, last = self.ports
+        return f"nat({side}={address}:{first if first == last else f'{first}-{last}'})"
+
+
+@dataclass(frozen=True, slots=True)
+class Ct:
+    """Send the packet through connection tracking in `zone`, then on to `table`; `nat` and `marks` as the text says."""
+
+    zone: int
+    commit: bool = False
+    table: int | None = None
+    nat: Nat | None = None
+    marks: tuple[Term, ...] = ()
+    """Bits of ct_mark and ct_label to write; only with `commit`."""
+
+    def __str__(self) -> str:
+        parts = ["commit"] if self.commit else []
+        if self.table is not None:
+            parts.append(f"table={self.table}")
+        parts.append(f"zone={self.zone}")
+        if self.nat is not None:
+            parts.append(str(self.nat))
+        if self.marks:
+            parts.append(f"exec({','.join(str(SetField(mark)) for mark in self.marks)})")
+        return f"ct({','.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmit:
+    """Look the packet up in another table as a subroutine, then go on with the next action."""
+
+    table: int
+
+    def __str__(self) -> str:
+        return f"resubmit(,{self.table})"
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """Go on in another table; the last of a flow's actions."""
+
+    table: int
+
+    def __str__(self) -> str:
+        return f"goto_table:{self.table}"
+
+
+Action: TypeAlias = Output | OutputRegister | SetField | CopyField | DecrementTtl | ToGroup | Ct | Resubmit | Goto
+
+_NXM_NAMES: Final = {
+    "eth_dst": "NXM_OF_ETH_DST",
+    "eth_src": "NXM_OF_ETH_SRC",
+    "arp_spa": "NXM_OF_ARP_SPA",
+    "arp_tpa": "NXM_OF_ARP_TPA",
+    "arp_sha": "NXM_NX_ARP_SHA",
+    "arp_tha": "NXM_NX_ARP_THA",
+}
+
+
+def _nxm(bits: Bits) -> str:
+    name = _NXM_NAMES.get(bits.field.name, f"NXM_NX_{bits.field.name.upper()}")
+    return f"{name}{str(bits).removeprefix(bits.field.name)}"
+
+
+def load(slice_: Bits, value: int) -> SetField:
+    """Write a number into a register slice."""
+    return SetField(slice_(value))
+
+
+def copy(source: Field, target: Field) -> CopyField:
+    """Copy a whole field."""
+    return CopyField(Bits.whole(source), Bits.whole(target))
+

@@ -1,0 +1,97 @@
+"""The few OpenFlow 1.5 answers that the controller reads, from bytes."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from controller.openflow.encode import BundleControl, MessageType, Multipart
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """OFPT_ERROR: type and code of the specification's section 7.5.4."""
+
+    xid: int
+    type: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class BundleAnswer:
+    """The switch's word on a bundle request."""
+
+    xid: int
+    bundle: int
+    kind: int
+
+    @property
+    def committed(self) -> bool:
+        """Whether the bundle's changes are in force."""
+        return self.kind == BundleControl.COMMIT_REPLY
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCount:
+    """Answer to an aggregate request."""
+
+    xid: int
+    flows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCookies:
+    """Cookies of the flows that a flow description lists; `more` parts may follow."""
+
+    xid: int
+    cookies: tuple[int, ...]
+    more: bool
+
+
+Answer = Refusal | BundleAnswer | FlowCount | FlowCookies
+
+
+def decode(data: bytes) -> Answer | None:
+    """What the message says; None for kinds that the controller does not ask for. ValueError when it is cut short."""
+    try:
+        return _decode(data)
+    except struct.error as error:
+        raise ValueError(f"OpenFlow message of {len(data)} bytes is cut short: {error}") from None
+
+
+def _decode(data: bytes) -> Answer | None:
+    _, kind, _, xid = struct.unpack_from("!BBHI", data)
+    if kind == MessageType.ERROR:
+        return Refusal(xid, *struct.unpack_from("!HH", data, 8))
+    if kind == MessageType.BUNDLE_CONTROL:
+        return BundleAnswer(xid, *struct.unpack_from("!IH", data, 8))
+    if kind == MessageType.MULTIPART_REPLY:
+        part, flags = struct.unpack_from("!HH", data, 8)
+        if part == Multipart.AGGREGATE:
+            return FlowCount(xid, _count(data))
+        if part == Multipart.FLOW_DESC:
+            return FlowCookies(xid, tuple(_cookies(data)), bool(flags & 1))
+    return None
+
+
+def _count(data: bytes) -> int:
+    """The number of flows in the reply's statistics (OXS fields, section 7.2.4.1: class 0x8002, field 3)."""
+    _, length = struct.unpack_from("!HH", data, 16)
+    at, end = 20, 16 + length
+    while at < end:
+        (header,) = struct.unpack_from("!I", data, at)
+        if header >> 9 == 0x8002 << 7 | 3:
+            return int(struct.unpack_from("!I", data, at + 4)[0])
+        at += 4 + (header & 0xFF)
+    raise ValueError("aggregate reply without a flow count")
+
+
+def _cookies(data: bytes) -> Iterator[int]:
+    at = 16
+    while at < len(data):
+        (length,) = struct.unpack_from("!H", data, at)
+        if length < 24:
+            raise ValueError(f"flow description of {length} bytes")
+        # ofp_flow_desc: length, pad[2], table, pad, priority, idle, hard, flags, importance, cookie
+        (cookie,) = struct.unpack_from("!Q", data, at + 16)
+        yield int(cookie)
+        at += length

@@ -1,0 +1,258 @@
+"""OpenFlow 1.5 messages as bytes (OpenFlow Switch Specification 1.5.1; Nicira's extensions: nicira-ext.h).
+
+Written with `struct` because the framework's encoders are fifty times slower; tests compare with `ovs-ofctl ofp-print`.
+"""
+
+import struct
+from collections.abc import Iterable
+from enum import IntEnum, IntFlag
+from functools import lru_cache
+from typing import Final, assert_never
+
+from controller.openflow.actions import (
+    Action,
+    CopyField,
+    Ct,
+    DecrementTtl,
+    Goto,
+    Nat,
+    Output,
+    OutputRegister,
+    Resubmit,
+    SetField,
+    ToGroup,
+)
+from controller.openflow.fields import Match, Term
+from controller.openflow.flow import Bucket, Flow, Group, GroupKind
+
+VERSION: Final = 6
+"""OpenFlow 1.5 on the wire."""
+
+NO_BUFFER: Final = 0xFFFFFFFF
+ANY: Final = 0xFFFFFFFF
+ALL_TABLES: Final = 0xFF
+_NICIRA: Final = 0x00002320
+_NO_TABLE: Final = 0xFF
+_GROUP_ADD_OR_MODIFY: Final = 0x8000
+_NO_BUCKET: Final = 0xFFFFFFFF  # OFPG_BUCKET_ALL
+_MAX_BYTES: Final = 0xFFFF
+
+
+class MessageType(IntEnum):
+    """OFPT_*."""
+
+    ERROR = 1
+    FLOW_MOD = 14
+    GROUP_MOD = 15
+    MULTIPART_REQUEST = 18
+    MULTIPART_REPLY = 19
+    BARRIER_REQUEST = 20
+    BARRIER_REPLY = 21
+    BUNDLE_CONTROL = 33
+    BUNDLE_ADD = 34
+
+
+class FlowCommand(IntEnum):
+    """OFPFC_*: ADD replaces a flow of equal key, DELETE takes every flow that the match covers."""
+
+    ADD = 0
+    DELETE = 3
+    DELETE_STRICT = 4
+
+
+class BundleControl(IntEnum):
+    """OFPBCT_*."""
+
+    OPEN_REQUEST = 0
+    OPEN_REPLY = 1
+    COMMIT_REQUEST = 4
+    COMMIT_REPLY = 5
+    DISCARD_REQUEST = 6
+
+
+class BundleFlags(IntFlag):
+    """OFPBF_*: all or nothing, and in the order sent."""
+
+    ATOMIC = 1
+    ORDERED = 2
+
+
+class Multipart(IntEnum):
+    """OFPMP_*."""
+
+    FLOW_DESC = 1
+    AGGREGATE = 2
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 8)
+
+
+@lru_cache(maxsize=65536)
+def _oxm(term: Term) -> bytes:
+    length = term.field.length
+    head = struct.pack("!I", term.field.header(masked=not term.exact)) + term.value.to_bytes(length, "big")
+    return head if term.exact else head + term.mask.to_bytes(length, "big")
+
+
+def encode_match(match: Match) -> bytes:
+    """`ofp_match` with its padding."""
+    fields = b"".join([_oxm(term) for term in match.terms])
+    return _padded(struct.pack("!HH", 1, 4 + len(fields)) + fields)
+
+
+def _nicira(subtype: int, body: bytes) -> bytes:
+    data = _padded(struct.pack("!IH", _NICIRA, subtype) + body + bytes(-(10 + len(body)) % 8))
+    length = (10 + len(body) + 7) // 8 * 8
+    return struct.pack("!HH", 0xFFFF, length) + data[: length - 4]
+
+
+def _nat(nat: Nat) -> bytes:
+    address = nat.source or nat.destination
+    flags = 0 if address is None else 1 if nat.source is not None else 2
+    present, ranges = 0, b""
+    if address is not None:
+        present, ranges = 1, address.packed
+    if nat.ports is not None:
+        first, last = nat.ports
+        present |= 16 if first == last else 48
+        ranges += struct.pack("!H", first) if first == last else struct.pack("!HH", first, last)
+    return _nicira(36, struct.pack("!2xHH", flags, present) + ranges)
+
+
+def _ct(ct: Ct) -> bytes:
+    nested = (_nat(ct.nat) if ct.nat is not None else b"") + b"".join(_action(SetField(mark)) for mark in ct.marks)
+    table = _NO_TABLE if ct.table is None else ct.table
+    return _nicira(35, struct.pack("!HIHB3xH", int(ct.commit), 0, ct.zone, table, 0) + nested)
+
+
+def _copy_field(action: CopyField) -> bytes:
+    source, target = action.source, action.target
+    body = struct.pack("!HHH2x", source.width, source.first, target.first)
+    body += struct.pack("!II", source.field.header(masked=False), target.field.header(masked=False))
+    length = (4 + len(body) + 7) // 8 * 8
+    return struct.pack("!HH", 28, length) + body + bytes(length - 4 - len(body))
+
+
+@lru_cache(maxsize=65536)
+def _action(action: Action) -> bytes:
+    match action:
+        case Output(port):
+            return struct.pack("!HHIH6x", 0, 16, port, 0)
+        case OutputRegister(source):
+            packed = source.first << 6 | source.width - 1
+            return _nicira(15, struct.pack("!HIH6x", packed, source.field.header(masked=False), 0))
+        case SetField(term):
+            body = _oxm(term)
+            return _padded(struct.pack("!HH", 25, (4 + len(body) + 7) // 8 * 8) + body)
+        case CopyField():
+            return _copy_field(action)
+        case DecrementTtl():
+            return struct.pack("!HH4x", 24, 8)
+        case ToGroup(group):
+            return struct.pack("!HHI", 22, 8, group)
+        case Ct():
+            return _ct(action)
+        case Resubmit(table):
+            return _nicira(14, struct.pack("!HB3x", 0xFFF8, table))
+        case Goto():
+            raise ValueError("goto is an instruction: it stands last in a flow, and never in a bucket")
+        case _:
+            assert_never(action)
+
+
+def encode_instructions(actions: tuple[Action, ...]) -> bytes:
+    """Apply-actions and goto; nothing at all for a drop."""
+    goto = b""
+    if actions and isinstance(actions[-1], Goto):
+        goto, actions = struct.pack("!HHB3x", 1, 8, actions[-1].table), actions[:-1]
+    if not actions:
+        return goto
+    body = b"".join([_action(action) for action in actions])
+    return struct.pack("!HH4x", 4, 8 + len(body)) + body + goto
+
+
+def message(kind: MessageType, xid: int, body: bytes) -> bytes:
+    """A message with its header; ValueError above OpenFlow's limit of 65,535 bytes."""
+    if len(body) + 8 > _MAX_BYTES:
+        raise ValueError(f"{kind.name}: {len(body) + 8} bytes do not fit one OpenFlow message")
+    return struct.pack("!BBHI", VERSION, kind, 8 + len(body), xid) + body
+
+
+def _flow_mod(command: FlowCommand, xid: int, table: int, priority: int, cookie: int, mask: int, rest: bytes) -> bytes:
+    head = struct.pack(
+        "!QQBBHHHIIIHH", cookie, mask, table, command, 0, 0, priority, NO_BUFFER, ANY, ANY, 0, 0
+    )
+    return message(MessageType.FLOW_MOD, xid, head + rest)
+
+
+def add_flow(flow: Flow, generation: int, xid: int) -> bytes:
+    """Add a flow, or replace the one of equal table, priority and match (its counters go on)."""
+    rest = encode_match(flow.match) + encode_instructions(flow.actions)
+    return _flow_mod(FlowCommand.ADD, xid, flow.table, flow.priority, flow.cookie(generation), 0, rest)
+
+
+def delete_flow(flow: Flow, xid: int) -> bytes:
+    """Delete exactly this flow, whatever its cookie."""
+    return _flow_mod(
+        FlowCommand.DELETE_STRICT, xid, flow.table, flow.priority, 0, 0, encode_match(flow.match)
+    )
+
+
+def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:
+    """Delete the flows of all tables whose cookie equals `cookie` in the bits of `mask`."""
+    return _flow_mod(FlowCommand.DELETE, xid, ALL_TABLES, 0, cookie, mask, encode_match(Match()))
+
+
+def _bucket(bucket: Bucket, kind: GroupKind) -> bytes:
+    actions = b"".join([_action(action) for action in bucket.actions])
+    weight = struct.pack("!HHH2x", 0, 8, bucket.weight) if kind is GroupKind.SELECT else b""
+    return struct.pack("!HHI", 8 + len(actions) + len(weight), len(actions), bucket.id) + actions + weight
+
+
+def put_group(group: Group, xid: int) -> bytes:
+    """Add a group, or replace all of the one with its id."""
+    buckets = b"".join([_bucket(bucket, group.kind) for bucket in group.buckets])
+    head = struct.pack("!HBxIH2xI", _GROUP_ADD_OR_MODIFY, group.kind, group.id, len(buckets), _NO_BUCKET)
+    return message(MessageType.GROUP_MOD, xid, head + buckets)
+
+
+def bundle_control(bundle: int, kind: BundleControl, xid: int) -> bytes:
+    """Open, commit or discard an atomic, ordered bundle."""
+    flags = BundleFlags.ATOMIC | BundleFlags.ORDERED
+    return message(MessageType.BUNDLE_CONTROL, xid, struct.pack("!IHH", bundle, kind, flags))
+
+
+def bundle_add(bundle: int, inner: bytes) -> bytes:
+    """A message as a part of a bundle; it keeps its transaction id."""
+    (xid,) = struct.unpack_from("!I", inner, 4)
+    flags = BundleFlags.ATOMIC | BundleFlags.ORDERED
+    return message(MessageType.BUNDLE_ADD, xid, struct.pack("!I2xH", bundle, flags) + inner)
+
+
+def bundle(number: int, inner: Iterable[bytes], *, open_xid: int, commit_xid: int) -> bytes:
+    """A whole bundle, from open to commit."""
+    parts = [bundle_control(number, BundleControl.OPEN_REQUEST, open_xid)]
+    parts += [bundle_add(number, one) for one in inner]
+    parts.append(bundle_control(number, BundleControl.COMMIT_REQUEST, commit_xid))
+    return b"".join(parts)
+
+
+def barrier(xid: int) -> bytes:
+    """Ask to be told when everything sent before is processed."""
+    return message(MessageType.BARRIER_REQUEST, xid, b"")
+
+
+def _flow_request(kind: Multipart, table: int, cookie: int, mask: int, xid: int) -> bytes:
+    body = struct.pack("!HH4xB3xII4xQQ", kind, 0, table, ANY, ANY, cookie, mask) + encode_match(Match())
+    return message(MessageType.MULTIPART_REQUEST, xid, body)
+
+
+def aggregate_request(cookie: int, mask: int, xid: int, table: int = ALL_TABLES) -> bytes:
+    """Ask how many flows have such a cookie."""
+    return _flow_request(Multipart.AGGREGATE, table, cookie, mask, xid)
+
+
+def flow_desc_request(xid: int, table: int = ALL_TABLES) -> bytes:
+    """Ask for the flows of a table."""
+    return _flow_request(Multipart.FLOW_DESC, table, 0, 0, xid)
