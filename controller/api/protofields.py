@@ -1,0 +1,85 @@
+"""Field numbers of the protobuf messages that kubectl's typed commands send (facts of Kubernetes' wire format).
+
+Per message: number -> (JSON name, type). Types: string, int, bool, bytes, Time, IntOrString, Quantity, another message, or
+`repeated X`, `map X` (string
+keys), `pointer X` (Go's pointer: its zero is meant). Checked against kubectl's own JSON in tests/client.
+"""
+
+from typing import Final
+
+Fields = dict[int, tuple[str, str]]
+
+MESSAGES: Final[dict[str, Fields]] = {
+    "ObjectMeta": {
+        1: ("name", "string"),
+        2: ("generateName", "string"),
+        3: ("namespace", "string"),
+        5: ("uid", "string"),
+        6: ("resourceVersion", "string"),
+        11: ("labels", "map string"),
+        12: ("annotations", "map string"),
+        14: ("finalizers", "repeated string"),
+    },
+    "Namespace": {1: ("metadata", "ObjectMeta"), 2: ("spec", "NamespaceSpec")},
+    "NamespaceSpec": {1: ("finalizers", "repeated string")},
+    "ConfigMap": {
+        1: ("metadata", "ObjectMeta"),
+        2: ("data", "map string"),
+        3: ("binaryData", "map bytes"),
+        4: ("immutable", "pointer bool"),
+    },
+    "Secret": {
+        1: ("metadata", "ObjectMeta"),
+        2: ("data", "map bytes"),
+        3: ("type", "string"),
+        4: ("stringData", "map string"),
+        5: ("immutable", "pointer bool"),
+    },
+    "ServiceAccount": {1: ("metadata", "ObjectMeta"), 4: ("automountServiceAccountToken", "pointer bool")},
+    "Service": {1: ("metadata", "ObjectMeta"), 2: ("spec", "ServiceSpec")},
+    "ServiceSpec": {
+        1: ("ports", "repeated ServicePort"),
+        2: ("selector", "map string"),
+        3: ("clusterIP", "string"),
+        4: ("type", "string"),
+        5: ("externalIPs", "repeated string"),
+        7: ("sessionAffinity", "string"),
+        8: ("loadBalancerIP", "string"),
+        9: ("loadBalancerSourceRanges", "repeated string"),
+        10: ("externalName", "string"),
+        11: ("externalTrafficPolicy", "string"),
+        12: ("healthCheckNodePort", "int"),
+        13: ("publishNotReadyAddresses", "bool"),
+        17: ("ipFamilyPolicy", "string"),
+        18: ("clusterIPs", "repeated string"),
+        19: ("ipFamilies", "repeated string"),
+        22: ("internalTrafficPolicy", "string"),
+    },
+    "ServicePort": {
+        1: ("name", "string"),
+        2: ("protocol", "string"),
+        3: ("port", "int"),
+        4: ("targetPort", "IntOrString"),
+        5: ("nodePort", "int"),
+        6: ("appProtocol", "string"),
+    },
+    "DeleteOptions": {
+        1: ("gracePeriodSeconds", "pointer int"),
+        2: ("preconditions", "Preconditions"),
+        3: ("orphanDependents", "pointer bool"),
+        4: ("propagationPolicy", "string"),
+        5: ("dryRun", "repeated string"),
+    },
+    "Preconditions": {1: ("uid", "string"), 2: ("resourceVersion", "string")},
+    "Eviction": {1: ("metadata", "ObjectMeta"), 2: ("deleteOptions", "DeleteOptions")},
+    "Binding": {1: ("metadata", "ObjectMeta"), 2: ("target", "ObjectReference")},
+    "ObjectReference": {
+        1: ("kind", "string"),
+        2: ("namespace", "string"),
+        3: ("name", "string"),
+        4: ("uid", "string"),
+        5: ("apiVersion", "string"),
+        6: ("resourceVersion", "string"),
+        7: ("fieldPath", "string"),
+    },
+}

@@ -1,0 +1,208 @@
+"""The kinds that the API serves, as data: to serve another kind, add its lines to `KINDS`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from controller.api import columns, defaults, validation
+from controller.api.columns import GENERIC, Column
+from controller.api.status import Cause, Object
+
+
+class StatusPart(Enum):
+    """How a kind's status is written."""
+
+    NONE = "none"
+    """No status subresource."""
+    SEPARATE = "separate"
+    """Only through `/status`; creating drops it."""
+    KEPT_ON_CREATE = "kept-on-create"
+    """As SEPARATE, but creating keeps it (Node: agents register with status)."""
+    SHARED = "shared"
+    """Through `/status` and through the object itself (Kubinet's own kinds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A part of an object with a path of its own, beside `status`."""
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind: its names, how it is prepared, checked and printed."""
+
+    kind: str
+    plural: str
+    group: str = ""
+    version: str = "v1"
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    status: StatusPart = StatusPart.NONE
+    subresources: tuple[Subresource, ...] = ()
+    schema: str = ""
+    """Its definition in upstream's schemas; empty: free-form beside apiVersion, kind and metadata."""
+    generation: bool = False
+    """metadata.generation counts changes outside metadata and status."""
+    graceful: bool = False
+    """Deletion waits for the agent (terminationGracePeriodSeconds)."""
+    columns: tuple[Column, ...] = GENERIC
+    selectable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    default: Callable[[Object], None] | None = None
+    """Fills in a new version in place, as upstream's defaulting does."""
+    validate: Callable[[Object, Object | None], list[Cause]] | None = None
+    """Rules beyond the schema: (new, old or None) -> causes."""
+    name_rule: Callable[[str], str] = validation.subdomain
+    """Why a name is wrong, or an empty string."""
+    warning: str = ""
+    """Answered as `Warning: 299` header when one is created."""
+
+    @property
+    def key(self) -> str:
+        """`plural.group` (`pods`, `networkpolicies.networking.k8s.io`): the store's key."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def group_version(self) -> str:
+        """The apiVersion."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        """The lower-case kind."""
+        return self.kind.lower()
+
+    @property
+    def has_status(self) -> bool:
+        """Whether `/status` exists."""
+        return self.status is not StatusPart.NONE
+
+
+VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+_STREAM = ("create", "get")
+_POD_SUBRESOURCES = (
+    Subresource("attach", "PodAttachOptions", _STREAM),
+    Subresource("binding", "Binding", ("create",)),
+    Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
+    Subresource("exec", "PodExecOptions", _STREAM),
+    Subresource("log", "Pod", ("get",)),
+)
+_INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_EVENT_FIELDS = {f"involvedObject.{name}": ("involvedObject", name) for name in _INVOLVED} | {
+    "reason": ("reason",),
+    "type": ("type",),
+    "reportingComponent": ("reportingComponent",),
+    "source": ("source", "component"),
+}
+_NOT_YET = "is stored, but this version's data plane does not act on it yet"
+
+KINDS: Final = (
+    Kind(
+        "Namespace", "namespaces", namespaced=False, short_names=("ns",), status=StatusPart.SEPARATE,
+        subresources=(Subresource("finalize", "Namespace", ("update",)),), schema="io.k8s.api.core.v1.Namespace",
+        columns=columns.NAMESPACE, selectable={"status.phase": ("status", "phase")},
+        default=defaults.namespace, name_rule=validation.label,
+    ),
+    Kind(
+        "Node", "nodes", namespaced=False, short_names=("no",), status=StatusPart.KEPT_ON_CREATE,
+        schema="io.k8s.api.core.v1.Node", columns=columns.NODE,
+        selectable={"spec.unschedulable": ("spec", "unschedulable")},
+        default=defaults.node, validate=validation.node,
+    ),
+    Kind(
+        "Pod", "pods", short_names=("po",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=_POD_SUBRESOURCES, schema="io.k8s.api.core.v1.Pod", graceful=True, columns=columns.POD,
+        selectable={
+            path: tuple(path.split("."))
+            for path in (
+                "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+                "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName",
+            )
+        },
+        default=defaults.pod, validate=validation.pod,
+    ),
+    Kind(
+        "Service", "services", short_names=("svc",), categories=("all",), status=StatusPart.SEPARATE,
+        schema="io.k8s.api.core.v1.Service", columns=columns.SERVICE,
+        selectable={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
+        default=defaults.service, validate=validation.service, name_rule=validation.rfc1035_label,
+        warning=f"Service {_NOT_YET}",
+    ),
+    Kind(
+        "Endpoints", "endpoints", short_names=("ep",), schema="io.k8s.api.core.v1.Endpoints",
+        columns=columns.ENDPOINTS,
+    ),
+    Kind(
+        "EndpointSlice", "endpointslices", "discovery.k8s.io", schema="io.k8s.api.discovery.v1.EndpointSlice",
+        generation=True, columns=columns.ENDPOINT_SLICE, default=defaults.endpoint_slice,
+    ),
+    Kind(
+        "ConfigMap", "configmaps", short_names=("cm",), schema="io.k8s.api.core.v1.ConfigMap",
+        columns=columns.CONFIG_MAP, validate=validation.config_map,
+    ),
+    Kind(
+        "Secret", "secrets", schema="io.k8s.api.core.v1.Secret", columns=columns.SECRET,
+        selectable={"type": ("type",)}, default=defaults.secret, validate=validation.secret,
+    ),
+    Kind(
+        "ServiceAccount", "serviceaccounts", short_names=("sa",), schema="io.k8s.api.core.v1.ServiceAccount",
+        columns=columns.SERVICE_ACCOUNT,
+    ),
+    Kind(
+        "Event", "events", short_names=("ev",), schema="io.k8s.api.core.v1.Event", columns=columns.EVENT,
+        selectable=_EVENT_FIELDS, default=defaults.event,
+    ),
+    Kind(
+        "NetworkPolicy", "networkpolicies", "networking.k8s.io", short_names=("netpol",),
+        schema="io.k8s.api.networking.v1.NetworkPolicy", generation=True, columns=columns.NETWORK_POLICY,
+        default=defaults.network_policy, validate=validation.network_policy, warning=f"NetworkPolicy {_NOT_YET}",
+    ),
+    Kind(
+        "Lease", "leases", "coordination.k8s.io", schema="io.k8s.api.coordination.v1.Lease", columns=columns.LEASE,
+    ),
+    Kind("Topology", "topologies", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True),
+    Kind(
+        "Dataplane", "dataplanes", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True,
+        columns=columns.DATAPLANE,
+    ),
+)  # fmt: skip
+
+POD: Final = next(kind for kind in KINDS if kind.kind == "Pod")
+NODE: Final = next(kind for kind in KINDS if kind.kind == "Node")
+NAMESPACE: Final = next(kind for kind in KINDS if kind.kind == "Namespace")
+EVENT: Final = next(kind for kind in KINDS if kind.kind == "Event")
+
+_BY_PATH: Final = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+_BY_KEY: Final = {kind.key: kind for kind in KINDS}
+_BY_GVK: Final = {(kind.group_version, kind.kind): kind for kind in KINDS}
+
+
+def by_path(group: str, version: str, plural: str) -> Kind | None:
+    """The kind served at a path."""
+    return _BY_PATH.get((group, version, plural))
+
+
+def by_key(key: str) -> Kind | None:
+    """The kind of a store key; None for objects of a kind that is no longer served."""
+    return _BY_KEY.get(key)
+
+
+def by_api_version(api_version: str, kind: str) -> Kind | None:
+    """The kind of an apiVersion and kind pair, e.g. of an owner reference."""
+    return _BY_GVK.get((api_version, kind))
+
+
+def group_versions() -> dict[tuple[str, str], list[Kind]]:
+    """Kinds by (group, version), the core group first."""
+    found: dict[tuple[str, str], list[Kind]] = {}
+    for kind in KINDS:
+        found.setdefault((kind.group, kind.version), []).append(kind)
+    return dict(sorted(found.items()))

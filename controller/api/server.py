@@ -1,0 +1,205 @@
+"""The API server: routes requests, checks tokens, answers discovery; listens on TLS and on the sandbox's loopback."""
+
+import argparse
+import asyncio
+import contextlib
+import hmac
+import logging
+import signal
+import socket
+import ssl
+import sys
+import urllib.parse
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from controller.api import discovery, openapi, pki
+from controller.api.journal import Journal
+from controller.api.objects import Objects
+from controller.api.request import Request, parse_path
+from controller.api.rest import Handler, Rest
+from controller.api.status import Object, StatusError, internal, no_such_path, unauthorized
+from controller.api.store import Store
+from controller.workloads.namespaces import Namespaces, ensure_defaults
+from controller.workloads.scheduling import Scheduling
+from kubinet.service import ServiceContext
+
+_LOG: Final = logging.getLogger(__name__)
+_HEALTH: Final = ("/livez", "/readyz", "/healthz")
+_FOREVER: Final = {"Cache-Control": "public, immutable", "Vary": "Accept, Accept-Encoding"}
+
+
+def _json(body: Object | bytes, status: int = 200, content_type: str = "application/json") -> web.Response:
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return web.Response(body=data, status=status, headers={"Content-Type": content_type})
+
+
+def _failure(error: StatusError) -> web.Response:
+    response = _json(error.to_json(), error.code)
+    response.headers.update(error.headers)
+    return response
+
+
+@dataclass(slots=True)
+class Api:
+    """One API: its objects, who may ask, and what answers beside resources."""
+
+    objects: Objects
+    token: str
+    subresources: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    rest: Rest = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rest = Rest(self.objects, self.subresources)
+
+    async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        """Any request; every failure becomes a `Status`."""
+        try:
+            self._authenticate(http)
+            target = parse_path(http.path)
+            if target is not None:
+                return await self.rest.handle(Request(http, target, http.query))
+            return self._other(http)
+        except StatusError as error:
+            return _failure(error)
+        except (ConnectionError, asyncio.CancelledError, web.HTTPException):
+            raise
+        except Exception:
+            _LOG.exception("%s %s", http.method, http.path)
+            return _failure(internal(f"a defect in the API server; see its log ({http.method} {http.path})"))
+
+    def _authenticate(self, http: web.BaseRequest) -> None:
+        scheme, _, token = http.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self.token.encode()):
+            raise unauthorized()
+
+    def _other(self, http: web.BaseRequest) -> web.Response:
+        path = http.path.rstrip("/")
+        if http.method not in ("GET", "HEAD"):
+            raise no_such_path()
+        if path.startswith(_HEALTH):
+            return web.Response(text="ok")
+        if path == "/version":
+            return _json(discovery.VERSION)
+        if path.startswith("/openapi/v3"):
+            return _openapi(http, path)
+        answer = _discover(path, http.headers.get("Accept", ""))
+        if answer is None:
+            raise no_such_path()
+        return answer
+
+
+def _discover(path: str, accept: str) -> web.Response | None:
+    if path in ("/api", "/apis"):
+        if "as=APIGroupDiscoveryList" in accept and "v=v2;" in accept.replace(" ", ""):
+            return _json(discovery.aggregated(path == "/api"), content_type=discovery.AGGREGATED)
+        return _json(discovery.core_versions() if path == "/api" else discovery.groups())
+    parts = path.split("/")[1:]
+    found: Object | None = None
+    if parts[0] == "api" and len(parts) == 2:
+        found = discovery.resources("", parts[1])
+    elif parts[0] == "apis" and len(parts) == 2:
+        found = discovery.group(parts[1])
+    elif parts[0] == "apis" and len(parts) == 3:
+        found = discovery.resources(parts[1], parts[2])
+    return None if found is None else _json(found)
+
+
+def _openapi(http: web.BaseRequest, path: str) -> web.Response:
+    name = path.removeprefix("/openapi/v3").strip("/")
+    if not name:
+        return _json(openapi.index())
+    document = openapi.document(name)
+    if document is None:
+        raise no_such_path()
+    tag = f'"{openapi.etag(name)}"'
+    if http.headers.get("If-None-Match") == tag:
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+    response = _json(document)
+    response.headers.update(_FOREVER | {"ETag": tag})
+    if "gzip" in http.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
+    return response
+
+
+@contextlib.asynccontextmanager
+async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
+    """The API and the life cycles on its store, without a listening address yet."""
+    ensure_defaults(api.objects)
+    cycles = [Namespaces(api.objects), Scheduling(api.objects)]
+    runner = web.ServerRunner(web.Server(api.handle, access_log=None), shutdown_timeout=1.0)  # type: ignore[arg-type]
+    await runner.setup()
+    try:
+        yield runner
+    finally:
+        for cycle in cycles:
+            cycle.close()
+        await runner.cleanup()
+        api.objects.store.close()
+
+
+def _tls(state_dir: Path) -> ssl.SSLContext:
+    files = pki.ensure(state_dir / "pki")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
+
+
+def _open(state_dir: Path, token: str) -> Api:
+    return Api(Objects(Store(Journal(state_dir / "api.sqlite"))), token)
+
+
+async def _until_terminated() -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+async def _serve(context: ServiceContext) -> None:
+    url = urllib.parse.urlsplit(context.api_url)
+    facts: dict[str, object] = {"url": context.api_url}
+    async with running(_open(context.state_dir, context.token)) as runner:
+        await web.TCPSite(runner, url.hostname, url.port or 8080, backlog=1024).start()
+        if "api" in context.listen_fds:
+            listener = socket.socket(fileno=context.listen_fds["api"])
+            await web.SockSite(runner, listener, ssl_context=_tls(context.state_dir)).start()
+            facts["tls"] = "https://{}:{}".format(*listener.getsockname()[:2])
+        context.ready(facts)
+        await _until_terminated()
+
+
+def serve(context: ServiceContext) -> None:
+    """The API service: TLS on the inherited socket, plain HTTP on `context.api_url`, until SIGTERM."""
+    asyncio.run(_serve(context))
+
+
+async def _serve_alone(state_dir: Path, port: int, token: str, *, tls: bool) -> None:
+    async with running(_open(state_dir, token)) as runner:
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=_tls(state_dir) if tls else None)
+        await site.start()
+        address = runner.addresses[0]
+        print(f"{'https' if tls else 'http'}://{address[0]}:{address[1]}", flush=True)
+        await _until_terminated()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`python -m controller.api.server`: the API alone, for tests and development; prints its URL."""
+    parser = argparse.ArgumentParser(prog="controller.api.server", description=main.__doc__)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--token", required=True)
+    parser.add_argument("--tls", action="store_true", help="serve https with the certificates in STATE_DIR/pki")
+    options = parser.parse_args(arguments)
+    asyncio.run(_serve_alone(options.state_dir, options.port, options.token, tls=options.tls))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,20 @@
+"""Rules beyond the schema, with upstream's messages: each function returns every broken rule as a `Cause`."""
+
+from controller.api.validation.names import label, metadata, rfc1035_label, subdomain
+from controller.api.validation.networkpolicies import network_policy
+from controller.api.validation.others import config_map, node, secret
+from controller.api.validation.pods import pod
+from controller.api.validation.services import service
+
+__all__ = [
+    "config_map",
+    "label",
+    "metadata",
+    "network_policy",
+    "node",
+    "pod",
+    "rfc1035_label",
+    "secret",
+    "service",
+    "subdomain",
+]

@@ -1,0 +1,1 @@
+"""Life cycles that run beside the API's store: scheduler, namespaces, garbage collection."""
