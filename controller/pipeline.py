@@ -150,9 +150,7 @@ UPLINK_OUTPUT: Final = _table(
     (),
     "After connection tracking: out to the underlay, or in to the node's own stack.",
 )
-UPLINK_CANARY: Final = _table(
-    UPLINK_BRIDGE, 253, "UplinkCanary", (REG15,), (), "As Canary, for br-phy."
-)
+UPLINK_CANARY: Final = _table(UPLINK_BRIDGE, 253, "UplinkCanary", (REG15,), (), "As Canary, for br-phy.")
 
 TABLES: Final = (
     CLASSIFIER,
@@ -198,7 +196,12 @@ SCRATCH: Final = REG2
 NEVER: Final = REG15
 """Written by no flow: canary flows match on it and so never match."""
 
-REGISTERS: Final = {"SOURCE": SOURCE, "DESTINATION": DESTINATION, "OUTPUT_PORT": OUTPUT_PORT, "SCRATCH": Bits.whole(SCRATCH)}
+REGISTERS: Final = {
+    "SOURCE": SOURCE,
+    "DESTINATION": DESTINATION,
+    "OUTPUT_PORT": OUTPUT_PORT,
+    "SCRATCH": Bits.whole(SCRATCH),
+}
 
 
 class Place(IntEnum):
@@ -253,9 +256,7 @@ class Priority(IntEnum):
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
-def flow(
-    table: Table, priority: Priority, match: Match, *actions: Action, owner: Owner, category: Category
-) -> Flow:
+def flow(table: Table, priority: Priority, match: Match, *actions: Action, owner: Owner, category: Category) -> Flow:
     """A flow of the pipeline; PipelineError where the page does not allow it."""
     _check(table, match, actions)
     return Flow(table.number, priority, match, actions, owner, category)

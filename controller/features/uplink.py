@@ -5,15 +5,17 @@ stack. That is also where Open vSwitch's userspace tunnels begin and end (they l
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from controller.features.common import BridgeFlow, Maker, node_owner
-from controller.openflow.actions import LOCAL, Ct, Nat, Output
+from controller.openflow.actions import Ct, Nat, Output
 from controller.openflow.fields import (
     ETH_DST,
     IN_PORT,
     IP,
     IPV4_DST,
     IPV4_SRC,
+    LOCAL,
     TCP,
     UDP,
     UDP_DST,
@@ -23,7 +25,7 @@ from controller.pipeline import SNAT_PORTS, UPLINK, UPLINK_OUTPUT, Priority, Zon
 from kubinet.addressing import INTEGRATION_PATCH_PORT, UNDERLAY_PORT
 from kubinet.state import ClusterState, Node, Overlay
 
-TUNNEL_UDP_PORT = {Overlay.VXLAN: 4789, Overlay.GENEVE: 6081}
+TUNNEL_UDP_PORT: Final = {Overlay.VXLAN: 4789, Overlay.GENEVE: 6081}
 """UDP destination ports of the encapsulations (RFC 7348, RFC 8926)."""
 
 

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
-from controller.openflow.fields import Bits, Field, Term
-
-IN_PORT_RESERVED: Final = 0xFFFFFFF8
-LOCAL: Final = 0xFFFFFFFE
-"""The bridge's own port (OFPP_LOCAL)."""
-
-_PORT_NAMES: Final = {IN_PORT_RESERVED: "IN_PORT", LOCAL: "LOCAL"}
+from controller.openflow.fields import IN_PORT_RESERVED, PORT_NAMES, Bits, Field, Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +17,7 @@ class Output:
     port: int
 
     def __str__(self) -> str:
-        name = _PORT_NAMES.get(self.port)
+        name = PORT_NAMES.get(self.port)
         return name or f"output:{self.port}"
 
 

@@ -12,6 +12,12 @@ from typing import Final, TypeAlias
 Value: TypeAlias = int | str | IPv4Address | IPv4Network
 """Numbers, MAC addresses as text, IPv4 addresses and, where a mask is allowed, IPv4 networks."""
 
+IN_PORT_RESERVED: Final = 0xFFFFFFF8
+"""As an output: the port that the packet came from (OFPP_IN_PORT)."""
+LOCAL: Final = 0xFFFFFFFE
+"""The bridge's own port (OFPP_LOCAL)."""
+PORT_NAMES: Final = {IN_PORT_RESERVED: "IN_PORT", LOCAL: "LOCAL"}
+
 _BASIC = 0x8000
 _NXM = 0x0001
 
@@ -23,6 +29,7 @@ class Form(Enum):
     HEXADECIMAL = "hexadecimal"
     ADDRESS = "address"
     MAC = "mac"
+    PORT = "port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ class Field:
             return str(IPv4Address(number))
         if self.form is Form.MAC:
             return number.to_bytes(6, "big").hex(":")
+        if self.form is Form.PORT:
+            return PORT_NAMES.get(number, str(number))
         return f"{number:#x}" if self.form is Form.HEXADECIMAL else str(number)
 
 
@@ -140,7 +149,7 @@ def _register(number: int) -> Field:
     return Field(f"reg{number}", _NXM, number, 32, Form.HEXADECIMAL)
 
 
-IN_PORT: Final = Field("in_port", _BASIC, 0, 32)
+IN_PORT: Final = Field("in_port", _BASIC, 0, 32, Form.PORT)
 ETH_DST: Final = Field("eth_dst", _BASIC, 3, 48, Form.MAC)
 ETH_SRC: Final = Field("eth_src", _BASIC, 4, 48, Form.MAC)
 ETH_TYPE: Final = Field("eth_type", _BASIC, 5, 16, Form.HEXADECIMAL)
