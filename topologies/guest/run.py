@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import selectors
 import signal
 import sys
@@ -113,7 +114,8 @@ def run_in_guest(
             write.close()
         lifeline[0].close()
         relay = _Relay(*(read.fd for read, _ in streams), started=started, on_output=on_output)
-        relay.run(process, started + timeout)
+        relay.run(started + timeout)
+        _end(process)
         said = console.read_text(errors="replace")
     return _judge(argv, timeout, relay, said)
 
@@ -160,8 +162,8 @@ class _Relay:
             control_fd: self._take_message,
         }
 
-    def run(self, process_fd: int, deadline: float) -> None:
-        """Relay until the guest is off; past the deadline kill it, with everything that belongs to it."""
+    def run(self, deadline: float) -> None:
+        """Relay until the guest is off or the deadline has passed."""
         with selectors.DefaultSelector() as selector:
             for fd in self._takers:
                 selector.register(fd, selectors.EVENT_READ)
@@ -179,9 +181,6 @@ class _Relay:
                         selector.unregister(key.fd)
                 if self.exit_code is not None:
                     deadline = min(deadline, time.monotonic() + _POWER_OFF_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            # The first process of a pid namespace takes every process in it along.
-            signal.pidfd_send_signal(process_fd, signal.SIGKILL)
 
     def _take_output(self, is_stderr: bool, data: bytes) -> None:
         (self.stderr if is_stderr else self.stdout).extend(data)
@@ -232,9 +231,15 @@ def _process(pid: int) -> Iterator[int]:
     try:
         yield fd
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
+        _end(fd)
         os.close(fd)
+
+
+def _end(process: int) -> None:
+    """Kill a pid namespace's first process; it has ended when every process of the namespace has (pid_namespaces(7))."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    select.select([process], [], [], _POWER_OFF_SECONDS)
 
 
 def _existing_folder(folder: Path) -> Path:

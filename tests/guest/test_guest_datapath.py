@@ -1,0 +1,35 @@
+"""Open vSwitch's kernel datapath in the guest: tunnels between the instances of two namespaces."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from topologies.guest import run_in_guest
+
+SCENARIO = Path(__file__).parent / "scenarios" / "datapath.py"
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    result = run_in_guest(["python", str(SCENARIO)], timeout=240)
+    assert result.exit_code == 0, result.stderr.decode()
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+@pytest.mark.parametrize(("kind", "device"), [("vxlan", "vxlan_sys_4789"), ("geneve", "genev_sys_6081")])
+def test_datapath_of_the_kernel_carries_tunnels_between_nodes(found: dict[str, Any], kind: str, device: str) -> None:
+    """Two Open vSwitch instances on the kernel datapath exchange pings through their tunnel without a loss."""
+    assert "5 packets transmitted, 5 received, 0% packet loss" in found[kind]["ping"]
+    assert found[kind]["datapath"].startswith("system@ovs-system:")
+    assert f"{device} ({kind}: " in found[kind]["datapath"]
+    assert "tunnel(tun_id=0x5,src=172.18.0.2,dst=172.18.0.1" in found[kind]["flows"]
+
+
+def test_datapath_of_the_guest_tracks_connections_but_has_no_zones(found: dict[str, Any]) -> None:
+    """The guest's kernel has connection tracking with NAT, marks and labels, and no zones: docs/guest.md says so."""
+    features = dict(line.split(": ", 1) for line in found["features"].splitlines())
+    names = ("CT state", "CT state NAT", "CT mark", "CT label", "CT zone")
+    assert [features[name] for name in names] == ["Yes", "Yes", "Yes", "Yes", "No"]
