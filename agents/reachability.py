@@ -1,9 +1,9 @@
-"""Does every node reach every other one over the pod network? Observed, not believed: ICMP echo between the gateways.
+"""Does every node reach every other over the overlay? ICMP echoes from gateway address to gateway address.
 
-One raw socket per node, opened in the node's network namespace; one thread waits for all of them.
+One process asks for all pairs: a raw ICMP socket is opened inside each node's network namespace and stays there.
+The addresses are pods' addresses, so an answer proves flows, tunnel and underlay in both directions.
 """
 
-import os
 import selectors
 import socket
 import struct
@@ -13,133 +13,112 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Final
 
-from agents.netns import entered, of_process
 from kubinet.addressing import gateway_address
-from kubinet.errors import KubinetError
-from kubinet.state import ClusterFacts, NodeFacts
+from kubinet.netns import namespace, of_process
+from kubinet.state import ClusterFacts
 
-_ECHO_REQUEST, _ECHO_REPLY = 8, 0
+_ECHO_REQUEST: Final = 8
+_ECHO_REPLY: Final = 0
 _HEADER: Final = struct.Struct("!BBHHH")
-"""Type, code, checksum, identifier, sequence number (RFC 792)."""
-_TIME: Final = struct.Struct("!Qq")
-"""Which round of probing, and time.monotonic_ns() of sending."""
-_RETRANSMIT_SECONDS: Final = 0.1
-_RECEIVE_BUFFER: Final = 1 << 20
+_FIRST_RETRY_SECONDS: Final = 0.02
+_LAST_RETRY_SECONDS: Final = 0.5
 
 Pair = tuple[str, str]
-"""Names of two nodes: who asks, who answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """What the probes found: round-trip time in seconds of each ordered pair that answered, and who did not."""
+
+    round_trips: Mapping[Pair, float]
+    missing: tuple[Pair, ...]
+    seconds: float
+    """How long it took until the last pair answered, or the deadline."""
 
 
 @dataclass(slots=True)
-class Reachability:
-    """What was observed: round-trip times of the pairs that answered, seconds, and those that did not."""
+class _Prober:
+    name: str
+    socket: socket.socket
+    identifier: int
+    sent: dict[tuple[IPv4Address, int], float] = field(default_factory=dict)
+    """When the echo with (target, sequence) left."""
 
-    round_trips: dict[Pair, float] = field(default_factory=dict)
-    missing: list[Pair] = field(default_factory=list)
-    seconds: float = 0.0
+
+def probe_all_pairs(facts: ClusterFacts, timeout: float) -> Reachability:
+    """Ask until every node has answered every other, at most `timeout` seconds; unanswered pairs are `missing`."""
+    started = time.monotonic()
+    addresses = {node.name: gateway_address(node.pod_cidr) for node in facts.nodes}
+    names = {address: name for name, address in addresses.items()}
+    waiting = {(one, other) for one in addresses for other in addresses if one != other}
+    found: dict[Pair, float] = {}
+    probers: dict[str, _Prober] = {}
+    with selectors.DefaultSelector() as selector:
+        try:
+            for node in facts.nodes:
+                with namespace(of_process(node.pid)):
+                    opened = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+                opened.setblocking(False)
+                opened.bind((str(addresses[node.name]), 0))
+                probers[node.name] = _Prober(node.name, opened, node.index & 0xFFFF)
+                selector.register(opened, selectors.EVENT_READ, probers[node.name])
+            pause, sequence, again = _FIRST_RETRY_SECONDS, 0, started
+            while waiting and (now := time.monotonic()) < started + timeout:
+                if now >= again:
+                    sequence += 1
+                    for one, other in sorted(waiting):
+                        _send(probers[one], addresses[other], sequence)
+                    again = time.monotonic() + pause
+                    pause = min(_LAST_RETRY_SECONDS, pause * 2)
+                until = min(again, started + timeout)
+                for key, _ in selector.select(max(0.0, until - time.monotonic())):
+                    for address, seconds in _receive(key.data):
+                        pair = (key.data.name, names.get(address, ""))
+                        if pair in waiting:
+                            waiting.discard(pair)
+                            found[pair] = seconds
+        finally:
+            for prober in probers.values():
+                prober.socket.close()
+    return Reachability(found, tuple(sorted(waiting)), time.monotonic() - started)
 
 
-def echo_request(identifier: int, sequence: int, payload: bytes) -> bytes:
-    """An ICMP echo request with its checksum."""
-    header = _HEADER.pack(_ECHO_REQUEST, 0, 0, identifier, sequence)
-    return _HEADER.pack(_ECHO_REQUEST, 0, checksum(header + payload), identifier, sequence) + payload
+def echo_request(identifier: int, sequence: int, payload: bytes = b"kubinet!") -> bytes:
+    """An ICMP echo request (RFC 792) with its checksum."""
+    plain = _HEADER.pack(_ECHO_REQUEST, 0, 0, identifier, sequence & 0xFFFF) + payload
+    return _HEADER.pack(_ECHO_REQUEST, 0, checksum(plain), identifier, sequence & 0xFFFF) + payload
 
 
 def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
     padded = data + bytes(len(data) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
 
-def parse_echo_reply(packet: bytes) -> tuple[IPv4Address, bytes] | None:
-    """Sender and payload of an echo reply as a raw socket delivers it, with its IP header; None for other packets."""
-    if len(packet) < 20:
-        return None
-    offset = (packet[0] & 0x0F) * 4
-    if len(packet) < offset + _HEADER.size or packet[offset] != _ECHO_REPLY:
-        return None
-    return IPv4Address(packet[12:16]), packet[offset + _HEADER.size :]
-
-
-def probe_all_pairs(facts: ClusterFacts, timeout: float) -> Reachability:
-    """Ask from every node's gateway to every other's until all answered or `timeout` seconds are over."""
-    gateways = {node.name: gateway_address(node.pod_cidr) for node in facts.nodes}
-    begin = time.monotonic()
-    sockets: dict[str, socket.socket] = {}
+def _send(prober: _Prober, target: IPv4Address, sequence: int) -> None:
+    prober.sent[(target, sequence)] = time.monotonic()
     try:
-        for node in facts.nodes:
-            sockets[node.name] = _open(node, gateways[node.name])
-        result = _Probe(sockets, gateways).run(begin + timeout)
-    finally:
-        for opened in sockets.values():
-            opened.close()
-    result.seconds = time.monotonic() - begin
-    return result
+        prober.socket.sendto(echo_request(prober.identifier, sequence), (str(target), 0))
+    except OSError:
+        return  # no route or a full queue: as good as a lost packet, it is sent again
 
 
-def _open(node: NodeFacts, address: IPv4Address) -> socket.socket:
-    try:
-        with entered(of_process(node.pid)):
-            opened = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP)
-        opened.bind((str(address), 0))
-    except OSError as error:
-        raise KubinetError(f"node {node.name}: {address} cannot be used as source of a probe: {error}") from error
-    opened.setblocking(False)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    return opened
-
-
-class _Probe:
-    """One round of probing; its number in the packets keeps late answers to earlier rounds out."""
-
-    def __init__(self, sockets: Mapping[str, socket.socket], gateways: Mapping[str, IPv4Address]) -> None:
-        self._sockets = sockets
-        self._gateways = gateways
-        self._names = {address: name for name, address in gateways.items()}
-        self._round = int.from_bytes(os.urandom(8), "big")
-        self._silent = {(one, other) for one in gateways for other in gateways if one != other}
-        self._result = Reachability()
-        self._sequence = 0
-
-    def run(self, deadline: float) -> Reachability:
-        with selectors.DefaultSelector() as selector:
-            for name, opened in self._sockets.items():
-                selector.register(opened, selectors.EVENT_READ, name)
-            while self._silent and time.monotonic() < deadline:
-                self._ask()
-                self._listen(selector, min(deadline, time.monotonic() + _RETRANSMIT_SECONDS))
-        self._result.missing = sorted(self._silent)
-        return self._result
-
-    def _ask(self) -> None:
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        for asker, answerer in sorted(self._silent):
-            payload = _TIME.pack(self._round, time.monotonic_ns())
-            request = echo_request(self._round & 0xFFFF, self._sequence, payload)
-            try:
-                self._sockets[asker].sendto(request, (str(self._gateways[answerer]), 0))
-            except OSError:
-                continue  # no neighbour yet, or a full queue: the same as a lost packet, asked again
-
-    def _listen(self, selector: selectors.BaseSelector, until: float) -> None:
-        while self._silent and (left := until - time.monotonic()) > 0:
-            for key, _ in selector.select(left):
-                self._take(key.data)
-
-    def _take(self, asker: str) -> None:
-        while True:
-            try:
-                packet = self._sockets[asker].recv(2048)
-            except OSError:  # nothing more, or an ICMP error about a packet that is asked again anyway
-                return
-            reply = parse_echo_reply(packet)
-            if reply is None or len(reply[1]) != _TIME.size:
-                continue
-            number, sent = _TIME.unpack(reply[1])
-            pair = (asker, self._names.get(reply[0], ""))
-            if number == self._round and pair in self._silent:
-                self._silent.remove(pair)
-                self._result.round_trips[pair] = (time.monotonic_ns() - sent) / 1e9
+def _receive(prober: _Prober) -> list[tuple[IPv4Address, float]]:
+    """Who answered now, after how long."""
+    answers = []
+    while True:
+        try:
+            packet, (source, _) = prober.socket.recvfrom(2048)
+        except BlockingIOError:
+            return answers
+        now = time.monotonic()
+        message = packet[(packet[0] & 0x0F) * 4 :]  # raw IPv4 sockets deliver the IP header too
+        if len(message) < _HEADER.size:
+            continue
+        kind, _, _, identifier, sequence = _HEADER.unpack_from(message)
+        left = prober.sent.get((IPv4Address(source), sequence))
+        if kind == _ECHO_REPLY and identifier == prober.identifier and left is not None:
+            answers.append((IPv4Address(source), now - left))
