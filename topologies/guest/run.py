@@ -236,7 +236,7 @@ def _process(pid: int) -> Iterator[int]:
 
 
 def _end(process: int) -> None:
-    """Kill a pid namespace's first process; it has ended when every process of the namespace has (pid_namespaces(7))."""
+    """Kill a pid namespace's first process; it ends after every other of the namespace (pid_namespaces(7))."""
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(process, signal.SIGKILL)
     select.select([process], [], [], _POWER_OFF_SECONDS)
