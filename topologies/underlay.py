@@ -1,8 +1,8 @@
 """The underlay service: owns the Mininet network of a cluster and answers questions about it.
 
 Protocol on `underlay.sock`: a JSON line as request, one as answer. `{"command": "links"}` lists links with both ends;
-`{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "cli"}` with three file descriptors
-beside it (stdin, stdout, stderr) runs Mininet's own prompt until it ends.
+`{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "cli"}` with three file
+descriptors beside it (stdin, stdout, stderr) runs Mininet's own prompt until it ends.
 """
 
 import array

@@ -114,8 +114,8 @@ class WireMaker:
         processes.append(_start([*filter_, "-M", str(management)], management, link.name))
 
 
-_GAUSS_LIMIT = 2.33
-"""wirefilter's N holds over 98 % of the values within the limit it is given: 2.33 standard deviations."""
+_GAUSS_LIMIT = 3.0
+"""wirefilter is given the limit that its normal distribution rarely leaves: three standard deviations (measured)."""
 
 
 def add_shaper(connection: IPRoute, index: int, shaper: Shaper) -> None:

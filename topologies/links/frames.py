@@ -1,0 +1,173 @@
+"""Test frames on one link: sent and received on its two interfaces by packet sockets, stamped by the kernel.
+
+Packet sockets need no address and see frames before a bridge or Open vSwitch takes them, so a link can be measured
+before and after the node's agent has moved the interface. Both ends share one clock: delays are one way.
+"""
+
+import ctypes
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kubinet.netns import namespace, of_process
+
+_ETHER_TYPE = 0x88B5
+"""IEEE 802 local experimental ethertype 1: nobody else answers it."""
+_ETH_P_ALL = 3
+_SO_TIMESTAMPNS = 35
+_SO_ATTACH_FILTER = 26
+_RECEIVE_BUFFER = 8 << 20
+_HEADER = 14
+_STAMP = struct.Struct("=QQQI")
+"""Token of the measurement, number, time of sending in ns, the frame's size."""
+_ANSWER_SIZE = _HEADER + _STAMP.size
+MINIMUM = 60
+"""The shortest Ethernet frame without its checksum, bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One frame that arrived."""
+
+    number: int
+    sent: int
+    """Nanoseconds since the epoch."""
+    received: int
+    """Nanoseconds since the epoch, by the kernel at the receiving interface."""
+    size: int
+    """Bytes, Ethernet header included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An interface in the network namespace of a process."""
+
+    pid: int
+    interface: str
+    mac: str
+
+
+class Direction:
+    """A sender on one interface and a receiver on the other."""
+
+    def __init__(self, sender: socket.socket, receiver: socket.socket, header: bytes) -> None:
+        self._sender = sender
+        self._receiver = receiver
+        self._header = header
+        self._token = time.monotonic_ns()
+        self._sent = 0
+        self._poll = select.poll()
+
+    @property
+    def sent(self) -> int:
+        """How many frames were handed to the sending interface."""
+        return self._sent
+
+    def spaced(self, count: int, gap: float, patience: float) -> list[Arrival]:
+        """Send `count` short frames, one every `gap` seconds; what arrived, the last after at most `patience` s."""
+        found: list[Arrival] = []
+        next_at = time.monotonic()
+        end = next_at + count * gap + patience
+        left = count
+        while len(found) < count and (now := time.monotonic()) < end:
+            if left and now >= next_at:
+                self._send(MINIMUM)
+                left -= 1
+                next_at += gap
+            wait = (next_at if left else end) - time.monotonic()
+            found += self._wait(max(0.0, wait), sending=False)
+        return found
+
+    def stream(self, size: int, seconds: float, patience: float) -> list[Arrival]:
+        """Keep the sending interface busy with frames of `size` bytes for `seconds`; what arrived."""
+        found: list[Arrival] = []
+        first = self._sent
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found += self._wait(0.05, sending=True)
+            self._fill(size, end)
+        end += patience
+        while len(found) < self._sent - first and (left := end - time.monotonic()) > 0:
+            found += self._wait(left, sending=False)
+        return found
+
+    def _fill(self, size: int, end: float) -> None:
+        """Until the send buffer is full; frames in the interface's queue still count against it."""
+        for _ in range(64):
+            if time.monotonic() >= end:
+                return
+            try:
+                self._send(size)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.ENOBUFS):  # the socket's or the interface's queue is full
+                    return
+                raise
+
+    def _send(self, size: int) -> None:
+        stamp = _STAMP.pack(self._token, self._sent, time.time_ns(), size)
+        self._sender.send((self._header + stamp).ljust(size, b"\0"))
+        self._sent += 1
+
+    def _wait(self, seconds: float, *, sending: bool) -> list[Arrival]:
+        self._poll.register(self._receiver, select.POLLIN)
+        self._poll.register(self._sender, select.POLLOUT if sending else 0)
+        self._poll.poll(seconds * 1000)
+        return list(self._drain())
+
+    def _drain(self) -> Iterator[Arrival]:
+        for _ in range(256):
+            try:
+                data, ancillary, _, address = self._receiver.recvmsg(_ANSWER_SIZE, 64, socket.MSG_TRUNC)
+            except (BlockingIOError, InterruptedError):
+                return
+            token, number, sent, size = _STAMP.unpack_from(data, _HEADER)
+            if token != self._token or address[2] == socket.PACKET_OUTGOING:
+                continue
+            seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
+            yield Arrival(number, sent, seconds * 1_000_000_000 + nanoseconds, size)
+
+
+@contextmanager
+def direction(source: Place, target: Place, queue: int) -> Iterator[Direction]:
+    """Sockets for one direction of a link whose sending interface queues `queue` bytes."""
+    with namespace(of_process(target.pid)):
+        receiver = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    with namespace(of_process(source.pid)):
+        sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    with receiver, sender:
+        _only_our_frames(receiver)
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        receiver.bind((target.interface, _ETH_P_ALL))
+        receiver.setblocking(False)
+        # The kernel doubles the value and charges about 2,300 bytes for a full frame: two thirds of the queue are
+        # used, which keeps the link busy and loses nothing there.
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, queue // 2)
+        sender.bind((source.interface, 0))
+        sender.setblocking(False)
+        header = _bytes(target.mac) + _bytes(source.mac) + struct.pack("!H", _ETHER_TYPE)
+        yield Direction(sender, receiver, header)
+
+
+def _only_our_frames(receiver: socket.socket) -> None:
+    """A classic BPF program: the ethertype is ours, or the frame is not for us (bpf(4), struct sock_fprog)."""
+    program = b"".join(
+        struct.pack("=HBBI", *instruction)
+        for instruction in (
+            (0x28, 0, 0, 12),  # load the half word at 12
+            (0x15, 0, 1, _ETHER_TYPE),  # equal: next, else skip one
+            (0x06, 0, 0, 0xFFFF),  # take it
+            (0x06, 0, 0, 0),  # drop it
+        )
+    )
+    buffer = ctypes.create_string_buffer(program)
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 4, ctypes.addressof(buffer)))
+
+
+def _bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
