@@ -106,6 +106,7 @@ def _furnish(spec: dict[str, Any]) -> None:
     _mount(str(modules), f"/lib/modules/{modules.name}", None, _MS_BIND)
     for folder in spec["writable"]:
         _mount("none", folder, "hostfs", data=folder)
+    _mount("tmpfs", spec["memory_folder"], "tmpfs", data="mode=0755")
     for folder in spec["make_folders"]:
         Path(folder).mkdir(parents=True, exist_ok=True)
     Path("/proc/sys/kernel/hostname").write_text("guest")

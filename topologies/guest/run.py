@@ -20,8 +20,10 @@ from topologies.guest import spec
 _CHUNK = 65536
 _CONSOLE_LINES = 25
 _POWER_OFF_SECONDS = 20.0
-_TEMPORARY = Path("/run/tmp")
-_STATE = Path("/run/state")
+# Not below /run: a cluster's sandbox has a /run of its own.
+_MEMORY = Path("/var/lib/kubinet-guest")
+_TEMPORARY = _MEMORY / "tmp"
+_STATE = _MEMORY / "state"
 
 
 class GuestError(KubinetError):
@@ -101,6 +103,7 @@ def run_in_guest(
             environment=guest_environment(environment or {}),
             cwd=(cwd or Path.cwd()).resolve(),
             writable=folders,
+            memory_folder=_MEMORY,
             make_folders=[_TEMPORARY, _STATE],
         )
         spec_file.write_text(json.dumps(document))

@@ -101,6 +101,7 @@ def specification(
     environment: Mapping[str, str],
     cwd: Path,
     writable: Sequence[Path],
+    memory_folder: Path,
     make_folders: Sequence[Path],
 ) -> dict[str, object]:
     """What `wall.py` and `init.py` read: one JSON object."""
@@ -144,6 +145,7 @@ def specification(
         "environment": dict(environment),
         "cwd": str(cwd),
         "writable": [str(folder) for folder in writable],
+        "memory_folder": str(memory_folder),
         "make_folders": [str(folder) for folder in make_folders],
     }
 
