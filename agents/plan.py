@@ -122,10 +122,11 @@ def ran_well(status: ContainerStatus) -> bool:
 
 
 def restart_delay(restarts: int) -> timedelta:
-    """The delay before the `restarts`-th restart in a row: none before the first, then 10 s, doubling up to 5 minutes."""
+    """The delay before the `restarts`-th restart in a row: none for the first, then 10 s, doubling up to 5 minutes."""
     if restarts <= 1:
         return timedelta(0)
-    return min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** min(restarts - 2, 8))
+    factor: int = 2 ** min(restarts - 2, 8)
+    return min(_LONGEST_DELAY, _FIRST_DELAY * factor)
 
 
 def _restarts(policy: RestartPolicy, status: ContainerStatus) -> bool:
@@ -166,7 +167,8 @@ class _Run:
         due = (status.finished_at or self.now.now) + delay
         if self.now.now < due:
             pod = self.now.pod
-            told = f"back-off {delay.seconds}s restarting failed container={name} pod={pod.name}_{pod.namespace}({pod.uid})"
+            whose = f"container={name} pod={pod.name}_{pod.namespace}({pod.uid})"
+            told = f"back-off {delay.seconds}s restarting failed {whose}"
             self._wait(name, Waiting("CrashLoopBackOff", told), due)
         else:
             self.start.append(Start(name, attempt))
