@@ -74,7 +74,7 @@ class _Remembered:
 
 
 class Compiler:
-    """`flows` for all nodes, with a memory: a pod that comes or goes costs its own node some milliseconds, others nothing.
+    """`flows` for all nodes, with a memory: a pod that comes or goes costs its own node milliseconds, others nothing.
 
     An unchanged node gets the same object as before, so callers compare with `is`.
     """

@@ -40,7 +40,7 @@ class Listener(Protocol):
     def connected(self, switch: Switch) -> None:
         """A bridge has finished its handshake."""
 
-    def received(self, switch_id: int, data: bytes) -> None:
+    def received(self, switch: Switch, data: bytes) -> None:
         """A bridge has answered: errors, bundle control, multipart replies."""
 
     def disconnected(self, switch: Switch) -> None:
@@ -78,10 +78,8 @@ class _Datapath:
         self.id = int(datapath.id)
 
     def send(self, data: bytes) -> bool:
-        for start in range(0, len(data), _CHUNK_BYTES):
-            if not self._datapath.send(data[start : start + _CHUNK_BYTES]):
-                return False
-        return True
+        chunks = (data[start : start + _CHUNK_BYTES] for start in range(0, len(data), _CHUNK_BYTES))
+        return all(self._datapath.send(chunk) for chunk in chunks)
 
 
 def start(framework: str, listener: Listener, *, address: str = "0.0.0.0", port: int = OPENFLOW_PORT) -> int:
@@ -168,9 +166,11 @@ def _app_class(framework: str, app_manager: Any, listener: Listener) -> type:
         @on(ofp_event.EventOFPAggregateStatsReply, live)
         @on(ofp_event.EventOFPFlowDescStatsReply, live)
         def answered(self, event: Any) -> None:
-            datapath = event.msg.datapath
-            if datapath.id is not None:
-                listener.received(int(datapath.id), bytes(event.msg.buf))
+            switch = self._switches.get(id(event.msg.datapath))
+            if switch is None:
+                _LOG.error("a switch that is not connected yet answers: %s", event.msg)
+                return
+            listener.received(switch, bytes(event.msg.buf))
 
     return KubinetApp
 

@@ -219,7 +219,7 @@ ZONES_PER_NODE: Final = 8
 
 
 class Zone(IntEnum):
-    """A node's conntrack zones, as offsets: different on every node, for the case that nodes share a connection table."""
+    """A node's conntrack zones, as offsets: different on every node, in case that nodes share a connection table."""
 
     MAIN = 0
     SNAT = 1

@@ -43,7 +43,5 @@ class Maker:
 
     def __call__(self, table: Table, priority: Priority, match: tuple[Term, ...], *actions: Action) -> BridgeFlow:
         """One flow; without actions it drops."""
-        made = pipeline.flow(
-            table, priority, Match.of(*match), *actions, owner=self._owner, category=self._category
-        )
+        made = pipeline.flow(table, priority, Match.of(*match), *actions, owner=self._owner, category=self._category)
         return BridgeFlow(table.bridge, made)

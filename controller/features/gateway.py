@@ -43,8 +43,6 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     yield make(ARP_SPOOF_GUARD, Priority.NORMAL, (port, ARP), goto(ARP_RESPONDER))
     yield make(ARP_RESPONDER, Priority.SPECIAL, (port, ARP, ARP_TPA(node.pod_gateway)))
     # The kernel's route for the whole pod network is on-link, so it asks for pods of other nodes too.
-    yield make(
-        ARP_RESPONDER, Priority.POD, (port, ARP, ARP_OP(1), ARP_TPA(state.network.pod_cidr)), *arp_answer()
-    )
+    yield make(ARP_RESPONDER, Priority.POD, (port, ARP, ARP_OP(1), ARP_TPA(state.network.pod_cidr)), *arp_answer())
     yield make(L3_FORWARD, Priority.SPECIAL, (IP, IPV4_DST(node.pod_gateway)), *to_gateway)
     yield make(L3_FORWARD, Priority.GUARD, (IP, SOURCE(Place.POD)), *to_gateway)

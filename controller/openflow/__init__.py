@@ -1,1 +1,1 @@
-"""OpenFlow's vocabulary as values: fields, matches, actions, flows, and their encoding. Knows no switch and no cluster."""
+"""OpenFlow's vocabulary as values: fields, matches, actions, flows, and their encoding. Knows no cluster."""

@@ -175,4 +175,3 @@ def load(slice_: Bits, value: int) -> SetField:
 def copy(source: Field, target: Field) -> CopyField:
     """Copy a whole field."""
     return CopyField(Bits.whole(source), Bits.whole(target))
-

@@ -180,9 +180,7 @@ def message(kind: MessageType, xid: int, body: bytes) -> bytes:
 
 
 def _flow_mod(command: FlowCommand, xid: int, table: int, priority: int, cookie: int, mask: int, rest: bytes) -> bytes:
-    head = struct.pack(
-        "!QQBBHHHIIIHH", cookie, mask, table, command, 0, 0, priority, NO_BUFFER, ANY, ANY, 0, 0
-    )
+    head = struct.pack("!QQBBHHHIIIHH", cookie, mask, table, command, 0, 0, priority, NO_BUFFER, ANY, ANY, 0, 0)
     return message(MessageType.FLOW_MOD, xid, head + rest)
 
 
@@ -194,9 +192,7 @@ def add_flow(flow: Flow, generation: int, xid: int) -> bytes:
 
 def delete_flow(flow: Flow, xid: int) -> bytes:
     """Delete exactly this flow, whatever its cookie."""
-    return _flow_mod(
-        FlowCommand.DELETE_STRICT, xid, flow.table, flow.priority, 0, 0, encode_match(flow.match)
-    )
+    return _flow_mod(FlowCommand.DELETE_STRICT, xid, flow.table, flow.priority, 0, 0, encode_match(flow.match))
 
 
 def delete_by_cookie(cookie: int, mask: int, xid: int) -> bytes:

@@ -203,7 +203,9 @@ class Match:
         for term in terms:
             known = merged.get(term.field)
             merged[term.field] = term if known is None else known.merge(term)
-        order = sorted(merged.values(), key=lambda term: (_FIRST.get(term.field, 9), term.field.oxm_class, term.field.number))
+        order = sorted(
+            merged.values(), key=lambda term: (_FIRST.get(term.field, 9), term.field.oxm_class, term.field.number)
+        )
         return cls(tuple(order))
 
     def __str__(self) -> str:

@@ -1,0 +1,150 @@
+"""The SDN controller as a service: watches the API, compiles, programs the bridges, publishes what is realised.
+
+Threads: an informer per kind, one that compiles, a writer per bridge, one that publishes, and the framework's own.
+Packets never come here.
+"""
+
+import logging
+import threading
+import time
+from typing import Any, Final
+
+from controller import framework
+from controller.sdn_controller import Controller, Realised
+from kubinet.client import Client
+from kubinet.errors import ApiError, KubinetError
+from kubinet.informer import Informer
+from kubinet.kubernetes import cluster_state
+from kubinet.service import ServiceContext
+from kubinet.state import ClusterState
+
+_LOG = logging.getLogger(__name__)
+_SYNC_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 0.5
+NAME: Final = "cluster"
+"""The name of the one Topology and the one Dataplane object."""
+
+
+class Signal:
+    """Says "look again" to one thread; any number of calls between two looks count once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Look again."""
+        self._event.set()
+
+    def take(self) -> None:
+        """Wait for the next `set`."""
+        self._event.wait()
+        self._event.clear()
+
+
+class Watcher:
+    """The cluster's state, live: gives it to the controller after every change."""
+
+    def __init__(self, client: Client, controller: Controller) -> None:
+        self._controller = controller
+        self._dirty = Signal()
+        self._topologies = Informer(client, "Topology", on_change=self._dirty.set)
+        self._nodes = Informer(client, "Node", on_change=self._dirty.set)
+        self._pods = Informer(client, "Pod", on_change=self._dirty.set)
+
+    def start(self) -> None:
+        """Watch from now on; returns when the first lists are there, so that no bridge gets half a state."""
+        informers = (self._topologies, self._nodes, self._pods)
+        for informer in informers:
+            informer.start()
+        for informer in informers:
+            informer.wait_synced(_SYNC_SECONDS)
+        threading.Thread(target=self._run, name="compile", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._dirty.take()
+            try:
+                state = self._state()
+                if state is not None:
+                    self._controller.update(state)
+            except Exception:
+                # One bad round must not end the controller: the next change gives it another try.
+                _LOG.exception("the cluster's state cannot be compiled")
+
+    def _state(self) -> ClusterState | None:
+        topology = self._topologies.snapshot().get(NAME)
+        if topology is None:
+            return None
+        # A generation promises "all pods up to this version", so it is the pods' own version and taken with them.
+        pods, generation = self._pods.view()
+        return cluster_state(topology, self._nodes.snapshot().values(), pods.values(), generation)
+
+
+class Publisher:
+    """Writes what is realised to the object `Dataplane/cluster`; one write at a time, always the newest facts."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client.clone()
+        self._news = Signal()
+        self._published: dict[str, Any] = {}
+
+    def changed(self) -> None:
+        """A bridge realised something."""
+        self._news.set()
+
+    def start(self, controller: Controller) -> None:
+        """Publish from now on."""
+        threading.Thread(target=self._run, args=(controller,), name="publish", daemon=True).start()
+
+    def _run(self, controller: Controller) -> None:
+        while True:
+            self._news.take()
+            nodes = {name: _to_wire(realised) for name, realised in controller.realised().items()}
+            changes: dict[str, Any] = {name: new for name, new in nodes.items() if self._published.get(name) != new}
+            changes |= dict.fromkeys(self._published.keys() - nodes.keys())
+            if not changes:
+                continue
+            try:
+                self._write(changes)
+                self._published = nodes
+            except KubinetError as error:
+                _LOG.warning("what is realised cannot be published: %s; trying again", error)
+                self._news.set()
+                time.sleep(_RETRY_SECONDS)  # rate limit of retries, not a wait for a fact
+
+    def _write(self, changes: dict[str, Any]) -> None:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        stamped = {name: None if facts is None else {**facts, "time": now} for name, facts in changes.items()}
+        patch = {"status": {"nodes": stamped}}
+        try:
+            self._client.patch("Dataplane", NAME, patch, subresource="status")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            dataplane = {"apiVersion": "kubinet.dev/v1", "kind": "Dataplane", "metadata": {"name": NAME}}
+            self._client.create(dataplane)
+            self._client.patch("Dataplane", NAME, patch, subresource="status")
+
+
+def _to_wire(realised: Realised) -> dict[str, Any]:
+    return {
+        "generation": realised.generation,
+        "flows": sum(realised.flows.values()),
+        "bridges": {bridge: {"flows": number} for bridge, number in realised.flows.items()},
+        "errors": realised.errors,
+        "lastError": realised.last_error,
+    }
+
+
+def serve(context: ServiceContext) -> None:
+    """Run the SDN controller until the process ends."""
+    name = framework.choose(context.options.get("controller-framework"))
+    client = Client(context.api_url, context.token)
+    publisher = Publisher(client)
+    controller = Controller(publisher.changed)
+    publisher.start(controller)
+    Watcher(client, controller).start()
+    wanted = int(context.options.get("controller-port", framework.OPENFLOW_PORT))
+    port = framework.start(name, controller, port=wanted)
+    context.ready({"framework": name, "port": port})
+    threading.Event().wait()

@@ -1,0 +1,126 @@
+"""All bridges of a cluster: gives each its desired flows and says what is realised. Knows no API server."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from controller.compile import Compiler, NodeFlows
+from controller.framework import Switch
+from controller.openflow.decode import decode
+from controller.pipeline import BRIDGES
+from controller.sdn_session import AUDIT_SECONDS, Session
+from kubinet.addressing import datapath_id, node_index_and_bridge
+from kubinet.state import ClusterState
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Realised:
+    """What a node's bridges have acknowledged."""
+
+    generation: int
+    """The state generation that both bridges realise; 0 before the first."""
+    flows: Mapping[str, int]
+    """Number of flows by bridge."""
+    errors: int
+    last_error: str
+
+
+class Controller:
+    """The framework's listener. `update` gives it the cluster's state; `on_realised` is called when bridges answer."""
+
+    def __init__(self, on_realised: Callable[[], None] = lambda: None, *, audit_seconds: float = AUDIT_SECONDS) -> None:
+        self._on_realised = on_realised
+        self._audit_seconds = audit_seconds
+        self._lock = threading.Lock()
+        self._sessions: dict[int, Session] = {}
+        self._desired: dict[int, tuple[NodeFlows, int]] = {}
+        self._names: dict[int, str] = {}
+        self._compiler = Compiler()
+        self._failures: dict[str, str] = {}
+
+    def update(self, state: ClusterState) -> None:
+        """Compile the state and have every bridge brought to it. Call from one thread only."""
+        begin = time.perf_counter()
+        compiled = self._compiler.compile(state)
+        failures = {}
+        for name, flows in compiled.items():
+            if isinstance(flows, Exception):
+                failures[name] = str(flows)
+                if self._failures.get(name) != str(flows):
+                    _LOG.error("node '%s': its flows cannot be made: %s", name, flows, exc_info=flows)
+        with self._lock:
+            self._failures = failures
+            self._names = {node.index: name for name, node in state.nodes.items()}
+            for index, name in self._names.items():
+                flows = compiled[name]
+                if not isinstance(flows, Exception):
+                    self._desired[index] = (flows, state.generation)
+            for index in self._desired.keys() - self._names.keys():
+                del self._desired[index]
+            for session in self._sessions.values():
+                self._instruct(session)
+        _LOG.debug("generation %d compiled in %.1f ms", state.generation, (time.perf_counter() - begin) * 1000)
+
+    def realised(self) -> dict[str, Realised]:
+        """What each known node realises."""
+        with self._lock:
+            return {name: self._realised(index, name) for index, name in self._names.items()}
+
+    def _realised(self, index: int, name: str) -> Realised:
+        sessions = [self._sessions.get(datapath_id(index, bridge)) for bridge in BRIDGES]
+        connected = [session for session in sessions if session is not None]
+        errors = [session.last_error for session in connected if session.last_error]
+        complete = len(connected) == len(BRIDGES)
+        return Realised(
+            generation=min(session.realised for session in connected) if complete else 0,
+            flows={session.bridge: session.flows for session in connected},
+            errors=sum(session.errors for session in connected),
+            last_error=self._failures.get(name) or (errors[-1] if errors else ""),
+        )
+
+    def _instruct(self, session: Session) -> None:
+        flows, generation = self._desired.get(session.node_index, (None, 0))
+        if flows is not None:
+            session.want(flows[session.bridge], generation)
+
+    # The framework's calls.
+
+    def connected(self, switch: Switch) -> None:
+        """A bridge is there: give it its flows."""
+        try:
+            index, bridge = node_index_and_bridge(switch.id)
+        except KeyError:
+            _LOG.error("switch with datapath id %#x is none of this cluster's bridges; it gets no flows", switch.id)
+            return
+        _LOG.info("%s of node %d is connected", bridge, index)
+        session = Session(switch, self._on_realised, audit_seconds=self._audit_seconds)
+        with self._lock:
+            before = self._sessions.get(switch.id)
+            self._sessions[switch.id] = session
+            self._instruct(session)
+        if before is not None:
+            before.end()
+        session.start()
+
+    def received(self, switch: Switch, data: bytes) -> None:
+        """A bridge answers."""
+        with self._lock:
+            session = self._sessions.get(switch.id)
+        answer = decode(data)
+        if session is not None and answer is not None and session.serves(switch):
+            session.received(answer)
+
+    def disconnected(self, switch: Switch) -> None:
+        """A bridge's connection ended; it keeps its flows and goes on forwarding."""
+        with self._lock:
+            session = self._sessions.get(switch.id)
+            if session is None or not session.serves(switch):
+                return
+            del self._sessions[switch.id]
+        _LOG.info("%s is disconnected", session)
+        session.end()
+        self._on_realised()

@@ -1,0 +1,269 @@
+"""One connected bridge: brings it to its desired flows in atomic bundles and knows what it has acknowledged.
+
+A thread per bridge sends; only the newest desired state counts, so a slow bridge never works through a backlog.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Final, TypeVar
+
+from controller.framework import Switch
+from controller.openflow.decode import Answer, BundleAnswer, FlowCookies, FlowCount, Refusal
+from controller.openflow.encode import (
+    add_flow,
+    aggregate_request,
+    bundle,
+    delete_by_cookie,
+    delete_flow,
+    flow_desc_request,
+)
+from controller.openflow.flow import GENERATIONS, Flow, FlowKey
+from controller.pipeline import CANARY
+from controller.reconcile import Changes, reconcile
+from kubinet.addressing import node_index_and_bridge
+from kubinet.errors import DeadlineError, KubinetError
+
+_LOG = logging.getLogger(__name__)
+_ANSWER_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 1.0
+AUDIT_SECONDS: Final = 10.0
+"""How often a bridge is asked how many flows it has."""
+_ROUND_SHIFT: Final = 48
+_ROUND_MASK: Final = 0xFFFF << _ROUND_SHIFT
+_MANAGED: Final = 1 << 63
+"""The cookie bit that is clear in all flows but those that a switch learned on its own."""
+_FIRST_XID: Final = 0x4B000000
+
+_Wanted = TypeVar("_Wanted", BundleAnswer, FlowCount, FlowCookies)
+
+
+class _GoneError(KubinetError):
+    """The connection ended while an answer was awaited."""
+
+
+class Session:
+    """One connection of one bridge. `want` and `received` may be called from any thread and return at once."""
+
+    def __init__(
+        self, switch: Switch, on_realised: Callable[[], None], *, audit_seconds: float = AUDIT_SECONDS
+    ) -> None:
+        index, self.bridge = node_index_and_bridge(switch.id)
+        self.node_index = index
+        self._switch = switch
+        self._on_realised = on_realised
+        self._audit_seconds = audit_seconds
+        self._changed = threading.Condition()
+        self._ended = False
+        self._desired: Mapping[FlowKey, Flow] | None = None
+        self._generation = 0
+        self._answers: dict[int, Answer] = {}
+        self._awaited: set[int] = set()
+        self._xids = count(_FIRST_XID)
+        self._sent: dict[int, Flow] = {}
+        # Below: the writer thread's own.
+        self._round = 0
+        self._held: Mapping[FlowKey, Flow] | None = None
+        self._refused: set[Flow] = set()
+        self.realised = 0
+        """The highest state generation whose flows the bridge has acknowledged."""
+        self.errors = 0
+        self.last_error = ""
+        self._thread = threading.Thread(target=self._run, name=f"bridge-{index}-{self.bridge}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """The connection is gone."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def serves(self, switch: Switch) -> bool:
+        """Whether this is the connection's session, not that of an earlier or later one of the same bridge."""
+        return self._switch is switch
+
+    @property
+    def flows(self) -> int:
+        """Flows that the bridge has acknowledged."""
+        return len(self._held or {})
+
+    def want(self, desired: Mapping[FlowKey, Flow], generation: int) -> None:
+        """What the bridge is to hold, and the generation that this realises."""
+        with self._changed:
+            self._desired, self._generation = desired, generation
+            self._changed.notify_all()
+
+    def received(self, answer: Answer) -> None:
+        """The bridge's answer to something that was sent."""
+        with self._changed:
+            if answer.xid in self._awaited:
+                self._answers[answer.xid] = answer
+                self._changed.notify_all()
+            elif isinstance(answer, Refusal):
+                self._note_refusal(answer)
+
+    def _note_refusal(self, refusal: Refusal) -> None:
+        flow = self._sent.get(refusal.xid)
+        self.errors += 1
+        if flow is None:
+            what = f"message {refusal.xid:#x}"
+        else:
+            self._refused.add(flow)
+            what = f"the flow of {flow.owner}: {flow.to_text()}"
+        self.last_error = f"OFPT_ERROR type {refusal.type} code {refusal.code} for {what}"
+        _LOG.error("%s: %s", self, self.last_error)
+
+    def __str__(self) -> str:
+        return f"{self.bridge} of node {self.node_index}"
+
+    # The writer thread.
+
+    def _run(self) -> None:
+        try:
+            while self._work():
+                pass
+        except _GoneError:
+            return
+        except Exception:
+            _LOG.exception("%s: its writer ended", self)
+
+    def _work(self) -> bool:
+        """Wait for something to do and do it; False when the connection is gone."""
+        with self._changed:
+            due = self._changed.wait_for(self._has_work, self._audit_seconds)
+            if self._ended:
+                return False
+            desired, generation = self._desired, self._generation
+        if desired is None:
+            return True
+        try:
+            if due:
+                self._bring_to(desired)
+                if generation != self.realised:
+                    self.realised = generation
+                    self._on_realised()
+            elif self._drifted():
+                self._held = None
+                self._bring_to(desired)
+        except DeadlineError as error:
+            # A bundle may be applied although its answer never came: nothing is known, start over.
+            self._held, self.last_error = None, str(error)
+            self.errors += 1
+            _LOG.error("%s: %s; programming it anew", self, error)
+        return True
+
+    def _has_work(self) -> bool:
+        news = self._desired is not None and (self._held is None or self._generation != self.realised)
+        return self._ended or news
+
+    def _bring_to(self, desired: Mapping[FlowKey, Flow]) -> None:
+        """Send what differs; without the flows that the switch refuses."""
+        while True:
+            allowed = desired
+            if self._refused:
+                self._refused &= set(desired.values())
+                allowed = {key: flow for key, flow in desired.items() if flow not in self._refused}
+            if self._held is None:
+                done = self._replace(allowed)
+            else:
+                changes = reconcile(self._held, allowed)
+                done = not changes or self._commit(self._encode(changes))
+            if done:
+                self._held = allowed
+                if self._refused.isdisjoint(allowed.values()):
+                    return
+
+    def _replace(self, flows: Mapping[FlowKey, Flow]) -> bool:
+        """All flows under a new round, then away with whatever is not of it; in one bundle, so there is never a gap."""
+        if self._round == 0:
+            cookies = self._ask(lambda xid: flow_desc_request(xid, CANARY.number), FlowCookies).cookies
+            self._round = max((cookie >> _ROUND_SHIFT for cookie in cookies), default=0) % GENERATIONS
+        self._round = self._round % (GENERATIONS - 1) + 1
+        messages = self._encode(Changes(tuple(flows.values()), ()))
+        return self._commit([*messages, *self._sweep()])
+
+    def _sweep(self) -> Iterator[bytes]:
+        """Delete the flows of all other rounds: for each bit of the round, those in which it differs."""
+        for bit in range(_ROUND_SHIFT, 63):
+            other = ~(self._round << _ROUND_SHIFT) & 1 << bit
+            yield delete_by_cookie(other, _MANAGED | 1 << bit, next(self._xids))
+
+    def _encode(self, changes: Changes) -> list[bytes]:
+        messages = []
+        with self._changed:
+            self._sent.clear()
+            for flow in changes.add:
+                xid = next(self._xids)
+                self._sent[xid] = flow
+                messages.append(add_flow(flow, self._round, xid))
+            for flow in changes.delete:
+                xid = next(self._xids)
+                self._sent[xid] = flow
+                messages.append(delete_flow(flow, xid))
+        return messages
+
+    def _commit(self, messages: Sequence[bytes]) -> bool:
+        """Whether the switch applied the bundle; False when it refused and says which flows are to blame."""
+        opening, number = next(self._xids), next(self._xids) & 0xFFFFFF
+        known = len(self._refused)
+        answer = self._answer(lambda xid: bundle(number, messages, open_xid=opening, commit_xid=xid))
+        if isinstance(answer, BundleAnswer) and answer.committed:
+            return True
+        if len(self._refused) > known:
+            _LOG.error(
+                "%s: refused a bundle of %d messages; trying again without the flows to blame", self, len(messages)
+            )
+            return False
+        self._held = None
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, _RETRY_SECONDS)
+        raise DeadlineError(f"a bundle of {len(messages)} messages was refused without naming one: {answer}")
+
+    def _drifted(self) -> bool:
+        """Whether the bridge's flows are not those that it acknowledged, by their number."""
+        expected = len(self._held or {})
+        current = self._round << _ROUND_SHIFT
+        ours = self._ask(lambda xid: aggregate_request(current, _ROUND_MASK, xid), FlowCount).flows
+        managed = self._ask(lambda xid: aggregate_request(0, _MANAGED, xid), FlowCount).flows
+        if ours == managed == expected:
+            return False
+        _LOG.warning(
+            "%s: has %d flows of the %d that it acknowledged, and %d foreign ones; programming it anew",
+            self,
+            ours,
+            expected,
+            managed - ours,
+        )
+        return True
+
+    def _ask(self, request: Callable[[int], bytes], kind: type[_Wanted]) -> _Wanted:
+        answer = self._answer(request)
+        if not isinstance(answer, kind):
+            raise DeadlineError(f"asked for {kind.__name__}, answered {answer}")
+        return answer
+
+    def _answer(self, request: Callable[[int], bytes]) -> Answer:
+        """Send a request and wait for its answer; DeadlineError when none comes."""
+        xid = next(self._xids)
+        with self._changed:
+            self._awaited.add(xid)
+        start = time.monotonic()
+        try:
+            if not self._switch.send(request(xid)):
+                raise _GoneError(f"{self}: connection lost")
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or xid in self._answers, _ANSWER_SECONDS)
+                if self._ended:
+                    raise _GoneError(f"{self}: connection lost")
+                if xid not in self._answers:
+                    raise DeadlineError(f"no answer within {time.monotonic() - start:.0f} s")
+                return self._answers.pop(xid)
+        finally:
+            with self._changed:
+                self._awaited.discard(xid)
+                self._answers.pop(xid, None)

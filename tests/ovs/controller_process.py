@@ -1,0 +1,44 @@
+"""The SDN controller as a process of its own, for tests: reads cluster states from its standard input, one JSON a line.
+
+Writes a JSON line for every change of what is realised. Runs on os-ken or Ryu (KUBINET_FRAMEWORK).
+"""
+
+import json
+import logging
+import sys
+import threading
+
+from controller import framework
+
+
+def main() -> None:
+    """Read states until standard input ends."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    name = framework.choose(None)
+    # Only now: Ryu's eventlet replaces what these modules import.
+    from controller.sdn_controller import Controller  # noqa: PLC0415
+    from kubinet.kubernetes import cluster_state  # noqa: PLC0415
+
+    news = threading.Event()
+    controller = Controller(news.set, audit_seconds=float(sys.argv[1]))
+    port = framework.start(name, controller, address="127.0.0.1", port=0)
+    print(json.dumps({"port": port}), flush=True)
+
+    def report() -> None:
+        while True:
+            news.wait()
+            news.clear()
+            facts = {
+                node: {"generation": one.generation, "flows": dict(one.flows), "error": one.last_error}
+                for node, one in controller.realised().items()
+            }
+            print(json.dumps(facts), flush=True)
+
+    threading.Thread(target=report, daemon=True).start()
+    for line in sys.stdin:
+        state = json.loads(line)
+        controller.update(cluster_state(state["topology"], state["nodes"], state["pods"], state["generation"]))
+
+
+if __name__ == "__main__":
+    main()
