@@ -39,6 +39,7 @@ class Underlay:
     plan: Plan
     net: Mininet
     wires: WireMaker
+    tools: LinkTools
     ends: dict[str, LinkEnds]
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -124,7 +125,7 @@ def build(topology: Topology, run_dir: Path, tools: LinkTools) -> Underlay:
             intfName2=ends[link.name].b.name,
         )
     timings["addresses"] = time.monotonic() - began
-    return Underlay(topology, plan, net, wires, ends, timings)
+    return Underlay(topology, plan, net, wires, tools, ends, timings)
 
 
 def _management(root: IPRoute, plan: Plan, pids: Mapping[str, int]) -> None:

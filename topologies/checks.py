@@ -53,7 +53,7 @@ def _link_problems(topology: Topology) -> Iterator[str]:
                 yield f"link '{link.name}': '{end}' is no node, switch, router or outside host of this topology"
         if link.a == link.b:
             yield f"link '{link.name}': both ends are '{link.a}'"
-        yield from _quantity_problems(link, topology.network.underlay_mtu)
+        yield from quantity_problems(link, topology.network.underlay_mtu)
     ends = Counter(end for link in topology.links for end in (link.a, link.b))
     for vertex in topology.vertices:
         count = ends[vertex.name]
@@ -65,7 +65,8 @@ def _link_problems(topology: Topology) -> Iterator[str]:
             )
 
 
-def _quantity_problems(link: Link, mtu: int) -> Iterator[str]:
+def quantity_problems(link: Link, mtu: int) -> Iterator[str]:
+    """What is wrong with a link's quantities on a network of that MTU, bytes."""
     if link.rate is not None and link.rate > MAX_RATE:
         yield f"link '{link.name}': a rate above 10gbit cannot be shaped exactly; leave it out for an unlimited link"
     if link.rate is not None and link.rate < 64e3:

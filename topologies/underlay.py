@@ -1,8 +1,9 @@
 """The underlay service: owns the Mininet network of a cluster and answers questions about it.
 
 Protocol on `underlay.sock`: a JSON line as request, one as answer. `{"command": "links"}` lists links with both ends;
-`{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "cli"}` with three file
-descriptors beside it (stdin, stdout, stderr) runs Mininet's own prompt until it ends.
+`{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "set", "name": ..., "values":
+{"delay": "5ms"}}` changes its quantities; `{"command": "measure", "names": [...]}` measures links (all without names);
+`{"command": "cli"}` with three file descriptors beside it (stdin, stdout, stderr) runs Mininet's own prompt to its end.
 """
 
 import array
@@ -13,6 +14,8 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from mininet.cli import CLI
@@ -22,11 +25,18 @@ from kubinet.facts import facts_to_json
 from kubinet.netns import netlink, of_process
 from kubinet.service import ServiceContext
 from topologies.build import Underlay, build
-from topologies.document import parse_topology, spell
+from topologies.datapath import choose_datapath, detect_datapaths
+from topologies.document import parse_topology, spell, to_document
+from topologies.links.change import apply_change, changed
+from topologies.links.measure import measure
 from topologies.links.tools import detect_tools
+from topologies.links.wires import LinkEnds
+from topologies.model import Topology
 from topologies.underlay_protocol import SOCKET
 
 _LOG = logging.getLogger(__name__)
+_CHANGING = threading.Lock()
+_MEASURING = threading.Lock()
 
 
 def serve(context: ServiceContext) -> None:
@@ -34,7 +44,10 @@ def serve(context: ServiceContext) -> None:
     document = json.loads((context.state_dir / "topology.json").read_text())
     topology = parse_topology(document, lambda path: f"topology.json: {spell(path)}")
     context.run_dir.mkdir(exist_ok=True)
-    underlay = build(topology, context.run_dir, detect_tools())
+    tools = detect_tools()
+    topology = _with_datapath(topology)
+    underlay = build(topology, context.run_dir, tools)
+    (context.state_dir / "topology.json").write_text(json.dumps(to_document(topology)))
     draft = context.facts_file.with_suffix(".new")
     draft.write_text(facts_to_json(underlay.facts(context.cluster)))
     draft.replace(context.facts_file)
@@ -49,6 +62,12 @@ def serve(context: ServiceContext) -> None:
             threading.Thread(target=_answer, args=(underlay, connection), daemon=True).start()
     finally:
         underlay.close()
+
+
+def _with_datapath(topology: Topology) -> Topology:
+    """The topology with the datapath that `auto` is on this machine."""
+    datapath = choose_datapath(topology, detect_datapaths(topology.network.overlay))
+    return replace(topology, datapath_requested=str(datapath), network=replace(topology.network, datapath=datapath))
 
 
 def _answer(underlay: Underlay, connection: socket.socket) -> None:
@@ -88,10 +107,21 @@ def _do(underlay: Underlay, request: dict[str, Any], fds: list[int]) -> dict[str
             return {"links": [_describe(underlay, name) for name in underlay.ends]}
         case "link":
             return _set_link(underlay, str(request.get("name")), up=bool(request.get("up")))
+        case "set":
+            return _change_link(underlay, str(request.get("name")), dict(request.get("values") or {}))
+        case "measure":
+            names = [str(name) for name in request.get("names") or underlay.ends]
+            return {"links": [_measured(underlay, name) for name in names]}
         case "cli" if len(fds) == 3:
             return {"exit": _prompt(underlay, fds)}
         case command:
             raise KubinetError(f"underlay: unknown command {command!r}")
+
+
+def _ends(underlay: Underlay, name: str) -> LinkEnds:
+    if name not in underlay.ends:
+        raise KubinetError(f"link '{name}' is not in this cluster; its links: {', '.join(underlay.ends)}")
+    return underlay.ends[name]
 
 
 def _describe(underlay: Underlay, name: str) -> dict[str, Any]:
@@ -112,14 +142,31 @@ def _describe(underlay: Underlay, name: str) -> dict[str, Any]:
 
 
 def _set_link(underlay: Underlay, name: str, *, up: bool) -> dict[str, Any]:
-    if name not in underlay.ends:
-        raise KubinetError(f"link '{name}' is not in this cluster; its links: {', '.join(underlay.ends)}")
-    ends = underlay.ends[name]
+    ends = _ends(underlay, name)
     for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
         with netlink(of_process(pid)) as connection:
             index = connection.link_lookup(ifname=end.name)[0]
             connection.link("set", index=index, state="up" if up else "down")
     return {"name": name, "up": up}
+
+
+def _change_link(underlay: Underlay, name: str, values: Mapping[str, object]) -> dict[str, Any]:
+    with _CHANGING:
+        ends = _ends(underlay, name)
+        underlay.ends[name] = apply_change(ends, changed(ends.link, values, underlay.tools), underlay.wires)
+    return _describe(underlay, name)
+
+
+def _measured(underlay: Underlay, name: str) -> dict[str, Any]:
+    """Declared and measured quantities of a link; one link at a time, so that they do not disturb each other."""
+    ends = _ends(underlay, name)
+    with _MEASURING:
+        measurement = measure(ends)
+    return {
+        **_describe(underlay, name),
+        "directions": [asdict(one) for one in measurement.directions],
+        "problems": list(measurement.problems()),
+    }
 
 
 def _prompt(underlay: Underlay, fds: list[int]) -> int:

@@ -1,6 +1,7 @@
 """The other side of `topologies.underlay`: links of a running cluster and Mininet's prompt. Runs inside the sandbox.
 
-`python -m topologies.underlay_client links|up LINK|down LINK|cli` is what the command line starts there.
+`python -m topologies.underlay_client links|up LINK|down LINK|set LINK KEY=VALUE...|measure [LINK...]|cli` is what the
+command line starts there.
 """
 
 import array
@@ -35,10 +36,16 @@ def main(argv: list[str]) -> int:
             print(json.dumps(call({"command": "links"})["links"]))
         case ["up" | "down" as state, name]:
             print(json.dumps(call({"command": "link", "name": name, "up": state == "up"})))
+        case ["set", name, *settings] if settings and all("=" in one for one in settings):
+            values = dict(one.split("=", 1) for one in settings)
+            print(json.dumps(call({"command": "set", "name": name, "values": values})))
+        case ["measure", *names]:
+            print(json.dumps(call({"command": "measure", "names": names})["links"]))
         case ["cli"]:
             return int(call({"command": "cli"}, fds=(0, 1, 2))["exit"])
         case _:
-            print("usage: python -m topologies.underlay_client links|up LINK|down LINK|cli", file=sys.stderr)
+            words = "links|up LINK|down LINK|set LINK KEY=VALUE...|measure [LINK...]|cli"
+            print(f"usage: python -m topologies.underlay_client {words}", file=sys.stderr)
             return 2
     return 0
 

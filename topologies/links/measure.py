@@ -27,9 +27,9 @@ class DirectionMeasurement:
 
     source: str
     target: str
-    delay_min: float
-    """Seconds, one way, of short frames on an idle link."""
-    delay_median: float
+    delay_min: float | None
+    """Seconds, one way, of short frames on an idle link; None when not one arrived."""
+    delay_median: float | None
     jitter: float
     """Standard deviation of the delay, seconds."""
     rate: float | None
@@ -89,8 +89,8 @@ def _measure(
     return DirectionMeasurement(
         source=source[0],
         target=target[0],
-        delay_min=min(delays, default=float("inf")),
-        delay_median=statistics.median(delays) if delays else float("inf"),
+        delay_min=min(delays, default=None),
+        delay_median=statistics.median(delays) if delays else None,
         jitter=statistics.stdev(delays) if len(delays) > 1 else 0.0,
         rate=_rate(busy, bucket.burst) if bucket is not None else None,
         loss=1 - (len(idle) + len(busy)) / sent,
@@ -110,8 +110,10 @@ def _rate(arrivals: Sequence[Arrival], burst: int) -> float:
 
 
 def _problems(link: Link, way: DirectionMeasurement) -> list[str]:
-    found = []
     where = f"link '{link.name}' from '{way.source}' to '{way.target}'"
+    if way.delay_median is None:
+        return [f"{where}: not one of {way.frames} frames arrived; is the link up?"]
+    found = []
     allowed = link.delay * DELAY_TOLERANCE + DELAY_MARGIN
     if abs(way.delay_median - link.delay) > allowed:
         found.append(f"{where}: delay {way.delay_median * 1e3:.2f} ms, declared {link.delay * 1e3:g} ms")

@@ -8,7 +8,7 @@ from kubinet.units import format_rate
 from topologies.model import Link
 
 WIREFILTER_MAX_RATE = 200e6
-"""Bits per second that vde-wirefilter carried both ways at once on two cores without a loss (it lost 10 % at 300 Mbit/s).
+"""Bits per second that vde-wirefilter carried both ways at once on two cores without a loss (10 % lost at 300 Mbit/s).
 
 A link that declares more is refused, not slowed down.
 """

@@ -1,9 +1,11 @@
 """Making links: veth pairs, a netem pair or a userspace wire, each end named, addressed and shaped in its namespace."""
 
+import re
+import socket
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pyroute2 import IPRoute
 
@@ -12,8 +14,9 @@ from topologies.links.mechanism import Shaper, Wire
 from topologies.model import Link
 from topologies.plan import Interface
 
-_WIREFILTER_QUEUE = 4 * 1024 * 1024
-"""Bytes in flight on a userspace wire: 100 ms at 300 Mbit/s; the declared queue is the shaper's."""
+_WIREFILTER_SPARE = 1 << 20
+"""Bytes that a userspace wire holds beyond what is in flight; the declared queue is the shaper's."""
+_ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,11 @@ class WireMaker:
         self.impair(ends)
 
     def impair(self, ends: LinkEnds) -> None:
-        """Set netem's delay, jitter and loss for both directions; replaces what was set."""
+        """Set delay, jitter and loss of both directions on a link that has the means; replaces what was set."""
+        if ends.wire is Wire.WIREFILTER:
+            commands = [f"{name} {value}" for name, value in _filter_settings(ends.link).items()]
+            _console(self._console_of(ends), commands, ends.link.name)
+            return
         for port in (f"w{ends.number}a", f"w{ends.number}b"):
             arguments = ["tc", "qdisc", "replace", "dev", port, "root", "netem", "limit", "100000"]
             arguments += ["delay", f"{ends.link.delay * 1e6:.0f}us"]
@@ -91,6 +98,9 @@ class WireMaker:
             if ends.link.loss:
                 arguments += ["loss", f"{ends.link.loss * 100:.6g}%"]
             _run(arguments, f"link '{ends.link.name}'")
+
+    def _console_of(self, ends: LinkEnds) -> Path:
+        return self._run_dir / str(ends.number) / "wirefilter"
 
     def _wirefilter(self, ends: LinkEnds) -> None:
         """a = tap | vde_switch | wirefilter | vde_switch | tap = b."""
@@ -106,16 +116,25 @@ class WireMaker:
             index = self._root.link_lookup(ifname=tap)[0]
             self._root.link("set", index=index, ifname=end.name, address=end.mac, mtu=ends.mtu, txqlen=1000)
             self._root.link("set", index=index, net_ns_pid=pid)
-        delay = f"{link.delay * 1e3:.6g}" + (f"+{link.jitter * 1e3 * _GAUSS_LIMIT:.6g}N" if link.jitter else "")
-        filter_ = ["wirefilter", "-v", f"{folder / 'a'}:{folder / 'b'}", "-d", delay, "-c", str(_WIREFILTER_QUEUE)]
-        if link.loss:
-            filter_ += ["-l", f"{link.loss * 100:.6g}"]
-        management = folder / "wirefilter"
+        settings = _filter_settings(link)
+        filter_ = ["wirefilter", "-v", f"{folder / 'a'}:{folder / 'b'}", "-d", settings["delay"]]
+        filter_ += ["-l", settings["loss"], "-c", settings["chanbufsize"]]
+        management = self._console_of(ends)
         processes.append(_start([*filter_, "-M", str(management)], management, link.name))
 
 
 _GAUSS_LIMIT = 3.0
 """wirefilter is given the limit that its normal distribution rarely leaves: three standard deviations (measured)."""
+
+
+def _filter_settings(link: Link) -> dict[str, str]:
+    """wirefilter's commands and values (wirefilter(1)): milliseconds, percent, bytes."""
+    in_flight = (link.rate or 0.0) / 8 * (link.delay + 6 * link.jitter)
+    return {
+        "delay": f"{link.delay * 1e3:.6g}" + (f"+{link.jitter * 1e3 * _GAUSS_LIMIT:.6g}N" if link.jitter else ""),
+        "loss": f"{link.loss * 100:.6g}",
+        "chanbufsize": str(int(1.5 * in_flight) + _WIREFILTER_SPARE),
+    }
 
 
 def add_shaper(connection: IPRoute, index: int, shaper: Shaper) -> None:
@@ -125,9 +144,29 @@ def add_shaper(connection: IPRoute, index: int, shaper: Shaper) -> None:
     )
 
 
-def wanted_state(link: Link) -> Mapping[str, float]:
-    """What a user sees as the link's declared quantities: bits per second, seconds, a share."""
-    return {"rate": link.rate or 0.0, "delay": link.delay, "jitter": link.jitter, "loss": link.loss}
+def _console(path: Path, commands: list[str], link: str) -> None:
+    """Give commands to a running wirefilter on its management socket; it answers each with a code, 1000 for success."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_ANSWER_SECONDS)
+        try:
+            connection.connect(str(path))
+            with connection.makefile("rb") as answers:
+                for command in commands:
+                    connection.sendall(command.encode() + b"\n")
+                    code = _code(answers)
+                    if code != "1000":
+                        raise KubinetError(f"link '{link}': wirefilter answered {code} to {command!r}")
+        except OSError as error:
+            raise KubinetError(f"link '{link}': its wirefilter does not answer: {error}") from error
+
+
+def _code(answers: BinaryIO) -> str:
+    """The code of the next answer; greeting and prompts may stand before it."""
+    while line := answers.readline():
+        match = re.search(rb"\b(1\d{3}) ", line)
+        if match:
+            return match[1].decode()
+    return "nothing"
 
 
 def _run(argv: list[str], what: str) -> None:

@@ -1,0 +1,56 @@
+"""Changing a link of a running cluster: rate, delay, jitter, loss, queue."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kubinet.errors import InvalidInputError, KubinetError
+from kubinet.netns import netlink, of_process
+from kubinet.units import parse_duration, parse_percent, parse_queue, parse_rate
+from topologies.checks import quantity_problems
+from topologies.links.mechanism import LinkTools, Wire, choose_wire, shaper
+from topologies.links.wires import LinkEnds, WireMaker, add_shaper
+from topologies.model import Link
+
+QUANTITIES: Mapping[str, Callable[[object], Any]] = {
+    "rate": parse_rate,
+    "delay": parse_duration,
+    "jitter": parse_duration,
+    "loss": parse_percent,
+    "queue": parse_queue,
+}
+
+
+def changed(link: Link, settings: Mapping[str, object], tools: LinkTools) -> Link:
+    """The link with new quantities; InvalidInputError or MissingCapabilityError for what cannot be honoured."""
+    values = {}
+    for name, text in settings.items():
+        if name not in QUANTITIES:
+            raise InvalidInputError(f"link '{link.name}': {name!r} cannot be set; known: {', '.join(QUANTITIES)}")
+        try:
+            values[name] = QUANTITIES[name](text)
+        except ValueError as error:
+            raise InvalidInputError(f"link '{link.name}': {name}: {error}") from error
+    new = replace(link, **values)
+    for problem in quantity_problems(new, new.mtu or 0):
+        raise InvalidInputError(problem)
+    choose_wire(new, tools)
+    return new
+
+
+def apply_change(ends: LinkEnds, new: Link, wires: WireMaker) -> LinkEnds:
+    """Make the running link behave like `new`; frames in flight may be lost."""
+    if ends.wire is Wire.VETH and new.impaired:
+        raise KubinetError(
+            f"link '{new.name}': it was made without delay, jitter and loss and cannot get them while it runs; "
+            "declare one for it in the topology, however small (delay: 1us), and set it then"
+        )
+    after = replace(ends, link=new)
+    bucket = shaper(new)
+    if bucket is not None and bucket != shaper(ends.link):
+        for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
+            with netlink(of_process(pid)) as connection:
+                add_shaper(connection, connection.link_lookup(ifname=end.name)[0], bucket)
+    if after.wire is not Wire.VETH:
+        wires.impair(after)
+    return after
