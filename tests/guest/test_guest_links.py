@@ -49,3 +49,10 @@ def test_links_loss_is_the_declared_share(found: dict[str, Any]) -> None:
     """10 % of loss each way lose 19 % of round trips."""
     # Five standard errors of 4000 Bernoulli trials: 0.031.
     assert abs(found["lossy"]["loss"] - 0.19) <= 0.031
+
+
+def test_links_own_measurement_finds_every_link_as_declared(found: dict[str, Any]) -> None:
+    """Kubinet's measurement of one-way delay, rate and loss finds nothing to object to, in either direction."""
+    assert found["problems"] == {"delayed": [], "jittery": [], "lossy": []}
+    rates = [way["rate"] for way in found["ways"]["delayed"]]
+    assert all(abs(rate - 20e6) <= 0.05 * 20e6 for rate in rates), rates

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from statistics import fmean, stdev
@@ -15,6 +15,7 @@ from experiments.measure.iperf import iperf_server, throughput
 from experiments.measure.ping import ping
 from kubinet.state import NetworkConfig
 from topologies.build import Underlay, build
+from topologies.links.measure import measure
 from topologies.links.tools import detect_tools
 from topologies.model import Link, Role, Topology, Vertex
 
@@ -76,6 +77,9 @@ def main() -> None:
         measured, _ = throughput(hosts["a1"], hosts["a2"].address, seconds=6, warmup_s=2)
     found["delayed"]["goodput_mbit"] = measured.received_mbit_per_s
     found["delayed"]["mss"] = measured.mss_bytes
+    measurements = {name: measure(ends, probes=200) for name, ends in underlay.ends.items()}
+    found["problems"] = {name: list(one.problems()) for name, one in measurements.items()}
+    found["ways"] = {name: [asdict(way) for way in one.directions] for name, one in measurements.items()}
     underlay.close()
     json.dump(found, sys.stdout)
 

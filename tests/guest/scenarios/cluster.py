@@ -1,0 +1,71 @@
+"""Runs in the guest: a two-node cluster on the kernel datapath; pods ping, an underlay capture, an outside host; JSON."""
+
+import json
+import subprocess
+import sys
+
+from kubinet.cluster import Cluster
+
+PODS = """
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: default}
+spec:
+  nodeName: n1
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: b, namespace: default}
+spec:
+  nodeName: n2
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: "registry.k8s.io/pause:3.10"}]
+"""
+SERVER = (
+    "import socket\n"
+    "tcp = socket.create_server(('', 9000)); print('listening', flush=True)\n"
+    "client, address = tcp.accept(); client.sendall(address[0].encode()); client.close()\n"
+)
+CLIENT = "import socket, sys\nprint(socket.create_connection((sys.argv[1], 9000), 30).recv(100).decode())\n"
+
+
+def main() -> None:
+    topology, overlay = sys.argv[1:]
+    with Cluster(topology, nodes=2, datapath="system", settings={"network.overlay": overlay}) as cluster:
+        cluster.apply(PODS)
+        for name in ("a", "b"):
+            cluster.wait("Pod", name, "Ready", namespace="default", timeout=120)
+        node, target = cluster.facts.nodes[0], cluster.pod("b").address
+        port = {"vxlan": 4789, "geneve": 6081}[overlay]
+        argv = ["tcpdump", "-i", node.interface, "-nn", "-c", "2", "--immediate-mode", f"udp and dst port {port}"]
+        with cluster.node(node.name).popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as capture:
+            assert capture.stderr is not None
+            while b"listening on" not in (line := capture.stderr.readline()):
+                if not line:
+                    raise RuntimeError("tcpdump ended early")
+            pinged = cluster.pod("a").exec(["ping", "-n", "-c", "4", "-i", "0.2", str(target)], check=False).text
+            captured = capture.communicate(timeout=60)[0].decode()
+        switch = f"/run/kubinet/nodes/{node.name}"
+        shown = cluster.run(["sh", "-c", f"ovs-appctl --target=$(echo {switch}/ovs-vswitchd.*.ctl) dpctl/show"]).text
+        outside = cluster.outside()
+        with outside.popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            server.stdout.readline()
+            seen = cluster.pod("a").exec([sys.executable, "-c", CLIENT, str(outside.address)], check=False).text
+            server.kill()
+        found = {
+            "ready_seconds": dict(cluster.timings),
+            "ping": pinged,
+            "capture": captured,
+            "inner": f"IP {cluster.pod('a').address} > {target}: ICMP echo request",
+            "datapath": shown,
+            "client_seen_outside": seen.strip(),
+            "node_address": str(node.underlay.ip),
+        }
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
