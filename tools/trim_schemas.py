@@ -78,7 +78,7 @@ def main() -> None:
     TARGET.mkdir(exist_ok=True)
     (TARGET / "schemas.json.gz").write_bytes(gzip.compress(body, 9, mtime=0))
     (licence,) = package.parent.glob("kubernetes_validate-*.dist-info/licenses/LICENSE")
-    shutil.copyfile(licence, TARGET / "schemas.LICENSE")
+    shutil.copyfile(licence, TARGET / "schemas.LICENSE.md")
     print(f"{len(kept)} definitions, {len(body)} bytes")
 
 

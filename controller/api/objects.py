@@ -1,4 +1,4 @@
-"""What writing an object means: metadata, defaulting, checks, optimistic concurrency, deletion with grace and finalizers.
+"""What writing an object means: metadata, defaults, checks, optimistic concurrency, grace and finalizers.
 
 `Objects` is the only writer of the store: the REST handlers, the scheduler and the other life cycles go through it.
 """
@@ -91,15 +91,16 @@ class Objects:
 
     def _identity(self, kind: Kind, namespace: str, obj: Object) -> Object:
         if obj.setdefault("apiVersion", kind.group_version) != kind.group_version:
-            message = f"the API version in the data ({obj['apiVersion']}) does not match the expected API version ({kind.group_version})"
-            raise bad_request(message)
+            message = f"the API version in the data ({obj['apiVersion']}) does not match the expected API version"
+            raise bad_request(f"{message} ({kind.group_version})")
         if obj.setdefault("kind", kind.kind) != kind.kind:
             raise bad_request(f"the kind in the data ({obj['kind']}) does not match the expected kind ({kind.kind})")
         metadata: Object = obj.setdefault("metadata", {})
         given = metadata.get("namespace") or ""
         if kind.namespaced:
             if given and given != namespace:
-                raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+                message = "the namespace of the provided object does not match the namespace sent on the request"
+                raise bad_request(message)
             metadata["namespace"] = namespace
         elif given:
             del metadata["namespace"]
@@ -150,8 +151,8 @@ class Objects:
             why = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
             raise bad_request(why)
         if metadata.get("uid") not in (None, "", before["metadata"]["uid"]):
-            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['metadata']['uid']}"
-            raise conflict(kind.group, kind.plural, name, why)
+            why = f"Precondition failed: UID in precondition: {metadata['uid']}"
+            raise conflict(kind.group, kind.plural, name, f"{why}, UID in object meta: {before['metadata']['uid']}")
         if metadata.get("resourceVersion") not in (None, "", "0", before["metadata"]["resourceVersion"]):
             raise conflict(kind.group, kind.plural, name, MODIFIED)
         for key in (*_SYSTEM_METADATA, "resourceVersion", "generateName"):

@@ -38,7 +38,8 @@ def json_patch(target: Object, operations: Any) -> Object:
     try:
         result: Object = jsonpatch.apply_patch(target, operations, in_place=True)
     except jsonpatch.JsonPatchException as error:
-        raise StatusError(422, "Invalid", f"the server rejected our request due to an error in our request: {error}") from error
+        message = f"the server rejected our request due to an error in our request: {error}"
+        raise StatusError(422, "Invalid", message) from error
     except (jsonpatch.JsonPointerException, KeyError, TypeError, ValueError, AttributeError) as error:
         raise bad_request(f"error in JSON patch: {error}") from error
     if not isinstance(result, dict):
@@ -53,7 +54,7 @@ _DIRECTIVE = "$patch"
 
 
 def strategic(target: Object, patch: Any, definition: str) -> Object:
-    """Kubernetes' strategic merge of `patch` into `target` by the merge keys of a definition. `target` may be changed."""
+    """Kubernetes' strategic merge by the merge keys of a definition. `target` may be changed."""
     if not isinstance(patch, dict):
         raise bad_request("a strategic merge patch is an object")
     return _merge_map(target, patch, definitions()[definition])
@@ -61,10 +62,7 @@ def strategic(target: Object, patch: Any, definition: str) -> Object:
 
 def _field(schema: Object, name: str) -> Object:
     properties = schema.get("properties")
-    if properties is not None:
-        found = properties.get(name)
-    else:
-        found = schema.get("additionalProperties")
+    found = schema.get("additionalProperties") if properties is None else properties.get(name)
     return found if isinstance(found, dict) else {}
 
 

@@ -52,7 +52,8 @@ def _make(folder: Path) -> None:
 
 def _openssl(folder: Path, *arguments: str) -> None:
     try:
-        done = subprocess.run(("openssl", *arguments), cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+        command = ("openssl", *arguments)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
     except FileNotFoundError:
         raise MissingCapabilityError("openssl is not installed; install the Debian package openssl") from None
     if done.returncode != 0:

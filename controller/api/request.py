@@ -43,7 +43,7 @@ def parse_path(path: str) -> Target | None:
     kind = by_path(group, version, rest[0])
     if kind is None or len(rest) > 3 or (namespace and not kind.namespaced):
         return None
-    name, subresource = (rest + ["", ""])[1:3]
+    name, subresource = [*rest, "", ""][1:3]
     if subresource and not _has(kind, subresource):
         return None
     if name and kind.namespaced and not namespace:

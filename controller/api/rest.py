@@ -148,7 +148,9 @@ class Rest:
         metadata = stored.object["metadata"]
         if gone and target.kind is not POD:
             details = {"name": metadata["name"], "kind": target.kind.plural, "uid": metadata["uid"]}
-            return json_response(request, success(details | ({"group": target.kind.group} if target.kind.group else {})))
+            if target.kind.group:
+                details["group"] = target.kind.group
+            return json_response(request, success(details))
         return self._one(request, stored)
 
     async def _delete_collection(self, request: Request) -> web.Response:
@@ -186,7 +188,8 @@ def bind(objects: Objects, namespace: str, name: str, node: str) -> Stored:
     """Assign a pod to a node; 409 when it has one already."""
     stored = objects.get(POD, namespace, name)
     if stored.object["spec"].get("nodeName"):
-        raise conflict("", "pods/binding", name, f"pod {name} is already assigned to node {stored.object['spec']['nodeName']!r}")
+        there = stored.object["spec"]["nodeName"]
+        raise conflict("", "pods/binding", name, f'pod {name} is already assigned to node "{there}"')
     new = stored.copy()
     new["spec"]["nodeName"] = node
     conditions = new["status"].setdefault("conditions", [])

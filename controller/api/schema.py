@@ -65,7 +65,10 @@ def checker(definition: str) -> Checker:
 
 def _lazily(definition: str) -> Checker:
     # Definitions refer to themselves (JSONSchemaProps): look the checker up when it is needed.
-    return lambda value: checker(definition)(value)
+    def check(value: Any) -> Findings:
+        return checker(definition)(value)
+
+    return check
 
 
 def _compile(node: Object) -> Checker:
@@ -90,7 +93,7 @@ def _compile(node: Object) -> Checker:
         case "object":
             return _free
         case _:
-            return lambda value: None  # any JSON value
+            return _anything
 
 
 _NAMES: Final = {str: "string", bool: "bool", int: "number", float: "number", dict: "object", list: "array"}
@@ -137,6 +140,10 @@ def _number_or_text(fractions: bool) -> Checker:
     allowed = (str, int, float) if fractions else (str, int)
     wanted = "Quantity" if fractions else "IntOrString"
     return lambda value: None if type(value) in allowed else _wrong(value, wanted)
+
+
+def _anything(_value: Any) -> Findings:
+    return None
 
 
 def _free(value: Any) -> Findings:

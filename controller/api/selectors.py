@@ -106,7 +106,7 @@ def _value(token: str, tokens: _Tokens) -> str:
 
 def _requirement(tokens: _Tokens) -> Requirement:
     token = tokens.take()
-    if token == "!":
+    if token == "!":  # noqa: S105 - a selector's
         return Requirement(_key(tokens.take(), tokens), "!")
     key = _key(token, tokens)
     following = tokens.peek()

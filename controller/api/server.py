@@ -22,12 +22,17 @@ from aiohttp import web
 from controller.api import discovery, openapi, pki
 from controller.api.journal import Journal
 from controller.api.objects import Objects
+from controller.api.registry import POD
 from controller.api.request import Request, parse_path
 from controller.api.rest import Handler, Rest
 from controller.api.status import Object, StatusError, internal, no_such_path, unauthorized
 from controller.api.store import Store
+from controller.api.streams.exec import Exec, attach
+from controller.api.streams.logs import Logs
+from controller.api.streams.session import Runtime
 from controller.workloads.namespaces import Namespaces, ensure_defaults
 from controller.workloads.scheduling import Scheduling
+from kubinet.cri import RuntimeClient
 from kubinet.service import ServiceContext
 
 _LOG: Final = logging.getLogger(__name__)
@@ -132,8 +137,8 @@ def _openapi(http: web.BaseRequest, path: str) -> web.Response:
 async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
     """The API and the life cycles on its store, without a listening address yet."""
     ensure_defaults(api.objects)
-    cycles = [Namespaces(api.objects), Scheduling(api.objects)]
-    runner = web.ServerRunner(web.Server(api.handle, access_log=None), shutdown_timeout=1.0)  # type: ignore[arg-type]
+    cycles: tuple[Namespaces | Scheduling, ...] = (Namespaces(api.objects), Scheduling(api.objects))
+    runner = web.ServerRunner(web.Server(api.handle, access_log=None), shutdown_timeout=1.0)
     await runner.setup()
     try:
         yield runner
@@ -151,8 +156,15 @@ def _tls(state_dir: Path) -> ssl.SSLContext:
     return context
 
 
-def _open(state_dir: Path, token: str) -> Api:
-    return Api(Objects(Store(Journal(state_dir / "api.sqlite"))), token)
+def open_api(state_dir: Path, token: str, runtime: Runtime) -> Api:
+    """The API on the journal in a state folder, with the streams of pods."""
+    store = Store(Journal(state_dir / "api.sqlite"))
+    subresources = {
+        (POD.key, "log"): Logs(store, state_dir).handle,
+        (POD.key, "exec"): Exec(store, runtime).handle,
+        (POD.key, "attach"): attach,
+    }
+    return Api(Objects(store), token, subresources)
 
 
 async def _until_terminated() -> None:
@@ -166,7 +178,7 @@ async def _until_terminated() -> None:
 async def _serve(context: ServiceContext) -> None:
     url = urllib.parse.urlsplit(context.api_url)
     facts: dict[str, object] = {"url": context.api_url}
-    async with running(_open(context.state_dir, context.token)) as runner:
+    async with running(open_api(context.state_dir, context.token, RuntimeClient(context.runtime_socket))) as runner:
         await web.TCPSite(runner, url.hostname, url.port or 8080, backlog=1024).start()
         if "api" in context.listen_fds:
             listener = socket.socket(fileno=context.listen_fds["api"])
@@ -181,9 +193,10 @@ def serve(context: ServiceContext) -> None:
     asyncio.run(_serve(context))
 
 
-async def _serve_alone(state_dir: Path, port: int, token: str, *, tls: bool) -> None:
-    async with running(_open(state_dir, token)) as runner:
-        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=_tls(state_dir) if tls else None)
+async def serve_alone(api: Api, port: int, *, tls: Path | None = None) -> None:
+    """Serve on 127.0.0.1 until SIGTERM; prints the URL. `tls`: the state folder whose certificates to use."""
+    async with running(api) as runner:
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=_tls(tls) if tls else None)
         await site.start()
         address = runner.addresses[0]
         print(f"{'https' if tls else 'http'}://{address[0]}:{address[1]}", flush=True)
@@ -198,7 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--token", required=True)
     parser.add_argument("--tls", action="store_true", help="serve https with the certificates in STATE_DIR/pki")
     options = parser.parse_args(arguments)
-    asyncio.run(_serve_alone(options.state_dir, options.port, options.token, tls=options.tls))
+    api = open_api(options.state_dir, options.token, RuntimeClient(options.state_dir / "runtime.sock"))
+    asyncio.run(serve_alone(api, options.port, tls=options.state_dir if options.tls else None))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Namespaces: the default ones exist; a deleted one is Terminating until its contents are gone."""
 
+import asyncio
 from typing import Final
 
 from controller.api import times
@@ -8,6 +9,10 @@ from controller.api.registry import KINDS, NAMESPACE, Kind
 from controller.api.status import Object
 from controller.api.store import Change, Stored
 from controller.workloads.loop import Loop
+
+CONTENT_GRACE: Final = 1.0
+"""Seconds until a deleted namespace's contents are deleted too, as upstream's 5 s: `kubectl delete -f` of a file that
+has the namespace and its contents deletes one after the other, and must find each."""
 
 _CONTENTS: Final = tuple(kind for kind in KINDS if kind.namespaced)
 
@@ -22,9 +27,10 @@ def ensure_defaults(objects: Objects) -> None:
 class Namespaces:
     """Empties namespaces that are being deleted, asynchronously: clients see Terminating first."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, *, grace: float = CONTENT_GRACE) -> None:
         self._objects = objects
-        self._terminating: set[str] = set()
+        self._grace = grace
+        self._due: dict[str, float] = {}
         store = objects.store
         for stored in store.select(NAMESPACE.key):
             self._note(stored.object)
@@ -35,24 +41,32 @@ class Namespaces:
 
     def _note(self, namespace: Object) -> None:
         if namespace["metadata"].get("deletionTimestamp"):
-            self._terminating.add(namespace["metadata"]["name"])
+            loop = asyncio.get_running_loop()
+            if namespace["metadata"]["name"] not in self._due:
+                self._due[namespace["metadata"]["name"]] = loop.time() + self._grace
+                loop.call_later(self._grace, self._loop_wake)
+
+    def _loop_wake(self) -> None:
+        self._loop.wake()
 
     def _namespace_changed(self, change: Change) -> None:
         if change.type == "DELETED":
-            self._terminating.discard(change.key[1])
+            self._due.pop(change.key[1], None)
             return
         self._note(change.new.object)
-        if change.key[1] in self._terminating:
+        if change.key[1] in self._due:
             self._loop.wake()
 
     def _content_changed(self, change: Change) -> None:
-        if change.type == "DELETED" and change.key[0] in self._terminating:
+        if change.type == "DELETED" and change.key[0] in self._due:
             self._loop.wake()
 
     def run(self) -> None:
         """Delete what is left in each; finish those that are empty."""
-        for name in sorted(self._terminating):
+        for name in sorted(self._due):
             left = [(kind, stored) for kind in _CONTENTS for stored in self._objects.store.select(kind.key, name)]
+            if asyncio.get_running_loop().time() < self._due[name]:
+                left = []
             for kind, stored in left:
                 if not stored.object["metadata"].get("deletionTimestamp"):
                     self._objects.delete(kind, name, stored.object["metadata"]["name"], DeleteOptions())
@@ -62,7 +76,7 @@ class Namespaces:
     def _finish(self, name: str, remaining: list[Kind]) -> None:
         stored = self._objects.store.get(NAMESPACE.key, "", name)
         if stored is None:
-            self._terminating.discard(name)
+            self._due.pop(name, None)
             return
         if remaining:
             self._report(stored, remaining)

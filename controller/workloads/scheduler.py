@@ -103,7 +103,8 @@ def _place(pod: Object, node: _Node, here: list[tuple[Object, str]], repelling: 
 def _unsupported(pod: Object) -> str:
     spec = pod["spec"]
     if spec.get("schedulingGates"):
-        return f"Scheduling is blocked due to non-empty scheduling gates: {[g['name'] for g in spec['schedulingGates']]}"
+        gates = [gate["name"] for gate in spec["schedulingGates"]]
+        return f"Scheduling is blocked due to non-empty scheduling gates: {gates}"
     if ((spec.get("affinity") or {}).get("podAffinity") or {}).get(_REQUIRED):
         return f"spec.affinity.podAffinity.{_REQUIRED} is not supported by this scheduler: use nodeSelector or nodeName"
     for constraint in spec.get("topologySpreadConstraints") or ():
@@ -196,8 +197,9 @@ def _terms(pod: Object) -> list[Object]:
 def _repelled(term: Object, owner: Object, other: Object) -> bool:
     """Whether a pod's anti-affinity term is about another pod."""
     namespaces = term.get("namespaces") or [owner["metadata"]["namespace"]]
-    labels = other["metadata"].get("labels") or {}
-    return other["metadata"]["namespace"] in namespaces and from_label_selector(term.get("labelSelector")).matches(labels)
+    if other["metadata"]["namespace"] not in namespaces:
+        return False
+    return from_label_selector(term.get("labelSelector")).matches(other["metadata"].get("labels"))
 
 
 def _anti_affinity(

@@ -127,9 +127,8 @@ def metadata(obj: Object, name_rule: Any) -> list[Cause]:
         if why := qualified_name(key.lower()):
             found.append(invalid("metadata.annotations", key, why))
     if total > _ANNOTATIONS_LIMIT:
-        found.append(
-            Cause("FieldValueTooLong", f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes", "metadata.annotations")
-        )
+        why = f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes"
+        found.append(Cause("FieldValueTooLong", why, "metadata.annotations"))
     for index, finalizer in enumerate(meta.get("finalizers") or ()):
         if why := qualified_name(finalizer):
             found.append(invalid(f"metadata.finalizers[{index}]", finalizer, why))
