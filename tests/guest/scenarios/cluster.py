@@ -1,4 +1,4 @@
-"""Runs in the guest: a two-node cluster on the kernel datapath; pods ping, an underlay capture, an outside host; JSON."""
+"""Runs in the guest: a two-node cluster on the kernel datapath; pods ping, a capture, an outside host; prints JSON."""
 
 import json
 import subprocess
