@@ -10,12 +10,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from kubinet.errors import InvalidInputError, MissingCapabilityError
 
 OPENFLOW_PORT: Final = 6653
 """IANA's port for OpenFlow."""
+
+_Handler: TypeAlias = Callable[[Any, Any], None]
 
 _LOG = logging.getLogger(__name__)
 _VARIABLE: Final = "KUBINET_FRAMEWORK"
@@ -65,9 +67,7 @@ def _prepare_eventlet() -> None:
     """Ryu 4.34 runs on eventlet and imports a name that today's eventlet no longer has."""
     eventlet = importlib.import_module("eventlet")
     eventlet.monkey_patch()
-    wsgi = importlib.import_module("eventlet.wsgi")
-    if not hasattr(wsgi, "ALREADY_HANDLED"):
-        wsgi.ALREADY_HANDLED = object()
+    vars(importlib.import_module("eventlet.wsgi")).setdefault("ALREADY_HANDLED", object())
 
 
 class _Datapath:
@@ -139,8 +139,8 @@ def _app_class(framework: str, app_manager: Any, listener: Listener) -> type:
     ofp_event = importlib.import_module(f"{framework}.controller.ofp_event")
     handler = importlib.import_module(f"{framework}.controller.handler")
     ofproto = importlib.import_module(f"{framework}.ofproto.ofproto_v1_5")
-    base = app_manager.OSKenApp if framework == "os_ken" else app_manager.RyuApp
-    on: Callable[..., Any] = handler.set_ev_cls
+    base: Any = app_manager.OSKenApp if framework == "os_ken" else app_manager.RyuApp
+    on: Callable[..., Callable[[_Handler], _Handler]] = handler.set_ev_cls
     live = [handler.CONFIG_DISPATCHER, handler.MAIN_DISPATCHER]
 
     class KubinetApp(base):  # type: ignore[misc]

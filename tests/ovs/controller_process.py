@@ -1,10 +1,11 @@
-"""The SDN controller as a process of its own, for tests: reads cluster states from its standard input, one JSON a line.
+"""The SDN controller as a process of its own, for tests: reads cluster states from standard input, one JSON a line.
 
 Writes a JSON line for every change of what is realised. Runs on os-ken or Ryu (KUBINET_FRAMEWORK).
 """
 
 import json
 import logging
+import socket
 import sys
 import threading
 
@@ -35,7 +36,8 @@ def main() -> None:
             print(json.dumps(facts), flush=True)
 
     threading.Thread(target=report, daemon=True).start()
-    for line in sys.stdin:
+    # A socket, because eventlet cannot wait for a pipe without stopping everything else.
+    for line in socket.socket(fileno=0).makefile():
         state = json.loads(line)
         controller.update(cluster_state(state["topology"], state["nodes"], state["pods"], state["generation"]))
 
