@@ -18,6 +18,12 @@ def _path(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
+V2_MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+V2: Final = b"\x0a\x032.0\x12\x12\x0a\x07Kubinet\x12\x07v1.32.0"
+"""/openapi/v2 without definitions (protobuf: swagger 2.0, info): kubectl asks for it when v3 lacks a group-version, and
+says "no matches for kind" only if it gets one."""
+
+
 @cache
 def index() -> bytes:
     """The index, with the hash of every document in its URL so that clients may keep it for ever."""

@@ -1,7 +1,8 @@
 """Field numbers of the protobuf messages that kubectl's typed commands send (facts of Kubernetes' wire format).
 
 Per message: number -> (JSON name, type). Types: string, int, bool, bytes, Time, IntOrString, Quantity, another
-message, or `repeated X`, `map X` (string keys), `pointer X` (Go's pointer: its zero is meant). Checked against kubectl's own JSON in tests/client.
+message, or `repeated X`, `map X` (string keys), `pointer X` (Go's pointer: its zero is meant).
+Checked against kubectl's own JSON in tests/client.
 """
 
 from typing import Final

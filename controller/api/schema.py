@@ -199,7 +199,9 @@ def _map(item: Checker) -> Checker:
             return _wrong(value, "map")
         found: list[Finding] = []
         for name, inner in value.items():
-            if wrong := item(inner):
+            if inner is None and item is _text:
+                value[name] = ""  # a null in a map is its type's zero, as Go decodes it
+            elif wrong := item(inner):
                 found += _joined(name, wrong)
         return found or None
 

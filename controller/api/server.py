@@ -92,6 +92,8 @@ class Api:
             return web.Response(text="ok")
         if path == "/version":
             return _json(discovery.VERSION)
+        if path == "/openapi/v2":
+            return _json(openapi.V2, content_type=openapi.V2_MEDIA_TYPE)
         if path.startswith("/openapi/v3"):
             return _openapi(http, path)
         answer = _discover(path, http.headers.get("Accept", ""))
