@@ -110,7 +110,11 @@ class Direction:
 
     def _send(self, size: int) -> None:
         stamp = _STAMP.pack(self._token, self._sent, time.time_ns(), size)
-        self._sender.send((self._header + stamp).ljust(size, b"\0"))
+        try:
+            self._sender.send((self._header + stamp).ljust(size, b"\0"))
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:  # on a link that is down, frames are lost
+                raise
         self._sent += 1
 
     def _wait(self, seconds: float, *, sending: bool) -> list[Arrival]:
@@ -123,8 +127,10 @@ class Direction:
         for _ in range(256):
             try:
                 data, ancillary, _, address = self._receiver.recvmsg(_ANSWER_SIZE, 64, socket.MSG_TRUNC)
-            except (BlockingIOError, InterruptedError):
-                return
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.ENETDOWN):
+                    return
+                raise
             token, number, sent, size = _STAMP.unpack_from(data, _HEADER)
             if token != self._token or address[2] == socket.PACKET_OUTGOING:
                 continue

@@ -81,7 +81,7 @@ def _measure(
         idle = way.spaced(probes, gap, patience)
         size = ends.mtu + 14
         busy: list[Arrival] = []
-        if bucket is not None:
+        if idle and bucket is not None:
             long_enough = _MINIMUM_FRAMES * size * 8 / bucket.rate
             busy = way.stream(size, max(seconds, long_enough), patience + bucket.limit * 8 / bucket.rate)
         sent = way.sent
