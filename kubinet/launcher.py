@@ -229,6 +229,7 @@ def _follow(
     """Read the supervisor's lines until the cluster is ready; returns seconds since `began` by phase."""
     timings = {"sandbox": time.monotonic() - began}
     control.settimeout(START_SECONDS)
+    refused: KubinetError | None = None
     for event in _events(control, info):
         seconds = time.monotonic() - began
         if progress is not None:
@@ -242,11 +243,15 @@ def _follow(
             continue
         timings[event["service"]] = round(seconds, 3)
         if event["service"] == "api":
-            document = {**topology, "metadata": {"name": "cluster"}}
-            info.client().create(document)
-        if event["service"] == "cluster":
+            try:
+                info.client().create({**topology, "metadata": {"name": "cluster"}})
+            except KubinetError as error:
+                refused = error  # another service's death, which the next line tells, may be why
+        if refused is None and event["service"] == "cluster":
             return timings
-    raise KubinetError(f"cluster '{info.name}': the sandbox ended while starting:\n{_all_tails(info.state_dir)}")
+    raise refused or KubinetError(
+        f"cluster '{info.name}': the sandbox ended while starting:\n{_all_tails(info.state_dir)}"
+    )
 
 
 def _events(control: socket.socket, info: ClusterInfo) -> Iterator[Object]:

@@ -5,7 +5,18 @@ from typing import Final
 
 from kubinet.cli.app import app
 
-GROUPS: Final = ("clusters", "objects", "pods", "server", "network", "underlay", "topology", "experiments", "other")
+GROUPS: Final = (
+    "clusters",
+    "objects",
+    "pods",
+    "server",
+    "network",
+    "plane",
+    "underlay",
+    "topology",
+    "experiments",
+    "other",
+)
 """Modules of this package, in the help's order."""
 
 for _group in GROUPS:

@@ -1,0 +1,122 @@
+"""Commands on the data plane: flows, and the nodes' agents."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from kubinet.cli.app import Panel, command, group, into
+from kubinet.cli.options import ClusterOption, Facts, FactsOption
+from kubinet.errors import KubinetError
+
+
+class Bridge(StrEnum):
+    """A node's bridges."""
+
+    INTEGRATION = "br-int"
+    UPLINK = "br-phy"
+
+
+@command(
+    "flows",
+    Panel.NETWORK,
+    ["kubinet flows n1", "kubinet flows n1 --table SpoofGuard", "kubinet flows n2 --owner Pod/default/web-1 -o json"],
+)
+def flows(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")],
+    table: Annotated[str | None, typer.Option("--table", metavar="NAME|NUMBER", help="Only this table.")] = None,
+    owner: Annotated[
+        str | None, typer.Option("--owner", metavar="KIND/NS/NAME", help="Only what this object made.")
+    ] = None,
+    bridge: Annotated[Bridge, typer.Option("--bridge", help="Which of the node's bridges.")] = Bridge.INTEGRATION,
+    output: FactsOption = Facts.TABLE,
+    cluster: ClusterOption = None,
+) -> None:
+    """Show the flows of a node's bridge: table names, packets so far, and the object that each flow came from."""
+    from dataclasses import asdict
+
+    from controller.compile import owners
+    from controller.flow_view import parse_dump
+    from kubinet.cli.connection import cluster_of
+    from kubinet.cli.printers import to_json
+    from kubinet.cli.table import text_table
+    from kubinet.kubernetes import cluster_state
+
+    found = cluster_of(cluster)
+    found.node(node)  # an unknown name is an error that lists the nodes
+    socket = f"unix:/run/kubinet/nodes/{node}/{bridge}.mgmt"
+    text = found.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", socket]).text
+    client = found.client
+    lists = [client.list(kind)["items"] for kind in ("Node", "Pod")]
+    state = cluster_state(client.get("Topology", "cluster"), *lists, generation=0)
+    rows = [
+        row
+        for row in parse_dump(text, bridge=bridge, owners=owners(state))
+        if (table is None or table.lower() in (row.table.lower(), str(row.number)))
+        and (owner is None or owner.lower() in row.owner.lower().split(", "))
+    ]
+    if output is Facts.JSON:
+        typer.echo(to_json([asdict(row) for row in rows]), nl=False)
+        return
+    cells = [
+        (
+            f"{row.number} {row.table}",
+            str(row.priority),
+            str(row.packets),
+            row.owner or "-",
+            row.match or "*",
+            row.actions,
+        )
+        for row in rows
+    ]
+    typer.echo(text_table(("TABLE", "PRIORITY", "PACKETS", "OWNER", "MATCH", "ACTIONS"), cells), nl=False)
+
+
+agent = group("agent", Panel.NETWORK, "The nodes' agents: stop and start one as if its process had died.")
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")]
+
+
+@into(agent, ("agent", "ls"), ["kubinet agent ls"])
+def ls(output: FactsOption = Facts.TABLE, cluster: ClusterOption = None) -> None:
+    """List the agents and whether each runs."""
+    from kubinet.cli.printers import to_json
+
+    answer = _ask(cluster, {"command": "list"})
+    if output is Facts.JSON:
+        typer.echo(to_json(answer), nl=False)
+        return
+    for name, state in sorted(answer.get("agents", answer).items()):
+        typer.echo(f"{name}\t{state}")
+
+
+@into(agent, ("agent", "stop"), ["kubinet agent stop n2"])
+def stop(node: NodeArgument, cluster: ClusterOption = None) -> None:
+    """Stop a node's agent: its pods run on, changes wait."""
+    _ask(cluster, {"command": "stop", "node": node})
+    typer.echo(f"agent of {node} stopped")
+
+
+@into(agent, ("agent", "start"), ["kubinet agent start n2"])
+def start(node: NodeArgument, cluster: ClusterOption = None) -> None:
+    """Start a node's agent again: it finds its pods and goes on."""
+    _ask(cluster, {"command": "start", "node": node})
+    typer.echo(f"agent of {node} started")
+
+
+def _ask(cluster: str | None, request: dict[str, str]) -> dict[str, Any]:
+    import json
+    import sys
+
+    from kubinet.cli.connection import cluster_of
+
+    # The socket is inside the sandbox; a short program there passes one line each way.
+    program = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/kubinet/agents.sock'); "
+        "s.sendall(sys.argv[1].encode() + b'\\n'); print(s.makefile().readline())"
+    )
+    answer: dict[str, Any] = json.loads(
+        cluster_of(cluster).run([sys.executable, "-c", program, json.dumps(request)]).text
+    )
+    if "error" in answer:
+        raise KubinetError(str(answer["error"]))
+    return answer
