@@ -136,11 +136,9 @@ def _namespace_state(name: str) -> dict[str, Any]:
     interface = underlay.plan.interfaces[name][0]
     with namespace(of_process(underlay.pid(name))):
         state: dict[str, Any] = {key: Path("/proc/sys", path).read_text().split() for key, path in reads.items()}
-        offloads = subprocess.run(["ethtool", "-k", interface.name], capture_output=True, text=True, check=True).stdout
-        shown = subprocess.run(
-            ["ip", "-br", "link", "show", interface.name], capture_output=True, text=True, check=True
-        )
-        addresses = subprocess.run(["ip", "-br", "-4", "addr"], capture_output=True, text=True, check=True).stdout
+        offloads = _output("ethtool", "-k", interface.name)
+        shown = _output("ip", "-br", "link", "show", interface.name)
+        addresses = _output("ip", "-br", "-4", "addr")
     # Not the sum "tcp-segmentation-offload": new kernels count kinds in it that no packet here can use.
     wanted = ("tx-checksumming", "tx-tcp-segmentation", "generic-segmentation-offload", "generic-receive-offload")
     state["offloads"] = Counter(
