@@ -47,8 +47,8 @@ def flows(
     socket = f"unix:/run/kubinet/nodes/{node}/{bridge}.mgmt"
     text = found.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", socket]).text
     client = found.client
-    lists = [client.list(kind)["items"] for kind in ("Node", "Pod")]
-    state = cluster_state(client.get("Topology", "cluster"), *lists, generation=0)
+    nodes, pods = client.list("Node")["items"], client.list("Pod")["items"]
+    state = cluster_state(client.get("Topology", "cluster"), nodes, pods, generation=0)
     rows = [
         row
         for row in parse_dump(text, bridge=bridge, owners=owners(state))
