@@ -59,6 +59,8 @@ class _Running:
     restart_at: float | None = None
     gate: int | None = None
     facts: Mapping[str, object] | None = None
+    report: bytes = b""
+    """What came of its report so far: one line of JSON."""
 
 
 @dataclass(slots=True)
@@ -114,11 +116,14 @@ class Supervisor:
 
     def _on_report(self, pipe: int, running: _Running) -> None:
         data = os.read(pipe, 65536)
-        if not data:
+        running.report += data
+        if not data or running.report.endswith(b"\n"):
             self.selector.unregister(pipe)
             os.close(pipe)
+        if not running.report.endswith(b"\n"):
             return
-        running.facts = json.loads(data)
+        running.facts = json.loads(running.report)
+        running.report = b""
         self._tell(running.service.name, "ready", facts=running.facts)
         for other in self.services.values():
             self._open_gate(other)
@@ -201,8 +206,8 @@ class Supervisor:
 
     def _context(self, report: int) -> ServiceContext:
         def ready(facts: Mapping[str, object]) -> None:
-            os.write(report, json.dumps(dict(facts), default=str).encode())
-            os.close(report)
+            with os.fdopen(report, "wb") as pipe:
+                pipe.write(json.dumps(dict(facts), default=str).encode() + b"\n")
 
         options = self.settings.get("options")
         return ServiceContext(
