@@ -78,5 +78,5 @@ def test_field_selectors(text: str, selected: bool) -> None:
 
 def test_unknown_field_label() -> None:
     """A field that a kind cannot select by is a 400 naming it."""
-    with pytest.raises(StatusError, match="field label not supported: spec.replicas"):
+    with pytest.raises(StatusError, match=r"field label not supported: spec\.replicas"):
         parse_fields("spec.replicas=1", FIELDS)

@@ -17,7 +17,8 @@ def _obj(name: str, value: int = 0) -> dict[str, Any]:
     return {"metadata": {"namespace": "n", "name": name}, "value": value}
 
 
-OPERATIONS = st.lists(st.tuples(st.sampled_from(["put", "remove"]), st.sampled_from("abcd"), st.integers(0, 3)), max_size=30)
+OPERATION = st.tuples(st.sampled_from(["put", "remove"]), st.sampled_from("abcd"), st.integers(0, 3))
+OPERATIONS = st.lists(OPERATION, max_size=30)
 
 
 @given(OPERATIONS, st.integers(0, 30))
