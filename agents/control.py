@@ -1,107 +1,60 @@
-"""The agents' own socket, `agents.sock`: one JSON line asks, one answers, then the connection ends.
+"""The agents' control socket: a line asks, a line answers, both JSON objects; then it ends.
 
-`{"command": "reachability", "timeout": 60}` probes all pairs of nodes, `{"command": "stop" | "start", "node": ...}`
-stops or starts one node's agent, `{"command": "list"}` tells which run, `{"command": "stats"}` what each node's
-Open vSwitch needs. An answer with `error` says in words what went wrong.
+Requests: `{"command": "list"}`, `{"command": "stats"}`, `{"command": "stop", "node": "n1"}`, `{"command": "start",
+"node": "n1"}`, `{"command": "reachability", "timeout": 60}`. A refused request is answered with `{"error": "…"}`.
 """
 
 import json
 import logging
-import socket
+import socketserver
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from agents.reachability import Reachability, probe_all_pairs
-from kubinet.errors import KubinetError
-from kubinet.state import ClusterFacts
+from kubinet.errors import KubinetError, UsageError
 
 _LOG = logging.getLogger(__name__)
-SOCKET: Final = "agents.sock"
-_REQUEST_LIMIT: Final = 65536
-_REQUEST_SECONDS: Final = 10.0
-_PAIRS_NAMED: Final = 10
-_DEFAULT_TIMEOUT: Final = 60.0
+_LINE_LIMIT: Final = 65536
 
-Object = dict[str, Any]
-Handler = Callable[[Object], Object]
+Handler = Callable[[Mapping[str, Any]], Mapping[str, object]]
 
 
 class ControlServer:
-    """Answers requests, each in a thread of its own, until the process ends."""
+    """Listens on a unix socket and gives each request to the handler of its command."""
 
     def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
-        """Listens at once; a socket file of an earlier process is replaced."""
-        self._handlers = handlers
         path.unlink(missing_ok=True)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._listener.bind(str(path))
-        self._listener.listen(16)
-        threading.Thread(target=self._serve, name="control", daemon=True).start()
 
-    def _serve(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            threading.Thread(target=self._converse, args=(connection,), name="control-request", daemon=True).start()
+        class Connection(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                if line := self.rfile.readline(_LINE_LIMIT):
+                    self.wfile.write(json.dumps(answer(line, handlers)).encode() + b"\n")
 
-    def _converse(self, connection: socket.socket) -> None:
-        with connection:
-            connection.settimeout(_REQUEST_SECONDS)
-            try:
-                with connection.makefile("rb") as lines:
-                    answer = self._answer(lines.readline(_REQUEST_LIMIT))
-                connection.sendall(json.dumps(answer).encode() + b"\n")
-            except OSError as error:
-                _LOG.info("control connection: %s", error)
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
 
-    def _answer(self, line: bytes) -> Object:
-        try:
-            request = json.loads(line)
-            command = request["command"]
-        except (ValueError, KeyError, TypeError):
-            return {"error": f"agents: a request is a JSON object with a field 'command', not {line[:200]!r}"}
-        handler = self._handlers.get(str(command))
-        if handler is None:
-            return {"error": f"agents: unknown command {command!r}; known: {', '.join(sorted(self._handlers))}"}
-        try:
-            return handler(request)
-        except KubinetError as error:
-            return {"error": str(error)}
-        except Exception:
-            _LOG.exception("request %s", request)
-            return {"error": "the agents' service failed; see agents.log"}
+        self._server = Server(str(path), Connection)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
 
 
-def answer_reachability(facts: ClusterFacts, request: Object) -> Object:
-    """Probe all pairs of nodes for at most `timeout` seconds (default 60)."""
-    timeout = request.get("timeout", _DEFAULT_TIMEOUT)
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-        raise KubinetError(f"reachability: timeout must be a positive number of seconds, not {timeout!r}")
-    return describe_reachability(probe_all_pairs(facts, float(timeout)))
-
-
-def describe_reachability(found: Reachability) -> Object:
-    """The answer for what a probe found; names at most ten silent pairs."""
-    if found.missing:
-        named = "; ".join(f"{one} -> {other}" for one, other in found.missing[:_PAIRS_NAMED])
-        more = len(found.missing) - _PAIRS_NAMED
-        rest = f" and {more} more pairs" if more > 0 else ""
-        silent = f"{named}{rest} did not answer over the pod network in {found.seconds:.1f} s"
-        return {"error": f"{silent}; {len(found.round_trips)} pairs did"}
-    slowest = max(found.round_trips.values(), default=0.0)
-    return {
-        "pairs": len(found.round_trips),
-        "seconds": round(found.seconds, 3),
-        "slowest_ms": round(slowest * 1000, 3),
-    }
-
-
-def process_memory(pid: int) -> dict[str, int]:
-    """A process's resident and proportional set size, bytes; empty when it is gone."""
+def answer(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, object]:
+    """The answer to one request; never an exception."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    fields = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("Rss:", "Pss:"))}
-    return {name.lower(): int(kibibytes) * 1024 for name, kibibytes in fields.items()}
+        request = json.loads(line)
+        if not isinstance(request, dict) or request.get("command") not in handlers:
+            raise UsageError(f"agents: a request is a JSON object with `command` one of {', '.join(sorted(handlers))}")
+        return handlers[request["command"]](request)
+    except ValueError as error:
+        return {"error": f"agents: the request is not JSON: {error}"}
+    except KubinetError as error:
+        return {"error": str(error)}
+    except Exception:
+        _LOG.exception("request %s", line[:200])
+        return {"error": "the agents service failed; see agents.log"}

@@ -1,78 +1,57 @@
-"""Addresses of a node's pods: each pod holds one address of the node's pod CIDR. No input, no output."""
+"""Addresses of a node's pods: the lowest free one, none given twice. Pure bookkeeping."""
 
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from kubinet.addressing import gateway_address
 from kubinet.errors import KubinetError
 
 
 class AddressesExhaustedError(KubinetError):
-    """The node's pod CIDR has no free address left."""
+    """Every address of the node's pod CIDR is taken."""
 
 
 class AddressPool:
-    """Who holds which address. Holders are pods' uids.
-
-    Addresses are handed out in turn, so that one that was just released rests as long as possible: late packets and
-    flows of its last holder do not reach the next one.
-    """
+    """The addresses of one node's pod CIDR; the first (gateway) and the broadcast address are nobody's."""
 
     def __init__(self, pod_cidr: IPv4Network) -> None:
         self._cidr = pod_cidr
-        # Network address, gateway and broadcast address are never given away.
-        self._first = int(gateway_address(pod_cidr)) + 1
-        self._count = max(0, pod_cidr.num_addresses - 3)
-        self._next = 0
-        self._holders: dict[IPv4Address, str] = {}
-        self._addresses: dict[str, IPv4Address] = {}
-
-    def holder(self, address: IPv4Address) -> str | None:
-        """Who holds the address."""
-        return self._holders.get(address)
+        self._first = int(pod_cidr.network_address) + 2
+        self._last = int(pod_cidr.broadcast_address) - 1
+        self._owner: dict[int, str] = {}
+        self._lowest = self._first
+        """Everything below is taken."""
 
     def allocate(self, uid: str) -> IPv4Address:
-        """The address of the pod: the one that it holds, or a free one."""
-        held = self._addresses.get(uid)
+        """The pod's address: the one it has, or the lowest free one. AddressesExhaustedError when none is left."""
+        held = self.address_of(uid)
         if held is not None:
             return held
-        for step in range(self._count):
-            position = (self._next + step) % self._count
-            address = IPv4Address(self._first + position)
-            if address not in self._holders:
-                self._next = (position + 1) % self._count
-                self._hold(uid, address)
-                return address
+        for candidate in range(self._lowest, self._last + 1):
+            if candidate not in self._owner:
+                self._owner[candidate] = uid
+                self._lowest = candidate + 1
+                return IPv4Address(candidate)
         raise AddressesExhaustedError(
-            f"all {self._count} addresses of {self._cidr} are in use; delete pods of the node, "
-            "or make the topology's network.nodeCIDRMaskSize smaller"
+            f"no free address in {self._cidr}: {len(self._owner)} pods hold all of them; delete pods of this node, "
+            "or give the nodes larger pod CIDRs in the topology's network section (nodeCIDRMaskSize)"
         )
 
-    def adopt(self, uid: str, address: IPv4Address) -> bool:
-        """Note that the pod holds this address already; False when another pod does, or it is not of this node."""
-        if self._addresses.get(uid) == address:
-            return True
-        if uid in self._addresses or address in self._holders or not self._ours(address):
+    def claim(self, uid: str, address: IPv4Address) -> bool:
+        """Take an address that the pod already had, after a restart; False when it cannot be the pod's."""
+        number = int(address)
+        if not self._first <= number <= self._last or self._owner.get(number, uid) != uid:
             return False
-        self._hold(uid, address)
-        # A new agent goes on after the addresses in use, as the old one did.
-        self._next = max(self._next, (int(address) - self._first + 1) % self._count)
+        self._owner[number] = uid
         return True
 
-    def retain(self, uids: Iterable[str]) -> None:
-        """Release the addresses of all other pods."""
-        for uid in self._addresses.keys() - set(uids):
-            self.release(uid)
-
     def release(self, uid: str) -> None:
-        """The pod's address is free again; one without address is fine."""
-        address = self._addresses.pop(uid, None)
-        if address is not None:
-            del self._holders[address]
+        """Free the pod's address, once nothing of the pod is left that could still use it."""
+        for number in [number for number, owner in self._owner.items() if owner == uid]:
+            del self._owner[number]
+            self._lowest = min(self._lowest, number)
 
-    def _ours(self, address: IPv4Address) -> bool:
-        return self._first <= int(address) < self._first + self._count
+    def address_of(self, uid: str) -> IPv4Address | None:
+        """The pod's address; None when it has none."""
+        return next((IPv4Address(number) for number, owner in self._owner.items() if owner == uid), None)
 
-    def _hold(self, uid: str, address: IPv4Address) -> None:
-        self._holders[address] = uid
-        self._addresses[uid] = address
+    def __len__(self) -> int:
+        return len(self._owner)

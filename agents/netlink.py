@@ -19,8 +19,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from agents.netns import entered
 from kubinet.errors import KubinetError
+from kubinet.netns import namespace
 
 _NLM_F_REQUEST: Final = 0x1
 _NLM_F_ACK: Final = 0x4
@@ -56,7 +56,9 @@ class Request:
     """errno values that mean: already as wanted."""
 
 
-def _encode(message: Any, kind: int, flags: int, fields: dict[str, object], attributes: list[tuple[str, object]]) -> bytes:
+def _encode(
+    message: Any, kind: int, flags: int, fields: dict[str, object], attributes: list[tuple[str, object]]
+) -> bytes:
     for key, value in fields.items():
         message[key] = value
     message["attrs"] = attributes
@@ -145,12 +147,12 @@ def add_neighbour(index: int, address: IPv4Address, mac: str) -> Request:
 class Netlink:
     """An rtnetlink socket of one network namespace; a context manager. Not for two threads at once."""
 
-    def __init__(self, namespace: Path | None = None) -> None:
-        """`namespace`: path of the namespace to work in; None is the caller's."""
-        if namespace is None:
+    def __init__(self, path: str | Path | None = None) -> None:
+        """`path`: the namespace to work in; None is the one that the calling thread is in."""
+        if path is None:
             self._socket = _open()
         else:
-            with entered(namespace):
+            with namespace(path):
                 self._socket = _open()
         self._sequence = 0
 

@@ -8,26 +8,26 @@ from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Final
 
-from agents import netlink, netns
-from agents.ethtool import disable_offloads, interface_index
+from agents import netlink
 from agents.netlink import Netlink
 from agents.ovsconfig import bridge_operations, node_bridges, port_problems, root_operations
 from agents.ovsdaemons import Daemon, SwitchHome
 from agents.ovsrpc import Appctl, Ovsdb, OvsError
 from kubinet.addressing import GATEWAY_INTERFACE, UPLINK_BRIDGE, gateway_address
+from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 from kubinet.state import ClusterFacts, Datapath, NodeFacts, Overlay
 
 _LOG = logging.getLogger(__name__)
 _EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 _SYSCTLS: Final = {
-    "ipv4/ip_forward": "1",
+    "net.ipv4.ip_forward": "1",
     # Pods' packets come back over another interface than the route to their source names.
-    "ipv4/conf/all/rp_filter": "0",
-    "ipv4/conf/default/rp_filter": "0",
-    "ipv4/conf/all/send_redirects": "0",
-    "ipv4/conf/default/send_redirects": "0",
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+    "net.ipv4.conf.all.send_redirects": "0",
+    "net.ipv4.conf.default.send_redirects": "0",
     # IPv4 only: interfaces that speak IPv6 unasked would fill the bridges' drop counters.
-    "ipv6/conf/default/disable_ipv6": "1",
+    "net.ipv6.conf.default.disable_ipv6": "1",
 }
 _NEIGHBOUR_SECONDS: Final = "3600"
 """The longest that ovs-vswitchd keeps an idle tunnel neighbour (lib/tnl-neigh-cache.c)."""
@@ -68,8 +68,8 @@ def set_up_node(facts: ClusterFacts, node: NodeFacts, home: SwitchHome, empty_da
     """
     clock = _Clock()
     home.prepare(empty_database)
-    with netns.entered(home.namespace):
-        netns.write_sysctls(_SYSCTLS)  # before the interfaces that inherit them are made
+    with namespace(home.namespace):
+        set_sysctls(_SYSCTLS)  # before the interfaces that inherit them are made
     database_server = home.ensure_database_server()
     clock.lap("ovsdb-server")
     database = Ovsdb(home.database_socket)
@@ -98,15 +98,12 @@ def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
     """Addresses, routes, MTU and offloads of the node's own interfaces."""
     network = facts.network
     gateway = gateway_address(node.pod_cidr)
-    with netns.entered(netns.of_process(node.pid)):
-        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    owned = (UPLINK_BRIDGE, GATEWAY_INTERFACE, node.interface)
+    with namespace(of_process(node.pid)):
+        disable_offloads(owned)
+        uplink, inner, underlay = map(socket.if_nametoindex, owned)
         channel = Netlink()
-    with control, channel:
-        uplink = interface_index(control, UPLINK_BRIDGE)
-        inner = interface_index(control, GATEWAY_INTERFACE)
-        underlay = interface_index(control, node.interface)
-        for interface in (UPLINK_BRIDGE, GATEWAY_INTERFACE, node.interface):
-            disable_offloads(control, interface)
+    with channel:
         requests = [
             netlink.set_link_up(underlay),
             netlink.set_link_up(uplink, network.underlay_mtu),

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agents.netns import entered
 from kubinet.errors import KubinetError, MissingCapabilityError
+from kubinet.netns import namespace
 
 SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
 DATABASE_SERVER: Final = "ovsdb-server"
@@ -58,7 +58,7 @@ class SwitchHome:
     node: str
     run_dir: Path
     log_dir: Path
-    namespace: Path
+    namespace: str
 
     @property
     def database_socket(self) -> Path:
@@ -125,7 +125,7 @@ class SwitchHome:
             **folders,
         }
         try:
-            with entered(self.namespace):
+            with namespace(self.namespace):
                 # --detach: the command ends when the daemon does its work, or failed to begin it.
                 done = subprocess.run(
                     command,

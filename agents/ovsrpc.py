@@ -113,7 +113,7 @@ class Ovsdb:
 
     def configure(self, operations: Sequence[Operation]) -> None:
         """One transaction; returns when ovs-vswitchd has put it into practice. DeadlineError when it does not."""
-        bump = [
+        bump: list[Operation] = [
             {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]},
             {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]},
         ]

@@ -1,218 +1,210 @@
-"""What an agent does next for one pod: a pure function of the Pod object, its sandbox and the node's flows.
+"""What to do next for one pod: a pure function of what the API wants and what exists.
 
-One call gives the next steps only. The agent takes them and asks again, so an agent that was interrupted anywhere
-goes on from what it finds.
+The agent carries out the actions of all its pods together, kind by kind, and plans again until nothing is left to do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import Final
 
-from agents.pod_view import ContainerView, PodView, RestartPolicy
+from agents.podspec import Container, Pod, RestartPolicy
 from kubinet.cri import ContainerPhase, ContainerStatus
 
-_FIRST_DELAY: Final = timedelta(seconds=10)
-_LONGEST_DELAY: Final = timedelta(seconds=300)
-_GOOD_RUN: Final = timedelta(minutes=10)
-"""A container that ran so long starts again without delay (kubelet's rules)."""
+BACKOFF_FIRST_SECONDS: Final = 10
+BACKOFF_LIMIT_SECONDS: Final = 300
+BACKOFF_RESET_SECONDS: Final = 600
+"""As Kubernetes: restarts wait 10 s, doubled up to 5 min, and from the start again after 10 min of running."""
+
+
+class Do(IntEnum):
+    """What can be done; carried out in this order."""
+
+    TEAR_DOWN = 1
+    """Remove port, address, sandbox with whatever runs in it."""
+    FORGET = 2
+    """Nothing is left: delete the API object when it waits for that, and drop the record."""
+    PUBLISH = 3
+    """Allocate the address and write it into the status."""
+    CREATE = 4
+    """Have the runtime make the sandbox."""
+    CONNECT = 5
+    """Give the sandbox its interface."""
+    START = 6
+    STOP = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
-    """Why a container could not be started, and when to try again."""
+class Action:
+    """One thing to do for a pod; `container` and `attempt` for START, `container` for STOP."""
 
-    reason: str
-    message: str
-    retry_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """`state.waiting` of a container."""
-
-    reason: str
-    message: str = ""
+    do: Do
+    container: str = ""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything that the next steps depend on."""
+class Actual:
+    """What exists of a pod."""
 
-    pod: PodView
-    now: datetime
+    published: int | None = None
+    """The resourceVersion that has the pod's address; None before the address is in the API."""
     sandbox: bool = False
-    attached: bool = False
-    """The pod's interface is a configured port of the node's bridge (always so with hostNetwork)."""
-    flows: bool = False
-    """The node's flows include the pod (always so with hostNetwork)."""
+    connected: bool = False
     containers: Mapping[str, ContainerStatus] = field(default_factory=dict)
-    """The last attempts in the sandbox."""
-    setbacks: Mapping[str, Setback] = field(default_factory=dict)
-    good_runs: Mapping[str, int] = field(default_factory=dict)
-    """By container: the last attempt that ran long; back-off counts from there."""
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    """Restarts since the container last ran for long, by container: what the back-off counts."""
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """The next attempt's number by container, where the runtime does not know an earlier one any more."""
+    not_before: Mapping[str, datetime] = field(default_factory=dict)
+    """When a container that could not be started may be tried again."""
     stopping: frozenset[str] = frozenset()
-    """Containers that were told to stop already."""
+    """Containers that were told to end."""
+    blocked_until: datetime | None = None
+    """After a failure: nothing is tried before."""
+    predecessor: bool = False
+    """An older pod of the same name is not torn down yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Start this attempt of a container."""
+class Plan:
+    """What to do now, and when to look again although nothing happened."""
 
-    name: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What to do now; fields are independent except that `delete` comes after `remove_sandbox`."""
-
-    assign_address: bool = False
-    make_sandbox: bool = False
-    attach: bool = False
-    await_flows: bool = False
-    start: tuple[Start, ...] = ()
-    stop: tuple[str, ...] = ()
-    grace: float = 0.0
-    """Seconds that the containers in `stop` have."""
-    remove_sandbox: bool = False
-    delete: bool = False
-    """The object may go: nothing of the pod is left."""
-    waiting: Mapping[str, Waiting] = field(default_factory=dict)
-    """Containers that wait for something that people should know of."""
+    actions: tuple[Action, ...] = ()
     look_again: datetime | None = None
+    waits_for_network: bool = False
+    """Everything is there but the flows."""
+    backing_off: frozenset[str] = frozenset()
+    """Containers that wait for their back-off."""
+    finished: bool = False
+    """All containers ended for good: the phase is Succeeded or Failed."""
 
 
-def next_steps(now: Situation) -> Steps:
-    """The next steps for a pod."""
-    pod = now.pod
-    if pod.deletion is not None:
-        return _end(now, max(0.0, (pod.deletion - now.now).total_seconds()), delete=True)
-    if pod.finished:
-        return _end(now, 0.0, delete=False)
-    if pod.address is None:
-        return Steps(assign_address=True)
-    if not now.sandbox:
-        return Steps(make_sandbox=True)
-    if not now.attached:
-        return Steps(attach=True)
-    if not now.flows:
-        return Steps(await_flows=True)
-    return _run(now)
+def plan(pod: Pod | None, actual: Actual, realised: int, now: datetime) -> Plan:
+    """The next step. `pod` is None when the API has it no more; `realised`: the node's generation."""
+    if actual.blocked_until is not None and now < actual.blocked_until:
+        return Plan(look_again=actual.blocked_until)
+    exists = actual.sandbox or actual.connected
+    if pod is None:
+        return Plan((Action(Do.TEAR_DOWN if exists else Do.FORGET),))
+    if pod.deleting:
+        return _delete(pod, actual, exists)
+    if pod.ended:
+        return Plan((Action(Do.TEAR_DOWN),) if exists else (), finished=True)
+    if actual.predecessor:
+        return Plan()
+    if actual.published is None:
+        return Plan((Action(Do.PUBLISH),))
+    if not actual.sandbox:
+        return Plan((Action(Do.CREATE),))
+    if not actual.connected:
+        return Plan((Action(Do.CONNECT),))
+    if not pod.host_network and realised < actual.published and not actual.containers:
+        return Plan(waits_for_network=True)
+    return _containers(pod, actual, now)
 
 
-def is_over(pod: PodView, status: ContainerStatus | None) -> bool:
-    """Whether the container ended and its pod's restart policy leaves it so."""
-    if status is None or status.phase is not ContainerPhase.EXITED:
+def restart_delay(restarts: int) -> int:
+    """Seconds between a container's end and its next start: 0, 10, 20, 40, … 300."""
+    if restarts == 0:
+        return 0
+    return min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS << min(restarts - 1, 10))
+
+
+def running(status: ContainerStatus | None) -> bool:
+    """Whether the container runs."""
+    return status is not None and status.phase is ContainerPhase.RUNNING
+
+
+def succeeded(status: ContainerStatus | None) -> bool:
+    """Whether the container ended with status 0."""
+    return status is not None and status.phase is ContainerPhase.EXITED and status.exit_code == 0
+
+
+def _delete(pod: Pod, actual: Actual, exists: bool) -> Plan:
+    alive = [container for container in pod.all_containers if running(actual.containers.get(container.name))]
+    if alive and pod.grace_seconds > 0:
+        # Sidecars serve the others to the end.
+        now_due = [container for container in alive if not container.sidecar] or alive
+        return Plan(tuple(_stops(now_due, actual)))
+    return Plan((Action(Do.TEAR_DOWN if exists else Do.FORGET),))
+
+
+def _stops(containers: Sequence[Container], actual: Actual) -> list[Action]:
+    return [Action(Do.STOP, container.name) for container in containers if container.name not in actual.stopping]
+
+
+def _containers(pod: Pod, actual: Actual, now: datetime) -> Plan:
+    step = _Step(pod, actual, now)
+    statuses = {container.name: actual.containers.get(container.name) for container in pod.all_containers}
+    if all(_over(pod.restart_policy, statuses[container.name]) for container in pod.containers):
+        return step.finish()
+    begun = any(statuses[container.name] is not None for container in pod.containers)
+    for container in pod.init_containers:
+        status = statuses[container.name]
+        if container.sidecar:
+            if not running(status):
+                step.start(container)
+                if not begun:
+                    return step.result()
+        elif not begun and not succeeded(status):
+            if running(status):
+                return step.result()
+            if status is not None and pod.restart_policy is RestartPolicy.NEVER:
+                return step.finish()
+            step.start(container)
+            return step.result()
+    for container in pod.containers:
+        status = statuses[container.name]
+        if not running(status) and not _over(pod.restart_policy, status):
+            step.start(container)
+    return step.result()
+
+
+def _over(policy: RestartPolicy, status: ContainerStatus | None) -> bool:
+    """Whether the container ended and is not started again."""
+    if status is None or running(status) or policy is RestartPolicy.ALWAYS:
         return False
-    return not _restarts(pod.restart_policy, status)
+    return policy is RestartPolicy.NEVER or succeeded(status)
 
 
-def init_failed(pod: PodView, containers: Mapping[str, ContainerStatus]) -> bool:
-    """Whether an init container failed for good: the pod never starts."""
-    if pod.restart_policy is not RestartPolicy.NEVER:
-        return False
-    ended = (containers.get(init.name) for init in pod.init if not init.sidecar)
-    return any(s is not None and s.phase is ContainerPhase.EXITED and s.exit_code != 0 for s in ended)
+class _Step:
+    """Collects what the containers of one pod need."""
 
+    def __init__(self, pod: Pod, actual: Actual, now: datetime) -> None:
+        self._pod = pod
+        self._actual = actual
+        self._now = now
+        self._actions: list[Action] = []
+        self._again: list[datetime] = []
+        self._backing_off: set[str] = set()
 
-def ran_well(status: ContainerStatus) -> bool:
-    """Whether this attempt ran so long that earlier failures are forgotten."""
-    return status.finished_at is not None and status.finished_at - status.started_at >= _GOOD_RUN
-
-
-def restart_delay(restarts: int) -> timedelta:
-    """The delay before the `restarts`-th restart in a row: none for the first, then 10 s, doubling up to 5 minutes."""
-    if restarts <= 1:
-        return timedelta(0)
-    factor: int = 2 ** min(restarts - 2, 8)
-    return min(_LONGEST_DELAY, _FIRST_DELAY * factor)
-
-
-def _restarts(policy: RestartPolicy, status: ContainerStatus) -> bool:
-    return policy is RestartPolicy.ALWAYS or (policy is RestartPolicy.ON_FAILURE and status.exit_code != 0)
-
-
-def _end(now: Situation, grace: float, *, delete: bool) -> Steps:
-    running = [name for name, status in now.containers.items() if status.phase is ContainerPhase.RUNNING]
-    if running:
-        stop = tuple(name for name in running if name not in now.stopping)
-        return Steps(stop=stop, grace=grace)
-    left = now.sandbox or (now.attached and not now.pod.host_network)
-    return Steps(remove_sandbox=left, delete=delete)
-
-
-class _Run:
-    """Collects the steps of a pod that shall run."""
-
-    def __init__(self, now: Situation) -> None:
-        self.now = now
-        self.start: list[Start] = []
-        self.waiting: dict[str, Waiting] = {}
-        self.look_again: datetime | None = None
-
-    def launch(self, name: str) -> None:
-        """Start the container's next attempt, unless it must wait."""
-        status = self.now.containers.get(name)
-        setback = self.now.setbacks.get(name)
-        if setback is not None and self.now.now < setback.retry_at:
-            self._wait(name, Waiting(setback.reason, setback.message), setback.retry_at)
+    def start(self, container: Container) -> None:
+        """Start it, or note when its back-off ends."""
+        name = container.name
+        status = self._actual.containers.get(name)
+        due = self._actual.not_before.get(name, self._now)
+        if status is not None and status.finished_at is not None:
+            delay = restart_delay(self._actual.restarts.get(name, 0))
+            due = max(due, status.finished_at + timedelta(seconds=delay))
+        if due > self._now:
+            self._again.append(due)
+            self._backing_off.add(name)
             return
-        if status is None:
-            started = self.now.pod.started.get(name)
-            self.start.append(Start(name, 0 if started is None else started + 1))
-            return
-        attempt = status.attempt + 1
-        delay = restart_delay(attempt - self.now.good_runs.get(name, 0))
-        due = (status.finished_at or self.now.now) + delay
-        if self.now.now < due:
-            pod = self.now.pod
-            whose = f"container={name} pod={pod.name}_{pod.namespace}({pod.uid})"
-            told = f"back-off {delay.seconds}s restarting failed {whose}"
-            self._wait(name, Waiting("CrashLoopBackOff", told), due)
-        else:
-            self.start.append(Start(name, attempt))
+        attempt = status.attempt + 1 if status is not None else self._actual.attempts.get(name, 0)
+        self._actions.append(Action(Do.START, name, attempt))
 
-    def _wait(self, name: str, waiting: Waiting, until: datetime) -> None:
-        self.waiting[name] = waiting
-        self.look_again = until if self.look_again is None else min(self.look_again, until)
+    def finish(self) -> Plan:
+        """Containers ended for good: sidecars are no longer needed, and after them nothing is."""
+        alive = [c for c in self._pod.all_containers if running(self._actual.containers.get(c.name))]
+        if alive:
+            return Plan(tuple(_stops(alive, self._actual)))
+        return Plan(finished=True)
 
-    def steps(self, stop: tuple[str, ...] = ()) -> Steps:
-        return Steps(start=tuple(self.start), waiting=self.waiting, look_again=self.look_again, stop=stop)
-
-
-def _run(now: Situation) -> Steps:
-    run = _Run(now)
-    if init_failed(now.pod, now.containers):
-        return run.steps(_running_sidecars(now))
-    if all(is_over(now.pod, now.containers.get(container.name)) for container in now.pod.containers):
-        return run.steps(_running_sidecars(now))
-    for init in now.pod.init:
-        if not _init_done(run, init):
-            return run.steps()
-    for container in now.pod.containers:
-        status = now.containers.get(container.name)
-        if status is None or (status.phase is ContainerPhase.EXITED and not is_over(now.pod, status)):
-            run.launch(container.name)
-    return run.steps()
-
-
-def _init_done(run: _Run, init: ContainerView) -> bool:
-    """Whether the next container may start; starts this one where needed."""
-    status = run.now.containers.get(init.name)
-    if status is not None and status.phase is ContainerPhase.RUNNING:
-        return init.sidecar
-    if status is not None and status.exit_code == 0 and not init.sidecar:
-        return True
-    run.launch(init.name)
-    # A sidecar that ended later does not hold up the containers that run already.
-    return init.sidecar and any(container.name in run.now.containers for container in run.now.pod.containers)
-
-
-def _running_sidecars(now: Situation) -> tuple[str, ...]:
-    names = {init.name for init in now.pod.init}
-    return tuple(
-        name
-        for name, status in now.containers.items()
-        if name in names and status.phase is ContainerPhase.RUNNING and name not in now.stopping
-    )
+    def result(self) -> Plan:
+        return Plan(
+            tuple(self._actions),
+            look_again=min(self._again, default=None),
+            backing_off=frozenset(self._backing_off),
+        )

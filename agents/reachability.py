@@ -108,7 +108,7 @@ def _send(prober: _Prober, target: IPv4Address, sequence: int) -> None:
 
 def _receive(prober: _Prober) -> list[tuple[IPv4Address, float]]:
     """Who answered now, after how long."""
-    answers = []
+    answers: list[tuple[IPv4Address, float]] = []
     while True:
         try:
             packet, (source, _) = prober.socket.recvfrom(2048)

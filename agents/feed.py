@@ -1,0 +1,98 @@
+"""What the API says, split by node: one informer for all nodes' pods and one for what the controller realised."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kubinet.client import Client
+from kubinet.informer import Informer
+
+_LOG = logging.getLogger(__name__)
+Object = dict[str, Any]
+
+
+class Feed:
+    """Pods and realised generation of each node; wakes only the nodes for which something changed."""
+
+    def __init__(self, client: Client) -> None:
+        self._changed = threading.Event()
+        self._stopping = False
+        self._lock = threading.Lock()
+        self._wake: dict[str, Callable[[], None]] = {}
+        self._pods: dict[str, dict[str, Object]] = {}
+        self._generations: dict[str, int] = {}
+        self._informers = (
+            Informer(client, "Pod", on_change=self._changed.set),
+            Informer(client, "Dataplane", on_change=self._changed.set),
+        )
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self, timeout: float) -> None:
+        """Begin, and wait for the first complete lists; DeadlineError after `timeout` seconds."""
+        for informer in self._informers:
+            informer.start()
+        for informer in self._informers:
+            informer.wait_synced(timeout)
+        self._split()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watches."""
+        self._stopping = True
+        for informer in self._informers:
+            informer.stop()
+        self._changed.set()
+
+    def subscribe(self, node: str, wake: Callable[[], None]) -> None:
+        """Call `wake` (from another thread) when the node's pods or generation changed."""
+        with self._lock:
+            self._wake[node] = wake
+
+    def unsubscribe(self, node: str) -> None:
+        """No more calls for this node."""
+        with self._lock:
+            self._wake.pop(node, None)
+
+    def pods(self, node: str) -> Mapping[str, Object]:
+        """The pods bound to the node, by uid; not to be changed."""
+        with self._lock:
+            return self._pods.get(node, {})
+
+    def generation(self, node: str) -> int:
+        """The highest resourceVersion that the node's flows include; 0 before the controller's first word."""
+        with self._lock:
+            return self._generations.get(node, 0)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._changed.wait()
+            # Cleared first: a change during the split makes one more round, never a lost one.
+            self._changed.clear()
+            try:
+                self._split()
+            except Exception:
+                _LOG.exception("the API's objects could not be split by node")
+
+    def _split(self) -> None:
+        pods: dict[str, dict[str, Object]] = {}
+        for pod in self._informers[0].snapshot().values():
+            node = pod["spec"].get("nodeName")
+            if node:
+                pods.setdefault(node, {})[pod["metadata"]["uid"]] = pod
+        dataplane = self._informers[1].snapshot().get("cluster") or {}
+        realised = (dataplane.get("status") or {}).get("nodes") or {}
+        generations = {node: int(entry.get("generation") or 0) for node, entry in realised.items()}
+        with self._lock:
+            changed = {
+                node for node in {*pods, *self._pods} if not _same(pods.get(node, {}), self._pods.get(node, {}))
+            } | {node for node, generation in generations.items() if generation != self._generations.get(node)}
+            self._pods, self._generations = pods, generations
+            wakes = [self._wake[node] for node in changed if node in self._wake]
+        for wake in wakes:
+            wake()
+
+
+def _same(one: Mapping[str, Object], other: Mapping[str, Object]) -> bool:
+    """Whether nothing was replaced: the informer puts a new object in the place of a changed one."""
+    return one.keys() == other.keys() and all(other[uid] is pod for uid, pod in one.items())

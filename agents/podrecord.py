@@ -1,0 +1,45 @@
+"""What an agent remembers of its pods, and what the pods of all nodes share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agents.events import EventRecorder
+from agents.pod_network import Attached
+from agents.pod_status import Problem
+from agents.podspec import Pod
+from agents.runtime_view import RuntimeView
+from kubinet.images import ImageTable
+
+
+@dataclass(frozen=True, slots=True)
+class PodTools:
+    """What the pods of all nodes share."""
+
+    runtime: RuntimeView
+    events: EventRecorder
+    images: ImageTable
+
+
+@dataclass(slots=True)
+class Record:
+    """What the agent knows of one pod beside the API and the runtime."""
+
+    uid: str
+    pod: Pod | None = None
+    published: int | None = None
+    attached: Attached | None = None
+    restarts: dict[str, int] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, Problem] = field(default_factory=dict)
+    not_before: dict[str, datetime] = field(default_factory=dict)
+    stopping: set[str] = field(default_factory=set)
+    blocked_until: datetime | None = None
+    failures: int = 0
+    network_overdue: datetime | None = None
+    told: set[str] = field(default_factory=set)
+    """Warnings that are said once."""
+    written: Mapping[str, Any] | None = None
+    """The status that we wrote last, until the API's copy is newer."""
+    written_version: int = 0
