@@ -5,14 +5,17 @@ from collections.abc import Iterator, Mapping
 
 import networkx
 
+from kubinet.addressing import INTERFACE_NAME_LIMIT
 from kubinet.errors import InvalidInputError
 from kubinet.state import NetworkConfig
 from topologies.model import Link, Role, Topology
 
 MAX_RATE = 10e9
 """Bits per second: htb's and tbf's own tables stay exact up to here; no userspace datapath comes near."""
-_NAME_LIMIT = 10
-"""A vertex's name with `-eth99` behind it must fit Linux's 15 characters."""
+POD_CIDR_PREFIXES = range(17, 29)
+"""A pod's OpenFlow port is its place in the node's pod CIDR, and OpenFlow has 65,279 ports (OFPP_MAX)."""
+_RESERVED = ("lo", "default", "all")
+"""What the kernel calls interfaces, or all of them, in every namespace."""
 
 
 def check(topology: Topology, source: str) -> Topology:
@@ -26,18 +29,23 @@ def _problems(topology: Topology) -> Iterator[str]:
     yield from _name_problems(topology)
     yield from _link_problems(topology)
     yield from _network_problems(topology.network, len(topology.nodes))
+    yield from _pod_cidr_problems(topology)
     yield from _shape_problems(topology)
 
 
 def _name_problems(topology: Topology) -> Iterator[str]:
     counts = Counter(vertex.name for vertex in topology.vertices)
+    ends = Counter(end for link in topology.links for end in (link.a, link.b))
     for name, count in counts.items():
         if count > 1:
             yield f"the name '{name}' is given to {count} nodes, switches, routers or outside hosts; names are unique"
-        if len(name) > _NAME_LIMIT:
+        if name in _RESERVED:
+            yield f"'{name}' is a name that the kernel gives to interfaces; choose another"
+        longest = f"{name}-eth{max(0, ends[name] - 1)}"
+        if len(longest) > INTERFACE_NAME_LIMIT:
             yield (
-                f"'{name}': interface name '{name}-eth0' would have {len(name) + 5} characters, Linux allows 15 and "
-                f"keeps two for the number; shorten the name to {_NAME_LIMIT} characters"
+                f"'{name}': interface name '{longest}' has {len(longest)} characters, Linux allows "
+                f"{INTERFACE_NAME_LIMIT}; shorten the name"
             )
     links = Counter(link.name for link in topology.links)
     for name, count in links.items():
@@ -100,6 +108,15 @@ def _network_problems(network: NetworkConfig, nodes: int) -> Iterator[str]:
         yield f"network: podCIDR {network.pod_cidr} holds {room} nodes of /{size}, the topology has {nodes}; widen it"
     if nodes + 3 > network.management_cidr.num_addresses:
         yield f"network: managementCIDR {network.management_cidr} is too small for {nodes} nodes; widen it"
+
+
+def _pod_cidr_problems(topology: Topology) -> Iterator[str]:
+    sizes = {"network": topology.network.node_prefix_length}
+    sizes |= {f"node '{node.name}'": node.pod_cidr.prefixlen for node in topology.nodes if node.pod_cidr is not None}
+    for where, size in sizes.items():
+        if size not in POD_CIDR_PREFIXES:
+            low, high = POD_CIDR_PREFIXES.start, POD_CIDR_PREFIXES.stop - 1
+            yield f"{where}: a node's pod CIDR of /{size} is not supported; use /{low} to /{high}"
 
 
 def _shape_problems(topology: Topology) -> Iterator[str]:

@@ -82,17 +82,17 @@ def make_plan(topology: Topology) -> Plan:
         if vertex.role in (Role.NODE, Role.OUTSIDE) and (gateway := hops.gateway(vertex.name)) is not None
     }
     routes = {router.name: tuple(hops.routes(router.name, pod_cidrs)) for router in topology.of(Role.ROUTER)}
-    management = list(topology.network.management_cidr.hosts())
-    prefix = topology.network.management_cidr.prefixlen
+    management = topology.network.management_cidr
     return Plan(
         interfaces=interfaces,
         routes=routes,
         gateways=gateways,
         pod_cidrs=pod_cidrs,
         management={
-            node.name: IPv4Interface((management[index], prefix)) for index, node in enumerate(topology.nodes, start=1)
+            node.name: IPv4Interface((management[index], management.prefixlen))
+            for index, node in enumerate(topology.nodes, start=2)
         },
-        management_address=IPv4Interface((management[0], prefix)),
+        management_address=IPv4Interface((management[1], management.prefixlen)),
     )
 
 
@@ -198,6 +198,7 @@ class _Hops:
         self._addresses = addresses
         self._routers = {vertex.name for vertex in topology.of(Role.ROUTER)}
         self._of: dict[str, list[int]] = {vertex.name: [] for vertex in topology.vertices}
+        self._distances_to: dict[int, Mapping[int, int]] = {}
         for index, segment in enumerate(segments):
             for vertex, _ in segment.ends:
                 self._of[vertex].append(index)
@@ -238,8 +239,13 @@ class _Hops:
     def _reaches(self, router: str, wanted: int, distance: Mapping[int, int]) -> bool:
         return any(distance.get(index) == wanted for index in self._of[router])
 
-    def _distances(self, target: int) -> dict[int, int]:
+    def _distances(self, target: int) -> Mapping[int, int]:
         """Routers to cross from each segment to the target segment."""
+        if target not in self._distances_to:
+            self._distances_to[target] = self._count_routers(target)
+        return self._distances_to[target]
+
+    def _count_routers(self, target: int) -> dict[int, int]:
         distance = {target: 0}
         waiting = deque([target])
         while waiting:

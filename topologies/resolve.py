@@ -11,6 +11,7 @@ from kubinet.state import Datapath
 from topologies.checks import check
 from topologies.document import parse_topology, spell, to_document
 from topologies.model import Topology
+from topologies.plan import make_plan
 from topologies.presets import PRESETS
 
 _SPEC_SECTIONS = ("network", "defaults", "links")
@@ -49,7 +50,12 @@ def load_topology(source: str | Path, overrides: Mapping[str, object] | None = N
         line = f":{manifest.line_of(path)}" if manifest is not None else ""
         return f"{name}{line}: {spell(path)}"
 
-    return check(parse_topology(document, where), name)
+    topology = check(parse_topology(document, where), name)
+    try:
+        make_plan(topology)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{name}: {error}") from error
+    return topology
 
 
 def with_datapath(topology: Topology, datapath: Datapath) -> dict[str, Any]:
