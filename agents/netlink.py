@@ -104,11 +104,10 @@ def add_address(index: int, address: IPv4Interface) -> Request:
     """Give an interface an address; the kernel adds the route of its prefix."""
     fields: dict[str, object] = {"family": socket.AF_INET, "prefixlen": address.network.prefixlen, "index": index}
     text = str(address.ip)
-    attributes: list[tuple[str, object]] = [
-        ("IFA_LOCAL", text),
-        ("IFA_ADDRESS", text),
-        ("IFA_BROADCAST", str(address.network.broadcast_address)),
-    ]
+    attributes: list[tuple[str, object]] = [("IFA_LOCAL", text), ("IFA_ADDRESS", text)]
+    if address.network.prefixlen < 31:
+        # A point-to-point link (RFC 3021) has no broadcast address: its last address is the router's.
+        attributes.append(("IFA_BROADCAST", str(address.network.broadcast_address)))
     message = _encode(ifaddrmsg(), _RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
     return Request(f"address {address} on interface {index}", message)
 
