@@ -108,7 +108,7 @@ def _discover(path: str, accept: str) -> web.Response | None:
         if "as=APIGroupDiscoveryList" in accept and "v=v2;" in accept.replace(" ", ""):
             return _json(discovery.aggregated(path == "/api"), content_type=discovery.AGGREGATED)
         return _json(discovery.core_versions() if path == "/api" else discovery.groups())
-    parts = path.split("/")[1:]
+    parts = path.split("/")[1:] or [""]
     found: Object | None = None
     if parts[0] == "api" and len(parts) == 2:
         found = discovery.resources("", parts[1])

@@ -163,5 +163,5 @@ async def _stream(
             queue.changes.clear()
             if text := b"".join(lines):
                 await response.write(text)
-        elif bookmarks:
+        elif bookmarks and (deadline is None or loop.time() < deadline):
             await response.write(encoder.bookmark(store.version))
