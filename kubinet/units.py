@@ -57,17 +57,27 @@ def format_rate(bits_per_second: float) -> str:
     """The shortest text that `parse_rate` reads back: 1gbit, 100mbit, 1.5mbit."""
     for unit, factor in (("gbit", 1e9), ("mbit", 1e6), ("kbit", 1e3)):
         if bits_per_second >= factor:
-            return f"{bits_per_second / factor:g}{unit}"
-    return f"{bits_per_second:g}bit"
+            return f"{format_plain(bits_per_second / factor)}{unit}"
+    return f"{format_plain(bits_per_second)}bit"
 
 
 def format_duration(seconds: float) -> str:
     """The shortest text that `parse_duration` reads back: 2ms, 500us, 1s."""
     if seconds >= 1:
-        return f"{seconds:g}s"
+        return f"{format_plain(seconds)}s"
     if seconds >= 1e-3:
-        return f"{seconds * 1e3:g}ms"
-    return f"{seconds * 1e6:g}us"
+        return f"{format_plain(seconds * 1e3)}ms"
+    return f"{format_plain(seconds * 1e6)}us"
+
+
+def format_percent(share: float) -> str:
+    """The text that `parse_percent` reads back: 0.1%."""
+    return f"{format_plain(share * 100)}%"
+
+
+def format_plain(number: float) -> str:
+    """A number without exponent, with nine decimals at most and no needless zeros."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 def _scaled(text: object, units: dict[str, float], wanted: str, *, positive: bool) -> float:

@@ -14,7 +14,15 @@ import jsonschema
 
 from kubinet.errors import InvalidInputError
 from kubinet.state import Datapath, NetworkConfig, Overlay
-from kubinet.units import format_duration, format_rate, parse_duration, parse_percent, parse_queue, parse_rate
+from kubinet.units import (
+    format_duration,
+    format_percent,
+    format_rate,
+    parse_duration,
+    parse_percent,
+    parse_queue,
+    parse_rate,
+)
 from topologies.model import Link, Role, Topology, Vertex
 
 Path = Sequence[str | int]
@@ -41,7 +49,7 @@ def parse_topology(document: Mapping[str, Any], where: Where) -> Topology:
     """The topology that a document declares; InvalidInputError for what it may not say."""
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(document))
     if error is not None:
-        raise InvalidInputError(f"{where(list(error.absolute_path))}: {_words(error)}")
+        raise InvalidInputError(f"{where([*error.absolute_path, *_unknown(error)[:1]])}: {_words(error)}")
     spec = document["spec"]
     section = spec.get("network", {})
     return Topology(
@@ -96,7 +104,7 @@ def _link_document(link: Link) -> dict[str, Any]:
         if getattr(link, name):
             document[name] = format_duration(getattr(link, name))
     if link.loss:
-        document["loss"] = f"{link.loss * 100:g}%"
+        document["loss"] = format_percent(link.loss)
     if link.queue is not None:
         document["queue"] = str(link.queue)
     if link.mtu is not None:
@@ -104,12 +112,18 @@ def _link_document(link: Link) -> dict[str, Any]:
     return document
 
 
+def _unknown(error: jsonschema.ValidationError) -> list[str]:
+    """The fields that the schema does not know, where that is the error."""
+    if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
+        return []
+    return sorted(set(map(str, error.instance)) - set(error.schema.get("properties", {})))
+
+
 def _words(error: jsonschema.ValidationError) -> str:
     match error.validator:
         case "additionalProperties":
             properties = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-            unknown = sorted(set(error.instance) - set(properties))
-            return f"unknown field {', '.join(map(repr, unknown))}; known: {', '.join(properties)}"
+            return f"unknown field {', '.join(map(repr, _unknown(error)))}; known: {', '.join(properties)}"
         case "enum":
             return f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
         case "const":
