@@ -1,0 +1,112 @@
+"""Batches of rtnetlink requests, carried out by the kernel in a fresh network namespace."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.emulated
+
+ROOT = Path(__file__).parents[2]
+PRELUDE = """
+import json, os, socket, subprocess
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from agents.netlink import *
+
+def ip(*words):
+    done = subprocess.run(["ip", "-json", *words], capture_output=True, check=True, text=True)
+    return json.loads(done.stdout or "[]")
+
+own = os.open("/proc/self/ns/net", os.O_RDONLY)
+"""
+
+
+def _inside(script: str) -> Any:
+    """What the script prints as JSON; it runs in a network namespace of its own, without privileges outside."""
+    namespaces = ["--net"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--net"]
+    done = subprocess.run(
+        ["unshare", *namespaces, sys.executable, "-c", PRELUDE + script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "unshare failed" in done.stderr:
+        pytest.skip(f"no network namespaces here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_veth_pair_gets_addresses_route_and_neighbour() -> None:
+    """One pair: the peer has the asked MAC address, MTU, address, default route and neighbour."""
+    found = _inside("""
+with Netlink() as channel:
+    channel.run([add_veth("p-1", "pod0", own, "0a:58:0a:f4:01:05", 1450)])
+    index = socket.if_nametoindex("pod0")
+    channel.run([
+        set_link_up(index),
+        add_address(index, IPv4Interface("10.244.1.5/24")),
+        add_route(IPv4Network("0.0.0.0/0"), index, gateway=IPv4Address("10.244.1.1")),
+        add_route(IPv4Network("10.96.0.0/16"), index, source=IPv4Address("10.244.1.5")),
+        add_neighbour(index, IPv4Address("10.244.1.1"), "0a:58:0a:f4:01:01"),
+    ])
+print(json.dumps([ip("addr", "show", "dev", "pod0")[0], ip("link", "show", "dev", "p-1")[0], ip("route"), ip("neigh")]))
+""")
+    pod, node, routes, neighbours = found
+    assert (pod["address"], pod["mtu"]) == ("0a:58:0a:f4:01:05", 1450)
+    assert [(a["local"], a["prefixlen"]) for a in pod["addr_info"] if a["family"] == "inet"] == [("10.244.1.5", 24)]
+    assert node["mtu"] == 1450
+    assert "UP" in node["flags"]
+    assert {(route["dst"], route.get("gateway"), route.get("prefsrc")) for route in routes} == {
+        ("default", "10.244.1.1", None),
+        ("10.96.0.0/16", None, "10.244.1.5"),
+        ("10.244.1.0/24", None, "10.244.1.5"),
+    }
+    assert [(entry["dst"], entry["lladdr"]) for entry in neighbours] == [("10.244.1.1", "0a:58:0a:f4:01:01")]
+
+
+def test_repeating_requests_changes_nothing() -> None:
+    """Address, route, neighbour and deletion may be asked for twice without error."""
+    found = _inside("""
+with Netlink() as channel:
+    channel.run([add_veth("p-1", "pod0", own, "0a:58:0a:f4:01:05", 1450)])
+    index = socket.if_nametoindex("pod0")
+    for _ in range(2):
+        channel.run([
+            set_link_up(index, 1400),
+            add_address(index, IPv4Interface("10.244.1.5/24")),
+            add_route(IPv4Network("10.244.0.0/16"), index),
+            add_neighbour(index, IPv4Address("10.244.1.1"), "0a:58:0a:f4:01:01"),
+        ])
+    before = ip("addr", "show", "dev", "pod0")[0]
+    routes = len(ip("route"))
+    for _ in range(2):
+        channel.run([delete_link("p-1")])
+addresses = [entry["local"] for entry in before["addr_info"] if entry["family"] == "inet"]
+print(json.dumps([before["mtu"], addresses, routes, len(ip("link"))]))
+""")
+    assert found == [1400, ["10.244.1.5"], 2, 1]
+
+
+def test_a_refused_request_is_named_and_the_others_are_carried_out() -> None:
+    """Of 200 requests the 100th asks for an existing interface: the error says so, all others exist afterwards."""
+    found = _inside("""
+names = [f"p-{number}" for number in range(200)]
+names[100] = "p-0"
+requests = [add_veth(name, f"e-{number}", own, "0a:58:00:00:00:%02x" % number, 1450)
+            for number, name in enumerate(names)]
+with Netlink() as channel:
+    try:
+        channel.run(requests)
+        error = ""
+    except NetlinkError as problem:
+        error = str(problem)
+made = [link["ifname"] for link in ip("link") if link["ifname"].startswith("p-")]
+print(json.dumps([error, len(made)]))
+""")
+    assert found == ["veth p-0: File exists", 199]
