@@ -67,6 +67,8 @@ class Session:
         self._round = 0
         self._held: Mapping[FlowKey, Flow] | None = None
         self._refused: set[Flow] = set()
+        self._reached: Mapping[FlowKey, Flow] | None = None
+        """The very object that was asked for and is realised: nodes change flows without a new generation of pods."""
         self.realised = 0
         """The highest state generation whose flows the bridge has acknowledged."""
         self.errors = 0
@@ -144,6 +146,7 @@ class Session:
         try:
             if due:
                 self._bring_to(desired)
+                self._reached = desired
                 if generation != self.realised:
                     self.realised = generation
                     self._on_realised()
@@ -158,8 +161,8 @@ class Session:
         return True
 
     def _has_work(self) -> bool:
-        news = self._desired is not None and (self._held is None or self._generation != self.realised)
-        return self._ended or news
+        news = self._desired is not self._reached or self._held is None or self._generation != self.realised
+        return self._ended or (self._desired is not None and news)
 
     def _bring_to(self, desired: Mapping[FlowKey, Flow]) -> None:
         """Send what differs; without the flows that the switch refuses."""
