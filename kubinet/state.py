@@ -64,7 +64,7 @@ class NodeFacts:
     interface: str
     """The underlay interface's name in the node's namespace, still without an address."""
     mac: str
-    """The MAC address of the underlay interface; the uplink bridge takes it over."""
+    """The node's MAC address on the underlay, for the uplink bridge; the interface itself has another one."""
     underlay: IPv4Interface
     """The node's address on the underlay, to be put on the uplink bridge's local port."""
     gateway: IPv4Address | None

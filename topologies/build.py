@@ -28,7 +28,11 @@ _FORWARDING = {
     "net.ipv4.fib_multipath_hash_policy": "1",
 }
 # The node's own connections and the pods' translated ones draw their ports from separate ranges.
-_NODE = {"net.ipv4.ip_local_port_range": "32768 49151"}
+_NODE = {
+    "net.ipv4.ip_local_port_range": "32768 49151",
+    # Ports of a userspace bridge are seen by the kernel too; it must not answer there for the node's other interfaces.
+    "net.ipv4.conf.all.arp_ignore": "1",
+}
 
 
 @dataclass(slots=True)
@@ -72,7 +76,7 @@ class Underlay:
             index=index,
             pid=self.pid(name),
             interface=interface.name,
-            mac=interface.mac,
+            mac=_uplink_mac(interface.mac),
             underlay=interface.address,
             gateway=gateway,
             gateway_mac=self.plan.owner(gateway).mac if gateway else None,
@@ -192,3 +196,12 @@ def _add_route(connection: IPRoute, destination: object, next_hops: tuple[Any, .
         connection.route("add", dst=str(destination), gateway=str(next_hops[0]))
     else:
         connection.route("add", dst=str(destination), multipath=[{"gateway": str(hop)} for hop in next_hops])
+
+
+def _uplink_mac(mac: str) -> str:
+    """The node's MAC address on the underlay, for br-phy: not that of the interface in the bridge.
+
+    With the userspace datapath the kernel sees every frame too; it ignores those that are for another MAC address than
+    the interface's, and so leaves them to Open vSwitch.
+    """
+    return f"06{mac[2:]}"
