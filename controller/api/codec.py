@@ -138,9 +138,7 @@ def decode(body: bytes, content_type: str, definition: str, validation: FieldVal
 _METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
-def check(
-    value: Object, definition: str, validation: FieldValidation, duplicates: list[str] | None = None
-) -> Decoded:
+def check(value: Object, definition: str, validation: FieldValidation, duplicates: list[str] | None = None) -> Decoded:
     """Check field names and types; drops nulls and, unless Strict, unknown fields."""
     if definition:
         findings = checker(definition)(value) or []

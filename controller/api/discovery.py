@@ -45,9 +45,7 @@ def _aggregated_kind(kind: Kind) -> Object:
         entry["shortNames"] = list(kind.short_names)
     if kind.categories:
         entry["categories"] = list(kind.categories)
-    parts = [
-        {"subresource": name, "responseKind": gvk, "verbs": verbs} for name, gvk, verbs in _subresources(kind)
-    ]
+    parts = [{"subresource": name, "responseKind": gvk, "verbs": verbs} for name, gvk, verbs in _subresources(kind)]
     if parts:
         entry["subresources"] = parts
     return entry

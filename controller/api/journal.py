@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.api.status import out_of_storage
+from kubinet.errors import KubinetError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -33,11 +34,16 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None)
-        path.chmod(0o600)
-        # NORMAL: a power cut may lose the last transactions, never the consistency of what is there.
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(_SCHEMA)
+        try:
+            path.chmod(0o600)  # Secrets are in it
+            # NORMAL: a power cut may lose the last transactions, never the consistency of what is there.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            self._db.close()
+            remedy = "free space there, or remove the file and lose the cluster's objects"
+            raise KubinetError(f"{path}: the API's journal cannot be opened ({error}); {remedy}") from error
 
     def load(self) -> tuple[int, Iterator[Row]]:
         """The last resourceVersion and every object."""

@@ -137,9 +137,7 @@ class Objects:
 
     # Update
 
-    def update(
-        self, kind: Kind, old: Stored, new: Object, *, subresource: str = "", dry_run: bool = False
-    ) -> Stored:
+    def update(self, kind: Kind, old: Stored, new: Object, *, subresource: str = "", dry_run: bool = False) -> Stored:
         """Replace an object by a new version; a version without a difference changes nothing and returns the old one.
 
         `new` must not share with `old`'s object what defaulting changes: it comes from `Stored.copy` or a request.

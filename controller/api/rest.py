@@ -123,9 +123,7 @@ class Rest:
         old = self.objects.store.get(target.kind.key, target.namespace, target.name)
         if old is None:
             raise not_found(target.kind.group, target.kind.plural, target.name)
-        new = self.objects.update(
-            target.kind, old, obj, subresource=target.subresource, dry_run=request.dry_run
-        )
+        new = self.objects.update(target.kind, old, obj, subresource=target.subresource, dry_run=request.dry_run)
         return self._one(request, new)
 
     async def _patch(self, request: Request) -> web.Response:
@@ -194,9 +192,7 @@ def bind(objects: Objects, namespace: str, name: str, node: str) -> Stored:
     new["spec"]["nodeName"] = node
     conditions = new["status"].setdefault("conditions", [])
     conditions[:] = [entry for entry in conditions if entry["type"] != "PodScheduled"]
-    conditions.append(
-        {"type": "PodScheduled", "status": "True", "lastTransitionTime": times.now()}
-    )
+    conditions.append({"type": "PodScheduled", "status": "True", "lastTransitionTime": times.now()})
     return objects.store.put(POD.key, new)
 
 

@@ -83,9 +83,7 @@ def forbidden(group: str, plural: str, name: str, why: str, causes: Sequence[Cau
 
 def not_found(group: str, plural: str, name: str) -> StatusError:
     """404: no such object."""
-    return StatusError(
-        404, "NotFound", f'{qualified(group, plural)} "{name}" not found', _about(group, plural, name)
-    )
+    return StatusError(404, "NotFound", f'{qualified(group, plural)} "{name}" not found', _about(group, plural, name))
 
 
 def no_such_path() -> StatusError:

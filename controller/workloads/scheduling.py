@@ -89,9 +89,7 @@ class Scheduling:
         new["status"]["conditions"] = [*rest, entry]
         self._objects.update(POD, stored, new, subresource="status")
         message = failure.message
-        record(
-            self._objects, new, "FailedScheduling", message, component=SCHEDULER_NAME, kind="Warning"
-        )
+        record(self._objects, new, "FailedScheduling", message, component=SCHEDULER_NAME, kind="Warning")
 
     def close(self) -> None:
         """Stop."""

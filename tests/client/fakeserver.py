@@ -51,8 +51,10 @@ class LocalRuntime:
             streams = {"stdin": stdin, "stdout": stdin, "stderr": stdin}
         else:
             command = list(argv)
-            streams = {name: fd if fd is not None else subprocess.DEVNULL for name, fd in
-                       (("stdin", stdin), ("stdout", stdout), ("stderr", stderr))}
+            streams = {
+                name: fd if fd is not None else subprocess.DEVNULL
+                for name, fd in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr))
+            }
         try:
             return LocalProcess(subprocess.Popen(command, **streams))
         except OSError as error:

@@ -115,8 +115,10 @@ def test_typed_create_commands_send_protobuf(kubectl: Kubectl) -> None:
 
 def test_describe_names_the_reason(kubectl: Kubectl) -> None:
     """`describe` shows why a pod is not scheduled."""
-    pod = '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"nowhere"},"spec":{"nodeSelector":{"disk":"ssd"},' \
+    pod = (
+        '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"nowhere"},"spec":{"nodeSelector":{"disk":"ssd"},'
         '"containers":[{"name":"c","image":"busybox"}]}}'
+    )
     kubectl("create", "-f", "-", stdin=pod)
     kubectl("wait", "--for=condition=PodScheduled=false", "pod/nowhere", "--timeout=10s")
     told = kubectl("describe", "pod", "nowhere").stdout

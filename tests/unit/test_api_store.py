@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from controller.api.journal import Journal
 from controller.api.status import StatusError
 from controller.api.store import Change, Store
+from kubinet.errors import KubinetError
 
 
 def _obj(name: str, value: int = 0) -> dict[str, Any]:
@@ -96,6 +97,16 @@ def test_full_disk_changes_nothing(tmp_path: Path) -> None:
     database.execute("PRAGMA max_page_count = 100000")
     assert store.put("k", _obj("b")).version == 2
     store.close()
+
+
+def test_a_broken_journal_is_a_clear_error(tmp_path: Path) -> None:
+    """A file that is no database is named, with the remedy."""
+    path = tmp_path / "api.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(
+        KubinetError, match=r"api\.sqlite: the API's journal cannot be opened \(file is not a database\)"
+    ):
+        Journal(path)
 
 
 def test_listeners_can_stop() -> None:

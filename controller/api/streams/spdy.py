@@ -214,7 +214,6 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
 
-
 def check(http: web.BaseRequest) -> None:
     """400 unless the client offers the stream protocol that we speak."""
     values = http.headers.getall("X-Stream-Protocol-Version", [])

@@ -82,5 +82,5 @@ def node(new: Object, old: Object | None) -> list[Cause]:
             found.append(invalid("spec.podCIDR", cidr, str(error)))
     before = (old or {}).get("spec") or {}
     if before.get("podCIDR") and before["podCIDR"] != spec.get("podCIDR"):
-        found.append(forbidden("spec.podCIDR", "node updates may not change podCIDR except from \"\" to valid"))
+        found.append(forbidden("spec.podCIDR", 'node updates may not change podCIDR except from "" to valid'))
     return found

@@ -18,9 +18,7 @@ from controller.api.validation.names import label, labels, port_name, selector_t
 
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[mkMGTPEunµ]|[eE][+-]?\d+)?")
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
-_QUANTITY_TEXT = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
+_QUANTITY_TEXT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _AFFINITY_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
@@ -198,7 +196,7 @@ def _tolerations(spec: Object) -> list[Cause]:
         if operator not in ("Equal", "Exists"):
             found.append(not_supported(f"{where}.operator", operator, ("Equal", "Exists")))
         if not toleration.get("key") and operator != "Exists":
-            why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\""
+            why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
             found.append(invalid(f"{where}.operator", operator, why))
         if operator == "Exists" and toleration.get("value"):
             why = "value must be empty when `operator` is 'Exists'"
