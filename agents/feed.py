@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kubinet.client import Client
@@ -18,7 +18,7 @@ class Feed:
     def __init__(self, client: Client) -> None:
         self._changed = threading.Event()
         self._stopping = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._wake: dict[str, Callable[[], None]] = {}
         self._pods: dict[str, dict[str, Object]] = {}
         self._generations: dict[str, int] = {}
@@ -64,6 +64,16 @@ class Feed:
         with self._lock:
             return self._generations.get(node, 0)
 
+    def wait_realised(self, nodes: Collection[str], timeout: float) -> tuple[str, ...]:
+        """Wait until the controller has programmed each of the nodes once; returns those still without flows."""
+
+        def without() -> tuple[str, ...]:
+            return tuple(node for node in nodes if node not in self._generations)
+
+        with self._lock:
+            self._lock.wait_for(lambda: not without(), timeout)
+            return without()
+
     def _run(self) -> None:
         while not self._stopping:
             self._changed.wait()
@@ -88,6 +98,7 @@ class Feed:
                 node for node in {*pods, *self._pods} if not _same(pods.get(node, {}), self._pods.get(node, {}))
             } | {node for node, generation in generations.items() if generation != self._generations.get(node)}
             self._pods, self._generations = pods, generations
+            self._lock.notify_all()
             wakes = [self._wake[node] for node in changed if node in self._wake]
         for wake in wakes:
             wake()

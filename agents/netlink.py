@@ -36,7 +36,9 @@ _RT_TABLE_MAIN: Final = 254
 _RTPROT_STATIC: Final = 4
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _RTN_UNICAST: Final = 1
+_RTNH_F_ONLINK: Final = 4
 _NUD_STALE: Final = 4
+_NUD_PERMANENT: Final = 0x80
 _AT_ONCE: Final = 64
 """Requests per send: their answers must fit the socket's receive buffer."""
 _HEADER: Final = struct.Struct("=IHHII")
@@ -115,7 +117,10 @@ def add_address(index: int, address: IPv4Interface) -> Request:
 def add_route(
     destination: IPv4Network, index: int, *, gateway: IPv4Address | None = None, source: IPv4Address | None = None
 ) -> Request:
-    """A route of the main table, over `gateway` or directly; replaces one with the same destination."""
+    """A route of the main table, over `gateway` or directly; replaces one with the same destination.
+
+    The gateway need not be in a subnet of the interface (the route is `onlink`).
+    """
     fields: dict[str, object] = {
         "family": socket.AF_INET,
         "dst_len": destination.prefixlen,
@@ -123,6 +128,7 @@ def add_route(
         "proto": _RTPROT_STATIC,
         "scope": _RT_SCOPE_UNIVERSE if gateway else _RT_SCOPE_LINK,
         "type": _RTN_UNICAST,
+        "flags": _RTNH_F_ONLINK if gateway else 0,
     }
     attributes: list[tuple[str, object]] = [("RTA_OIF", index)]
     if destination.prefixlen:
@@ -135,9 +141,13 @@ def add_route(
     return Request(f"route {destination} on interface {index}", message)
 
 
-def add_neighbour(index: int, address: IPv4Address, mac: str) -> Request:
-    """Tell the kernel a neighbour's MAC address; it is used at once and confirmed by the kernel itself (NUD_STALE)."""
-    fields: dict[str, object] = {"family": socket.AF_INET, "ifindex": index, "state": _NUD_STALE}
+def add_neighbour(index: int, address: IPv4Address, mac: str, *, permanent: bool = False) -> Request:
+    """Tell the kernel a neighbour's MAC address; unless `permanent`, the kernel confirms it by itself (NUD_STALE)."""
+    fields: dict[str, object] = {
+        "family": socket.AF_INET,
+        "ifindex": index,
+        "state": _NUD_PERMANENT if permanent else _NUD_STALE,
+    }
     attributes: list[tuple[str, object]] = [("NDA_DST", str(address)), ("NDA_LLADDR", mac)]
     message = _encode(ndmsg(), _RTM_NEWNEIGH, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
     return Request(f"neighbour {address} on interface {index}", message)

@@ -164,7 +164,13 @@ class AgentHost:
 
     def _on_reachability(self, request: Mapping[str, Any]) -> Mapping[str, object]:
         timeout = float(request.get("timeout", 30.0))
-        found = probe_all_pairs(self._facts, timeout)
+        began = time.monotonic()
+        # Probes into a bridge without flows lose more than themselves: a router whose ARP request got no answer
+        # waits a second before the next.
+        bare = self._feed.wait_realised(list(self._agents), timeout)
+        if bare:
+            raise DeadlineError(f"the controller has not programmed {', '.join(bare[:_NAMED])} within {timeout:g} s")
+        found = probe_all_pairs(self._facts, max(0.0, timeout - (time.monotonic() - began)))
         if found.missing:
             named = ", ".join(f"{one}→{other}" for one, other in found.missing[:_NAMED])
             more = f" and {len(found.missing) - _NAMED} more" if len(found.missing) > _NAMED else ""
