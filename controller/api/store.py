@@ -4,6 +4,7 @@ One thread (the event loop) reads and writes, so there are no locks and the orde
 is never changed in place: every version is a new dictionary, encoded once. The journal is written before the memory.
 """
 
+import bisect
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -147,8 +148,8 @@ class Store:
         collection = self._collection(kind)
         old = collection.objects.get(key)
         collection.objects[key] = stored
-        if old is None:
-            collection.order = None
+        if old is None and collection.order is not None:
+            bisect.insort(collection.order, key)
         self._commit(Change(version, "ADDED" if old is None else "MODIFIED", kind, key, stored, old), collection)
         return stored
 
@@ -163,7 +164,8 @@ class Store:
         if self._journal is not None:
             self._journal.write(version, (Row(kind, namespace, name, None),))
         del collection.objects[key]
-        collection.order = None
+        if collection.order is not None:
+            del collection.order[bisect.bisect_left(collection.order, key)]
         stored = Stored(last, orjson.dumps(last), version)
         self._commit(Change(version, "DELETED", kind, key, stored, old), collection)
         return stored

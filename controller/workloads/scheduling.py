@@ -22,11 +22,14 @@ class Scheduling:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._pending: dict[Key, None] = {}
+        """Pods to decide about, in order of arrival."""
+        self._parked: dict[Key, None] = {}
+        """Pods that no node took: looked at again when nodes change or room is made."""
         store = objects.store
         for stored in store.select(POD.key):
             self._note(stored.object)
-        self._stop = store.listen(POD.key, self._changed)
-        self._loop = Loop(store, (NODE.key,), self.run, name="scheduler")
+        self._stops = (store.listen(POD.key, self._changed), store.listen(NODE.key, self._node_changed))
+        self._loop = Loop(store, (), self.run, name="scheduler")
         self._loop.wake()
 
     @property
@@ -40,16 +43,36 @@ class Scheduling:
         if waits and spec.get("schedulerName", SCHEDULER_NAME) == SCHEDULER_NAME:
             self._pending[key] = None
             return True
-        self._pending.pop(key, None)
         return False
+
+    def _drop(self, key: Key) -> None:
+        self._pending.pop(key, None)
+        self._parked.pop(key, None)
+
+    def _unpark(self) -> None:
+        if self._parked:
+            self._pending = {**self._parked, **self._pending}
+            self._parked = {}
+            self._loop.wake()
+
+    def _node_changed(self, change: Change) -> None:
+        # Agents report often: only what decides about pods is a reason to look again.
+        if change.old is None or _deciding(change.old.object) != _deciding(change.new.object):
+            self._unpark()
 
     def _changed(self, change: Change) -> None:
         if change.type == "DELETED":
-            freed = bool(change.new.object["spec"].get("nodeName"))
-            self._pending.pop(change.key, None)
-            if freed and self._pending:
-                self._loop.wake()
-        elif self._note(change.new.object) and change.type == "ADDED":
+            self._drop(change.key)
+            if change.new.object["spec"].get("nodeName"):
+                self._unpark()
+            return
+        old, new = change.old.object if change.old is not None else None, change.new.object
+        if new["status"].get("phase") in _ENDED and old is not None and old["status"].get("phase") not in _ENDED:
+            self._unpark()
+        if old is not None and change.key in self._parked and _wishes(old) == _wishes(new):
+            return  # only its status changed: mostly our own condition
+        self._drop(change.key)
+        if self._note(new):
             self._loop.wake()
 
     def run(self) -> None:
@@ -69,6 +92,9 @@ class Scheduling:
         for binding in decision.bindings:
             bind(self._objects, binding.namespace, binding.name, binding.node)
         for failure in decision.failures:
+            key = (failure.namespace, failure.name)
+            self._pending.pop(key, None)
+            self._parked[key] = None
             self._tell(failure)
 
     def _tell(self, failure: Unschedulable) -> None:
@@ -93,5 +119,17 @@ class Scheduling:
 
     def close(self) -> None:
         """Stop."""
-        self._stop()
+        for stop in self._stops:
+            stop()
         self._loop.close()
+
+
+def _wishes(pod: Object) -> tuple[object, ...]:
+    metadata = pod["metadata"]
+    return (pod["spec"], metadata.get("labels"), metadata.get("deletionTimestamp"))
+
+
+def _deciding(node: Object) -> tuple[object, ...]:
+    status = node.get("status") or {}
+    ready = [c["status"] for c in status.get("conditions") or () if c["type"] == "Ready"]
+    return (node.get("spec"), node["metadata"].get("labels"), ready, status.get("allocatable"))
