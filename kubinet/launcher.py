@@ -137,7 +137,11 @@ def start(request: Request, progress: Progress | None = None) -> ClusterInfo:
         )
     began = time.monotonic()
     topology = resolve_topology(
-        request.topology, nodes=request.nodes, datapath=request.datapath, settings=request.settings
+        request.topology,
+        nodes=request.nodes,
+        datapath=request.datapath,
+        settings=request.settings,
+        for_this_machine=True,
     )
     listener = _listen(request.port)
     ours, theirs = socket.socketpair()

@@ -7,9 +7,9 @@ from typing import Any
 
 from kubinet.errors import InvalidInputError, UsageError
 from kubinet.manifests import Manifest, read_manifests
-from kubinet.state import Datapath
 from topologies.checks import check
 from topologies.document import parse_topology, spell, to_document
+from topologies.machine import require
 from topologies.model import Topology
 from topologies.plan import make_plan
 from topologies.presets import PRESETS
@@ -18,15 +18,26 @@ _SPEC_SECTIONS = ("network", "defaults", "links")
 
 
 def resolve_topology(
-    source: str, *, nodes: int | None = None, datapath: str = "auto", settings: Mapping[str, object] | None = None
+    source: str,
+    *,
+    nodes: int | None = None,
+    datapath: str = "auto",
+    settings: Mapping[str, object] | None = None,
+    for_this_machine: bool = False,
 ) -> dict[str, Any]:
-    """The resolved document of a preset or file; raises before anything is created."""
+    """The resolved document of a preset or file; raises before anything is created.
+
+    `for_this_machine`: also refuse what this machine cannot honour (MissingCapabilityError).
+    """
     overrides = dict(settings or {})
     if nodes is not None:
         overrides["nodes"] = nodes
     if datapath != "auto":
         overrides["network.datapath"] = datapath
-    return to_document(load_topology(source, overrides))
+    topology = load_topology(source, overrides)
+    if for_this_machine:
+        require(topology)
+    return to_document(topology)
 
 
 def load_topology(source: str | Path, overrides: Mapping[str, object] | None = None) -> Topology:
@@ -56,13 +67,6 @@ def load_topology(source: str | Path, overrides: Mapping[str, object] | None = N
     except InvalidInputError as error:
         raise InvalidInputError(f"{name}: {error}") from error
     return topology
-
-
-def with_datapath(topology: Topology, datapath: Datapath) -> dict[str, Any]:
-    """The resolved document with the datapath that `auto` became on this machine."""
-    document = to_document(topology)
-    document["spec"]["network"]["datapath"] = str(datapath)
-    return document
 
 
 def _preset(name: str, parameters: Mapping[str, object]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from topologies.datapath import DatapathTools, choose_datapath
 from topologies.links.change import changed
 from topologies.links.measure import DirectionMeasurement, LinkMeasurement
 from topologies.links.mechanism import LinkTools, Shaper, Wire, choose_wire, shaper
+from topologies.machine import require
 from topologies.model import Link
 from topologies.resolve import load_topology
 
@@ -133,3 +134,30 @@ def test_a_datapath_that_cannot_be_had_is_refused(
     with pytest.raises(MissingCapabilityError) as caught:
         choose_datapath(load_topology("star", settings), tools)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "refusals", "words"),
+    [
+        ({"delay": "5ms"}, {"netem": "", "tun": "Permission denied"}, ""),
+        ({"delay": "5ms"}, {"netem": "No such file or directory", "tun": "Permission denied"}, "link 'n1-s1': delay"),
+        ({"network.datapath": "system"}, {"openvswitch": "No such file or directory", "vxlan": ""}, "no module"),
+        ({"network.datapath": "system"}, {"openvswitch": "", "vxlan": "Operation not supported"}, "no vxlan"),
+        ({"network.datapath": "netdev"}, {"namespaces": "Operation not permitted"}, "namespaces cannot be made"),
+    ],
+)
+def test_a_machine_is_asked_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], refusals: dict[str, str], words: str
+) -> None:
+    """What the kernel refuses is tried on the host, and only where the topology needs it."""
+    asked: list[set[str]] = []
+    monkeypatch.setattr("topologies.probes.try_all", lambda probes: asked.append(set(probes)) or refusals)
+    topology = load_topology("star", settings)
+    if words:
+        with pytest.raises(MissingCapabilityError, match=words):
+            require(topology)
+    else:
+        require(topology)
+    assert len(asked) == 1
+    require(load_topology("star"))
+    assert len(asked) == 1

@@ -1,0 +1,51 @@
+"""Whether this machine can honour a topology: asked on the host, before anything is made."""
+
+import shutil
+from collections.abc import Mapping
+
+from kubinet.errors import MissingCapabilityError
+from kubinet.state import Overlay
+from topologies import probes
+from topologies.datapath import DatapathTools, choose_datapath
+from topologies.links.mechanism import LinkTools, choose_wire
+from topologies.model import Topology
+
+_TUNNELS = {Overlay.VXLAN: "vxlan", Overlay.GENEVE: "geneve"}
+
+
+def require(topology: Topology) -> None:
+    """MissingCapabilityError for the first link or datapath that nothing here can honour.
+
+    Takes no time for a topology that asks for nothing special, and a tenth of a second else.
+    """
+    wanted = set()
+    if any(link.impaired for link in topology.links):
+        wanted |= {"netem", "tun"}
+    if topology.datapath_requested != "auto":
+        wanted |= {"openvswitch", "af_xdp", _TUNNELS.get(topology.network.overlay, "openvswitch")}
+    if not wanted:
+        return
+    refusals = probes.try_all({name: probe for name, probe in probes.PROBES.items() if name in wanted})
+    if refusals.get("namespaces"):
+        raise MissingCapabilityError(
+            f"namespaces cannot be made: {refusals['namespaces']}; `kubinet doctor` says what this machine allows"
+        )
+    _decide(topology, refusals)
+
+
+def _decide(topology: Topology, refusals: Mapping[str, str]) -> None:
+    """Pure: the choices that the underlay service makes later, for their errors."""
+
+    def works(name: str) -> bool:
+        return not refusals.get(name, "not tried")
+
+    tools = LinkTools(
+        netem=works("netem"),
+        wirefilter=shutil.which("wirefilter") is not None and shutil.which("vde_switch") is not None,
+        tun=works("tun"),
+    )
+    for link in topology.links:
+        choose_wire(link, tools)
+    if topology.datapath_requested != "auto":
+        tunnel = _TUNNELS.get(topology.network.overlay)
+        choose_datapath(topology, DatapathTools(works("openvswitch"), tunnel is None or works(tunnel), works("af_xdp")))
