@@ -93,7 +93,9 @@ class Underlay:
 
 def build(topology: Topology, run_dir: Path, tools: LinkTools) -> Underlay:
     """Make everything; MissingCapabilityError before anything is made when a link cannot be honoured."""
-    choices = {link.name: choose_wire(link, tools) for link in topology.links}
+    choices = {
+        link.name: choose_wire(link, tools, link.mtu or topology.network.underlay_mtu) for link in topology.links
+    }
     plan = make_plan(topology)
     began = time.monotonic()
     net = empty_network()

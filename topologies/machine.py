@@ -45,7 +45,7 @@ def _decide(topology: Topology, refusals: Mapping[str, str]) -> None:
         tun=works("tun"),
     )
     for link in topology.links:
-        choose_wire(link, tools)
+        choose_wire(link, tools, link.mtu or topology.network.underlay_mtu)
     if topology.datapath_requested != "auto":
         tunnel = _TUNNELS.get(topology.network.overlay)
         choose_datapath(topology, DatapathTools(works("openvswitch"), tunnel is None or works(tunnel), works("af_xdp")))

@@ -153,7 +153,7 @@ def _set_link(underlay: Underlay, name: str, *, up: bool) -> dict[str, Any]:
 def _change_link(underlay: Underlay, name: str, values: Mapping[str, object]) -> dict[str, Any]:
     with _CHANGING:
         ends = _ends(underlay, name)
-        underlay.ends[name] = apply_change(ends, changed(ends.link, values, underlay.tools), underlay.wires)
+        underlay.ends[name] = apply_change(ends, changed(ends.link, values, underlay.tools, ends.mtu), underlay.wires)
     return _describe(underlay, name)
 
 

@@ -83,7 +83,7 @@ def _changing() -> list[list[str]]:
     found = []
     for settings in ({"delay": "20ms"}, {"rate": "20mbit"}, {"delay": "1ms", "loss": "3%"}, {"loss": "0%"}):
         ends = underlay.ends[LINK]
-        underlay.ends[LINK] = apply_change(ends, changed(ends.link, settings, underlay.tools), underlay.wires)
+        underlay.ends[LINK] = apply_change(ends, changed(ends.link, settings, underlay.tools, ends.mtu), underlay.wires)
         found.append(list(_checked(underlay).problems()))
     underlay.close()
     return found
@@ -98,7 +98,7 @@ def _lying() -> list[str]:
     """What is said about a link that is faster and later than it declares."""
     underlay = _built({"rate": "20mbit"})
     ends = underlay.ends[LINK]
-    honest = changed(ends.link, {"rate": "10mbit"}, underlay.tools)
+    honest = changed(ends.link, {"rate": "10mbit"}, underlay.tools, ends.mtu)
     underlay.ends[LINK] = ends.__class__(**{**{n: getattr(ends, n) for n in ends.__slots__}, "link": honest})
     found = list(measure(underlay.ends[LINK]).problems())
     underlay.close()
@@ -118,7 +118,7 @@ def _refusals() -> list[str]:
     ends = underlay.ends[LINK]
     for settings in ({"delay": "5ms"}, {"delay": "x"}, {"mtu": "900"}, {"jitter": "1ms"}):
         try:
-            apply_change(ends, changed(ends.link, settings, underlay.tools), underlay.wires)
+            apply_change(ends, changed(ends.link, settings, underlay.tools, ends.mtu), underlay.wires)
         except KubinetError as error:
             words.append(str(error))
     underlay.close()

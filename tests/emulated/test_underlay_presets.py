@@ -18,6 +18,7 @@ from topologies.resolve import load_topology
 pytestmark = pytest.mark.emulated
 
 PRESETS = ["single", "star", "linear", "ring", "dumbbell", "leaf-spine", "fat-tree", "wan"]
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "topologies").glob("*.yaml"))
 
 
 def _built(preset: str, parameters: dict[str, object]) -> Underlay:
@@ -48,7 +49,7 @@ def _silent_pairs(preset: str, parameters: dict[str, object]) -> list[str]:
     for name in hosts:
         for other, address in hosts.items():
             if other != name:
-                argv = ["nsenter", f"--net=/proc/{underlay.pid(name)}/ns/net", "ping", "-c2", "-i0.2", "-W3", address]
+                argv = ["nsenter", f"--net=/proc/{underlay.pid(name)}/ns/net", "ping", "-c3", "-i0.2", "-W3", address]
                 running[f"{name}->{other}"] = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     silent = [pair for pair, process in running.items() if process.wait() != 0]
     underlay.close()
@@ -60,6 +61,12 @@ def test_every_preset_carries_packets_between_all_hosts(preset: str) -> None:
     """All pairs of nodes and the outside host of a preset with 4 nodes answer pings."""
     parameters = {} if preset == "single" else {"nodes": 4}
     assert call_sandboxed(_silent_pairs, preset, parameters) == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_carries_packets_between_all_hosts(example: Path) -> None:
+    """All hosts of a file in examples/topologies answer each other, also over its lossy and late links."""
+    assert call_sandboxed(_silent_pairs, str(example), {}) == []
 
 
 def test_an_ordinary_user_builds_a_delayed_underlay() -> None:

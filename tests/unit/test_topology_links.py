@@ -23,13 +23,13 @@ LATE = replace(LINK, delay=5e-3)
 
 def test_a_link_without_impairments_is_a_veth_pair_everywhere() -> None:
     """A rate alone needs neither netem nor a userspace wire."""
-    assert choose_wire(LINK, LinkTools(netem=False, wirefilter=False, tun=False)) is Wire.VETH
+    assert choose_wire(LINK, LinkTools(netem=False, wirefilter=False, tun=False), 9000) is Wire.VETH
 
 
 def test_impairments_use_netem_where_the_kernel_has_it_and_wirefilter_elsewhere() -> None:
     """Delay is netem's with netem, wirefilter's without."""
-    assert choose_wire(LATE, ALL) is Wire.NETEM
-    assert choose_wire(LATE, USERSPACE) is Wire.WIREFILTER
+    assert choose_wire(LATE, ALL, 9000) is Wire.NETEM
+    assert choose_wire(LATE, USERSPACE, 1500) is Wire.WIREFILTER
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,13 @@ def test_impairments_use_netem_where_the_kernel_has_it_and_wirefilter_elsewhere(
         (LATE, LinkTools(netem=False, wirefilter=True, tun=False), "/dev/net/tun"),
         (replace(LATE, rate=3e8), USERSPACE, "carries at most 200mbit, it declares 300mbit"),
         (replace(LATE, rate=None), USERSPACE, "it declares no rate"),
+        (replace(LATE, mtu=9000), USERSPACE, "carries an MTU of at most 1500 bytes, it has 9000"),
     ],
 )
 def test_what_no_mechanism_can_do_is_refused(link: Link, tools: LinkTools, words: str) -> None:
     """The error names the link, the lack and the remedy."""
     with pytest.raises(MissingCapabilityError) as caught:
-        choose_wire(link, tools)
+        choose_wire(link, tools, link.mtu or 1500)
     assert str(caught.value).startswith("link 'l': ")
     assert words in str(caught.value)
 
@@ -66,11 +67,11 @@ def test_the_token_bucket_of_a_link(link: Link, expected: Shaper | None) -> None
 
 def test_changing_a_link_checks_what_the_topology_checks() -> None:
     """Quantities of a running link are replaced one by one; what a file may not say is refused here too."""
-    assert changed(LATE, {"delay": "7ms", "loss": "1%"}, ALL) == replace(LATE, delay=7e-3, loss=0.01)
+    assert changed(LATE, {"delay": "7ms", "loss": "1%"}, ALL, 1500) == replace(LATE, delay=7e-3, loss=0.01)
     with pytest.raises(InvalidInputError, match="jitter above delay"):
-        changed(LATE, {"jitter": "1s"}, ALL)
+        changed(LATE, {"jitter": "1s"}, ALL, 1500)
     with pytest.raises(MissingCapabilityError, match="at most 200mbit"):
-        changed(LATE, {"rate": "1gbit"}, USERSPACE)
+        changed(LATE, {"rate": "1gbit"}, USERSPACE, 1500)
 
 
 def _way(**values: float | None) -> LinkMeasurement:

@@ -21,7 +21,7 @@ QUANTITIES: Mapping[str, Callable[[object], Any]] = {
 }
 
 
-def changed(link: Link, settings: Mapping[str, object], tools: LinkTools) -> Link:
+def changed(link: Link, settings: Mapping[str, object], tools: LinkTools, mtu: int) -> Link:
     """The link with new quantities; InvalidInputError or MissingCapabilityError for what cannot be honoured."""
     values = {}
     for name, text in settings.items():
@@ -32,9 +32,9 @@ def changed(link: Link, settings: Mapping[str, object], tools: LinkTools) -> Lin
         except ValueError as error:
             raise InvalidInputError(f"link '{link.name}': {name}: {error}") from error
     new = replace(link, **values)
-    for problem in quantity_problems(new, new.mtu or 0):
+    for problem in quantity_problems(new, mtu):
         raise InvalidInputError(problem)
-    choose_wire(new, tools)
+    choose_wire(new, tools, mtu)
     return new
 
 

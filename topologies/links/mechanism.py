@@ -12,6 +12,8 @@ WIREFILTER_MAX_RATE = 200e6
 
 A link that declares more is refused, not slowed down.
 """
+WIREFILTER_MAX_MTU = 1500
+"""Bytes: vde_switch's packets hold no more."""
 DEFAULT_QUEUE_PACKETS = 100
 """The queue of a link with a rate and no declared queue, as in Mininet-HiFi's experiments (CoNEXT 2012)."""
 FRAME = 1514
@@ -50,8 +52,8 @@ class Shaper:
     """Bytes that may wait."""
 
 
-def choose_wire(link: Link, tools: LinkTools) -> Wire:
-    """The wire for a link; MissingCapabilityError when nothing here can honour it."""
+def choose_wire(link: Link, tools: LinkTools, mtu: int) -> Wire:
+    """The wire for a link whose MTU is `mtu` bytes; MissingCapabilityError when nothing here can honour it."""
     if not link.impaired:
         return Wire.VETH
     if tools.netem:
@@ -66,6 +68,11 @@ def choose_wire(link: Link, tools: LinkTools) -> Wire:
         raise MissingCapabilityError(
             f"link '{link.name}': without the kernel's sch_netem a link with delay, jitter or loss carries at most "
             f"{format_rate(WIREFILTER_MAX_RATE)}, it declares {asked}; lower the rate or use a kernel with netem"
+        )
+    if mtu > WIREFILTER_MAX_MTU:
+        raise MissingCapabilityError(
+            f"link '{link.name}': without the kernel's sch_netem a link with delay, jitter or loss carries an MTU of "
+            f"at most {WIREFILTER_MAX_MTU} bytes, it has {mtu}; lower network.mtu or use a kernel with netem"
         )
     return Wire.WIREFILTER
 
