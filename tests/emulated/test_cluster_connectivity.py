@@ -58,7 +58,7 @@ def test_all_pairs_of_pods_answer_and_the_underlay_carries_the_declared_overlay(
     cluster = start_cluster(preset, nodes=nodes, settings={"network.overlay": overlay})
     pods = _run_pods(cluster, _PODS)
 
-    script = 'for a in "$@"; do ping -c 3 -i 0.2 -W 2 -q "$a" >/dev/null || echo "$a"; done'
+    script = 'for a in "$@"; do (ping -c 3 -i 0.2 -W 2 -q "$a" >/dev/null || echo "$a") & done; wait'
     silent = {
         name: cluster.pod(name).exec(["sh", "-c", script, "sh", *(str(a) for n, a in pods.items() if n != name)]).text
         for name in pods
