@@ -28,8 +28,12 @@ def test_datapath_of_the_kernel_carries_tunnels_between_nodes(found: dict[str, A
     assert "tunnel(tun_id=0x5,src=172.18.0.2,dst=172.18.0.1" in found[kind]["flows"]
 
 
-def test_datapath_of_the_guest_tracks_connections_but_has_no_zones(found: dict[str, Any]) -> None:
-    """The guest's kernel has connection tracking with NAT, marks and labels, and no zones: docs/guest.md says so."""
+def test_datapath_of_the_guest_refuses_connection_tracking(found: dict[str, Any]) -> None:
+    """The guest's kernel has no conntrack zones, and so its datapath refuses every ct action (docs/guest.md)."""
     features = dict(line.split(": ", 1) for line in found["features"].splitlines())
-    names = ("CT state", "CT state NAT", "CT mark", "CT label", "CT zone")
-    assert [features[name] for name in names] == ["Yes", "Yes", "Yes", "Yes", "No"]
+    assert (features["CT state"], features["CT zone"]) == ("Yes", "No")
+    assert "NXBAC_CT_DATAPATH_SUPPORT" in found["tracking"]["zoned"]
+    # Zone 0 passes Open vSwitch's own check; but it names the zone in every ct action, an attribute unknown here.
+    assert "2 packets transmitted, 0 received" in found["tracking"]["ping"]
+    assert "failed to put[create] (Invalid argument)" in found["tracking"]["log"]
+    assert "netlink: Unknown conntrack attr (2)" in found["tracking"]["kernel"]

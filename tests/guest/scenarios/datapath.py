@@ -47,6 +47,17 @@ def tunnel(kind: str) -> dict[str, str]:
     return {"ping": pinged, "datapath": run(*switch, "dpctl/show"), "flows": run(*switch, "dpctl/dump-flows")}
 
 
+def track() -> dict[str, str]:
+    """Ask the kernel datapath for connection tracking: what OpenFlow says, and what happens to a ping."""
+    bridge = "unix:/run/1/br0.mgmt"
+    ofctl = ("ovs-ofctl", "-O", "OpenFlow15")
+    zoned = run(*ofctl, "add-flow", bridge, "priority=10,icmp,actions=ct(zone=5,table=1)", check=False)
+    run(*ofctl, "add-flow", bridge, "priority=10,icmp,actions=ct(table=1)")
+    run(*ofctl, "add-flow", bridge, "table=1,actions=NORMAL")
+    pinged = run("ip", "netns", "exec", "n1", "ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "10.0.0.2", check=False)
+    return {"zoned": zoned, "ping": pinged, "log": Path("/run/1/log").read_text(), "kernel": run("dmesg")}
+
+
 def main() -> None:
     os.environ["OVS_RUNDIR"] = "/run"
     for node in (1, 2):
@@ -58,6 +69,7 @@ def main() -> None:
         start_switch(node)
     found: dict[str, object] = {kind: tunnel(kind) for kind in ("vxlan", "geneve")}
     found["features"] = run("ovs-appctl", "--target=/run/1/switch.ctl", "dpif/show-dp-features", "br0")
+    found["tracking"] = track()
     json.dump(found, sys.stdout)
 
 
