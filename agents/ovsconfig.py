@@ -45,6 +45,8 @@ class Interface:
     mtu: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     external_ids: Mapping[str, str] = field(default_factory=dict)
+    shaped: bool = False
+    """Its queueing discipline is the emulated link's: Open vSwitch must not replace it."""
 
     def columns(self) -> dict[str, Any]:
         """The Interface row."""
@@ -101,7 +103,7 @@ def node_bridges(facts: ClusterFacts, node: NodeFacts) -> tuple[Bridge, Bridge]:
         inner.append(Interface(TUNNEL_INTERFACE, network.overlay.value, TUNNEL_PORT, options=options))
     outer = [
         Interface(UPLINK_BRIDGE, "internal", mtu=network.underlay_mtu),
-        Interface(node.interface, port_kind(network.datapath), UNDERLAY_PORT),
+        Interface(node.interface, port_kind(network.datapath), UNDERLAY_PORT, shaped=True),
         Interface(_INTEGRATION_PATCH, "patch", INTEGRATION_PATCH_PORT, options={"peer": _UPLINK_PATCH}),
     ]
     return (
@@ -240,8 +242,17 @@ def _existing_bridge(bridge: Bridge, rows: Rows) -> list[Operation]:
 
 def _insert_port(interface: Interface) -> list[Operation]:
     device = {**interface.columns(), "name": interface.name}
-    port = {"name": interface.name, "interfaces": ["named-uuid", _symbol("interface", interface.name)]}
+    port: dict[str, Any] = {
+        "name": interface.name,
+        "interfaces": ["named-uuid", _symbol("interface", interface.name)],
+    }
+    operations = []
+    if interface.shaped:
+        # Without a QoS row Open vSwitch removes whatever discipline it finds on a port (ovs-vswitchd.conf.db(5)).
+        port["qos"] = ["named-uuid", _symbol("qos", interface.name)]
+        operations = [_insert("QoS", {"type": "linux-noop"}, _symbol("qos", interface.name))]
     return [
+        *operations,
         _insert("Interface", device, _symbol("interface", interface.name)),
         _insert("Port", port, _symbol(interface.name)),
     ]
