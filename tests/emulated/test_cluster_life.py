@@ -87,9 +87,7 @@ def test_a_second_up_of_the_same_name_is_refused_and_the_first_runs_on(start_clu
 
 @pytest.mark.logs_trouble("a service is killed on purpose")
 @pytest.mark.parametrize("service", ["api", "controller", "agents"])
-def test_a_killed_service_comes_back_and_pods_keep_talking(
-    start_cluster: Callable[..., Cluster], service: str
-) -> None:
+def test_a_killed_service_comes_back_and_pods_keep_talking(start_cluster: Callable[..., Cluster], service: str) -> None:
     """Packets flow while a service is dead; it is restarted and new pods start as before."""
     cluster = start_cluster("star", nodes=2)
     for name, node in (("a", "n1"), ("b", "n2")):
