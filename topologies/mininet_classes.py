@@ -4,19 +4,40 @@ Mininet starts a program for every address, flag and rate; here `topologies.buil
 the interface, so these classes only keep its books.
 """
 
+from ipaddress import IPv4Interface
 from typing import Any
 
 from mininet.link import Intf, Link
+from mininet.log import lg
 from mininet.net import Mininet
 from mininet.node import Node
 
 
 class ReadyInterface(Intf):  # type: ignore[misc]
-    """An interface that exists and is configured already."""
+    """An interface that exists and is configured already.
 
-    def config(self, **_params: Any) -> dict[str, Any]:
-        """Nothing is left to configure."""
+    Its address is the plan's: a node's agent moves it to another interface, where Mininet would not find it.
+    """
+
+    def config(self, address: IPv4Interface | None = None, hardware: str = "", **_params: Any) -> dict[str, Any]:
+        """Nothing is left to configure; keep what Mininet's prompt asks for."""
+        self.ip = str(address.ip) if address is not None else None
+        self.prefixLen = address.network.prefixlen if address is not None else None
+        self.mac = hardware
         return {}
+
+    def updateIP(self) -> str | None:  # noqa: N802 - Mininet's name
+        """The address; `n1 ping n2` in Mininet's prompt puts it in the place of `n2`."""
+        address: str | None = self.ip
+        return address
+
+    def updateMAC(self) -> str:  # noqa: N802 - Mininet's name
+        """The MAC address."""
+        return str(self.mac)
+
+    def updateAddr(self) -> tuple[str | None, str]:  # noqa: N802 - Mininet's name
+        """Both."""
+        return self.updateIP(), self.updateMAC()
 
 
 class ReadyLink(Link):  # type: ignore[misc]
@@ -49,4 +70,5 @@ class BridgeSwitch(Node):  # type: ignore[misc]
 def empty_network() -> Mininet:
     """A Mininet network without controller; its own start-up changes the machine's limits, which is not ours to do."""
     Mininet.inited = True
+    lg.propagate = False  # what the prompt prints comes once, without our log's time and level
     return Mininet(controller=None, build=False, waitConnected=False)

@@ -46,7 +46,7 @@ def _service() -> dict[str, Any]:
             answers["measured"] = call(request, socket_path=path)["links"][0]["problems"]
             ours, theirs = socket.socketpair()
             with ours, theirs, (run / "prompt").open("w+") as output:
-                ours.sendall(b"nodes\nexit\n")
+                ours.sendall(b"nodes\nn1 echo n2\nexit\n")
                 ours.shutdown(socket.SHUT_WR)
                 fds = (theirs.fileno(), output.fileno(), output.fileno())
                 answers["exit"] = call({"command": "cli"}, fds, path)["exit"]
@@ -76,7 +76,8 @@ def test_the_underlay_service_lists_changes_and_measures_links_and_gives_mininet
     assert [words.split(":")[1].split(";")[1] for words in answers["silent"]] == [" is the link up?"] * 2
     assert answers["set"] == 0.01
     assert answers["measured"] == []
-    assert "n1" in answers["prompt"]
+    assert "available nodes are: \ninternet n1 n2 s1\n" in answers["prompt"]
+    assert answers["prompt"].count("172.18.0.2") == 1
     assert answers["exit"] == 0
     assert answers["unknown"].startswith("link 'nowhere' is not in this cluster; its links: n1-s1, n2-s1")
     assert answers["facts"] is True
