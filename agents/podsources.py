@@ -1,6 +1,7 @@
 """Where the values of environment variables and volume files come from: fields of the pod, ConfigMaps, Secrets."""
 
 import base64
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def resource_value(pod: Pod, reference: Object, container: Object, around: Surro
         given = {"cpu": str(around.cpus), "memory": str(around.memory)}.get(resource)
     amount = quantity(str(given)) if given is not None else Decimal(0)
     divisor = quantity(str(reference.get("divisor") or "1")) or Decimal(1)
-    return str(-int(-amount // divisor))
+    return str(math.ceil(amount / divisor))
 
 
 def quantity(text: str) -> Decimal:
