@@ -67,6 +67,7 @@ test-guest: test-env ## the kernel datapath and netem, in the user-mode Linux gu
 	$(PYTEST) tests/guest
 
 test-ryu: test-env ## the SDN controller on Ryu 4.34 instead of os-ken
+	@tools/ryu-venv.sh
 	$(PYTEST) tests/ovs -m ryu
 
 bench: env ## benchmarks: time to ready, memory, pod start; with references in the same run
