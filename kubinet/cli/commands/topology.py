@@ -1,4 +1,4 @@
-"""Commands on topologies: show, validate."""
+"""Commands on topologies: show, validate, graph."""
 
 from typing import Annotated
 
@@ -68,3 +68,41 @@ def validate(
     spec = resolve_topology(source, nodes=nodes, settings=parse_settings(settings or ()))["spec"]
     counts = [f"{len(spec.get(key, ()))} {key}" for key in ("nodes", "switches", "routers", "outside", "links")]
     typer.echo(f"{source} is valid: {', '.join(counts)}")
+
+
+@into(
+    topology,
+    ("topology", "graph"),
+    ["kubinet topology graph leaf-spine -w leaf-spine.svg", "kubinet topology graph topology.yaml --mermaid"],
+)
+def graph(
+    source: SourceArgument = None,
+    write: Annotated[
+        str | None, typer.Option("--write", "-w", metavar="FILE.svg|png|pdf", help="The picture's file.")
+    ] = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print Mermaid text instead of drawing.")] = False,
+    nodes: NodesOption = None,
+    settings: SettingsOption = None,
+    cluster: ClusterOption = None,
+) -> None:
+    """Draw a topology: nodes, switches, routers, links with what they declare."""
+    from pathlib import Path
+
+    from kubinet.cli.connection import cluster_of
+    from kubinet.cli.settings import parse_settings
+    from topologies import graph as drawing
+    from topologies.document import parse_topology, spell
+    from topologies.resolve import load_topology
+
+    if source is None:
+        found = parse_topology(cluster_of(cluster).topology, spell)
+    else:
+        overrides = dict(parse_settings(settings or ())) | ({"nodes": nodes} if nodes is not None else {})
+        found = load_topology(source, overrides)
+    if mermaid:
+        typer.echo(drawing.mermaid(found), nl=False)
+    elif write is None:
+        raise UsageError("name the picture's file with -w FILE.svg, or ask for --mermaid")
+    else:
+        drawing.render(found, Path(write))
+        typer.echo(write)

@@ -52,6 +52,25 @@ def up(name: LinkArgument, cluster: ClusterOption = None) -> None:
     typer.echo(f"link {name} up")
 
 
+@into(link, ("link", "set"), ["kubinet link set leaf1-spine1 delay=5ms loss=1%", "kubinet link set n1-s1 rate=10mbit"])
+def change(
+    name: LinkArgument,
+    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="rate, delay, jitter, loss, queue.")],
+    cluster: ClusterOption = None,
+) -> None:
+    """Change what a link declares while the cluster runs."""
+    typer.echo(_ask(cluster, "set", name, *settings), nl=False)
+
+
+@into(link, ("link", "measure"), ["kubinet link measure", "kubinet link measure n1-leaf1"])
+def measure(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[LINK...]", help="Links; all by default.")] = None,
+    cluster: ClusterOption = None,
+) -> None:
+    """Measure links in both directions against what they declare; JSON."""
+    typer.echo(_ask(cluster, "measure", *(names or ())), nl=False)
+
+
 @command("cli", Panel.NETWORK, ["kubinet cli", "echo 'n1 ping -c1 n2' | kubinet cli"])
 def cli(cluster: ClusterOption = None) -> None:
     """Open Mininet's own prompt inside the running cluster: nodes, links, net, dump, `n1 ip addr`, exit."""
