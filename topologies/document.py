@@ -116,7 +116,12 @@ def _unknown(error: jsonschema.ValidationError) -> list[str]:
     """The fields that the schema does not know, where that is the error."""
     if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
         return []
-    return sorted(set(map(str, error.instance)) - set(error.schema.get("properties", {})))
+    return sorted(set(map(str, _items(error.instance))) - set(error.schema.get("properties", {})))
+
+
+def _items(value: object) -> list[object]:
+    """The items of what the schema's library calls anything."""
+    return list(value) if isinstance(value, list | dict) else []
 
 
 def _words(error: jsonschema.ValidationError) -> str:
@@ -125,7 +130,7 @@ def _words(error: jsonschema.ValidationError) -> str:
             properties = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
             return f"unknown field {', '.join(map(repr, _unknown(error)))}; known: {', '.join(properties)}"
         case "enum":
-            return f"{error.instance!r} is not one of {', '.join(map(str, error.validator_value))}"
+            return f"{error.instance!r} is not one of {', '.join(map(str, _items(error.validator_value)))}"
         case "const":
             return f"must be {error.validator_value!r}, not {str(error.instance)[:60]!r}"
         case "pattern":
