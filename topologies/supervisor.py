@@ -62,6 +62,13 @@ class _Running:
     report: bytes = b""
     """What came of its report so far: one line of JSON."""
 
+    @property
+    def state(self) -> str:
+        """For people: starting, ready, done (a service that ends by itself) or dead (until it is restarted)."""
+        if self.pid == 0:
+            return "done" if self.service.once and self.facts is not None else "dead"
+        return "starting" if self.facts is None else "ready"
+
 
 @dataclass(slots=True)
 class Supervisor:
@@ -139,6 +146,7 @@ class Supervisor:
         running.pid = 0
         code = os.waitstatus_to_exitcode(status)
         if running.service.once and code == 0 and running.facts is not None:
+            self._write_services()
             return
         _LOG.error("service %s ended with status %d", running.service.name, code)
         self._tell(running.service.name, "died", exit_code=code, log=str(self._log_file(running.service.name)))
@@ -148,6 +156,8 @@ class Supervisor:
         delay = _BACKOFF_SECONDS[min(running.restarts, len(_BACKOFF_SECONDS) - 1)]
         running.restart_at = time.monotonic() + delay
         running.restarts += 1
+        running.facts, running.report = None, b""
+        self._write_services()
 
     # Services
 
@@ -259,7 +269,8 @@ class Supervisor:
 
     def _write_services(self) -> None:
         table = {
-            name: {"pid": one.pid, "restarts": one.restarts, "facts": one.facts} for name, one in self.services.items()
+            name: {"state": one.state, "pid": one.pid, "restarts": one.restarts, "facts": one.facts}
+            for name, one in self.services.items()
         }
         path = self.state_dir / "services.json"
         draft = path.with_suffix(".new")
