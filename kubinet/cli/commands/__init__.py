@@ -15,6 +15,7 @@ GROUPS: Final = (
     "underlay",
     "topology",
     "experiments",
+    "guest",
     "other",
 )
 """Modules of this package, in the help's order."""
