@@ -13,29 +13,32 @@ import pytest
 pytestmark = pytest.mark.emulated
 
 _INSIDE = Path(__file__).with_name("agents_inside.py")
+_AS_USER = Path(__file__).parents[2] / "tools" / "as-user.sh"
 _NAMESPACES = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 _USER = ["--user", "--map-root-user"]
 
 
-def _run(scenario: str, *, user_namespace: bool = os.geteuid() != 0) -> dict[str, Any]:
-    """What the scenario saw."""
+def _run(scenario: str, kind: str = "root" if os.geteuid() == 0 else "ordinary-user") -> dict[str, Any]:
+    """What the scenario saw: as root, or as an ordinary user in a user namespace."""
     if shutil.which("ovs-vswitchd", path="/usr/local/sbin:/usr/sbin:/sbin:/usr/bin") is None:
         pytest.skip("Open vSwitch is not installed")
-    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+    user = kind == "ordinary-user"
+    if kind == "root" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    if os.geteuid() != 0 and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         pytest.skip("/dev/net/tun is closed to this user")
-    command = ["unshare", *(_USER if user_namespace else []), *_NAMESPACES, sys.executable, str(_INSIDE), scenario]
+    prefix = [str(_AS_USER), "unshare", *_USER] if user else ["unshare"]
+    command = [*prefix, *_NAMESPACES, sys.executable, str(_INSIDE), scenario]
     done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-@pytest.mark.parametrize("user_namespace", [False, True], ids=["root", "user-namespace"])
-def test_a_node_has_the_documented_bridges_ports_interfaces_and_routes(user_namespace: bool) -> None:
+@pytest.mark.parametrize("kind", ["root", "ordinary-user"])
+def test_a_node_has_the_documented_bridges_ports_interfaces_and_routes(kind: str) -> None:
     """Bridges, OpenFlow ports, MTU, MAC addresses, offloads, routes and neighbours; a second set-up changes nothing."""
-    if not user_namespace and os.geteuid() != 0:
-        pytest.skip("needs root")
-    seen = _run("set_up", user_namespace=user_namespace)
+    seen = _run("set_up", kind)
     assert seen == {
         "same_daemons": True,
         "br-int": {"br-int": 65534, "tun0": 1, "gw0": 2, "int-to-phy": 4},
@@ -72,9 +75,10 @@ def test_a_node_has_the_documented_bridges_ports_interfaces_and_routes(user_name
     }
 
 
-def test_pods_live_as_kubernetes_says() -> None:
+@pytest.mark.parametrize("kind", ["root", "ordinary-user"])
+def test_pods_live_as_kubernetes_says(kind: str) -> None:
     """No container before its flows; init containers, failures, back-off, unknown images, host network, deletion."""
-    seen = _run("pods")
+    seen = _run("pods", kind)
     assert seen == {
         "before_flows": ["10.244.1.2", "Pending", {"waiting": {"reason": "ContainerCreating"}}],
         "events": ["Created", "Pulled", "Started"],
