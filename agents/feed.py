@@ -15,7 +15,8 @@ Object = dict[str, Any]
 class Feed:
     """Pods and realised generation of each node; wakes only the nodes for which something changed."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, informer: Callable[..., Informer] = Informer) -> None:
+        """`informer`: makes one, with the arguments of `Informer`."""
         self._changed = threading.Event()
         self._stopping = False
         self._lock = threading.Condition()
@@ -23,8 +24,8 @@ class Feed:
         self._pods: dict[str, dict[str, Object]] = {}
         self._generations: dict[str, int] = {}
         self._informers = (
-            Informer(client, "Pod", on_change=self._changed.set),
-            Informer(client, "Dataplane", on_change=self._changed.set),
+            informer(client, "Pod", on_change=self._changed.set),
+            informer(client, "Dataplane", on_change=self._changed.set),
         )
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 

@@ -60,8 +60,8 @@ def empty_namespace() -> int:
     return int(Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text())
 
 
-def underlay(count: int) -> ClusterFacts:
-    """`count` nodes on one bridge, and a management bridge with our own address."""
+def underlay(count: int, prefix: int = 24) -> ClusterFacts:
+    """`count` nodes on one bridge, and a management bridge with our own address; pod CIDRs of this prefix length."""
     shell("ip link set lo up; ip link add ul type bridge; ip link set ul up; ip link add mg type bridge")
     shell("ip addr add 172.30.0.1/16 dev mg; ip link set mg up")
     nodes = []
@@ -85,7 +85,7 @@ def underlay(count: int) -> ClusterFacts:
                 gateway=None,
                 gateway_mac=None,
                 management=IPv4Interface(f"172.30.1.{index}/16"),
-                pod_cidr=IPv4Network(f"10.244.{index}.0/24"),
+                pod_cidr=IPv4Network(f"10.244.{index}.0/{prefix}"),
                 labels={"topology.kubernetes.io/rack": "r1"},
             )
         )
@@ -326,6 +326,23 @@ def scenario_pods() -> Facts:
     }
 
 
+def scenario_exhaustion() -> Facts:
+    """A node with room for five pods gets six; then one goes."""
+    services = Services(underlay(1, prefix=29))
+    services.realise()
+    for number in range(6):
+        services.pod(f"p{number}", "n1")
+        if number < 5:
+            services.phase(f"p{number}", "Running")
+    until(lambda: services.events("p5"), "an event about the sixth pod")
+    waiting = services.status("p5")["phase"]
+    message = next(
+        event["message"] for event in services.client.list("Event")["items"] if event["involvedObject"]["name"] == "p5"
+    )
+    services.client.delete("Pod", "p2")
+    return {"waiting": waiting, "message": message, "then": services.phase("p5", "Running")["podIP"]}
+
+
 def scenario_failures() -> Facts:
     """The agents, Open vSwitch and one node's agent are taken away and come back."""
     services = Services(underlay(2))
@@ -379,8 +396,7 @@ def scenario_failures() -> Facts:
 def main() -> None:
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: daemons that detach are reaped with us
     shell("mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys")
-    scenario = {"set_up": scenario_set_up, "pods": scenario_pods, "failures": scenario_failures}[sys.argv[1]]
-    print(json.dumps(scenario()), flush=True)
+    print(json.dumps(globals()[f"scenario_{sys.argv[1]}"]()), flush=True)
     os._exit(0)  # informers' threads have nothing to say any more
 
 

@@ -93,6 +93,19 @@ def test_pods_live_as_kubernetes_says(kind: str) -> None:
     }
 
 
+def test_a_full_pod_cidr_is_told_and_a_freed_address_is_used() -> None:
+    """The sixth pod of a /29 waits with an event that names the remedy, and runs when another pod has gone."""
+    seen = _run("exhaustion")
+    assert seen == {
+        "waiting": "Pending",
+        "message": (
+            "no free address in 10.244.1.0/29: 5 pods hold all of them; delete pods of this node, or give the nodes "
+            "larger pod CIDRs in the topology's network section (nodeCIDRMaskSize)"
+        ),
+        "then": "10.244.1.4",
+    }
+
+
 def test_agents_and_switches_that_die_come_back_and_pods_stay() -> None:
     """After kill -9 of the agents pods are the same; killed daemons return; a stopped agent's node is Unknown."""
     seen = _run("failures")
