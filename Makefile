@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 SYSTEM_PYTHON := /usr/bin/python3
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help packages test-packages env test-env demo test check lint types unit ovs emulated client test-guest test-ryu bench docs clean
+.PHONY: help packages test-packages env test-env demo test user check lint types unit ovs emulated client test-guest test-ryu bench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,6 +38,15 @@ demo: env ## the main job: a cluster, an application, the first experiment, a re
 test: test-env ## every test that this machine can run
 	@$(MAKE) --no-print-directory lint types
 	$(PYTEST) -m "not guest and not ryu"
+	@$(MAKE) --no-print-directory user
+
+user: test-env ## whole clusters again, as an ordinary user
+	@if tools/as-user.sh test -x $(PYTHON); then \
+	    tools/as-user.sh $(PYTHON) -m pytest -p no:cacheprovider tests/emulated/test_cluster_connectivity.py \
+	        tests/emulated/test_cluster_life.py; \
+	else \
+	    echo "SKIPPED: an ordinary user cannot read $(CURDIR); clone into a folder that others may read"; \
+	fi
 
 check: test-env lint types ## lint, types, unit and repository tests: no root, under 30 s
 	$(PYTEST) tests/unit tests/repo

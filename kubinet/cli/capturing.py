@@ -3,6 +3,7 @@
 import os
 import platform
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from kubinet.addressing import pod_interface
 from kubinet.cli.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
-from kubinet.errors import DeadlineError, KubinetError, UsageError
+from kubinet.errors import DeadlineError, KubinetError, MissingCapabilityError, UsageError
 
 if TYPE_CHECKING:
     from kubinet.cluster import Cluster
@@ -101,13 +102,27 @@ def capture(
     return counts
 
 
+def _root_capture(place: Place) -> list[str]:
+    options = ["-w", "-", "-U", "--immediate-mode", "-Z", "root", "--time-stamp-precision=nano", "-n"]
+    link = ["-y", "EN10MB"] if place.device != "any" else []
+    packet_filter = [place.interface.filter] if place.interface.filter else []
+    return ["tcpdump", "-i", place.device, *link, *options, *packet_filter]
+
+
+def _user_capture(place: Place) -> list[str]:
+    """Debian's tcpdump insists on changing its user, which a namespace with one user refuses; dumpcap does not."""
+    if shutil.which("dumpcap") is None:
+        raise MissingCapabilityError(
+            "capture: as an ordinary user it needs the program dumpcap; ask an administrator: apt install wireshark-common"
+        )
+    packet_filter = ["-f", place.interface.filter] if place.interface.filter else []
+    return ["dumpcap", "-q", "-i", place.device, *packet_filter, "-P", "-w", "-"]
+
+
 @contextmanager
 def _tcpdump(place: Place) -> Iterator["subprocess.Popen[bytes]"]:
     """A tcpdump that listens when the block begins, and is ended and waited for when it ends."""
-    options = ["-w", "-", "-U", "--immediate-mode", "-Z", "root", "--time-stamp-precision=nano", "-n"]
-    link = ["-y", "EN10MB"] if place.device != "any" else []
-    argv = ["tcpdump", "-i", place.device, *link, *options]
-    argv += [place.interface.filter] if place.interface.filter else []
+    argv = _root_capture(place) if os.geteuid() == 0 else _user_capture(place)
     # A session of its own: ctrl-C is ours, and one signal reaches nsenter's child too.
     process = subprocess.Popen(
         place.command(argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
@@ -129,7 +144,8 @@ def _wait_listening(process: "subprocess.Popen[bytes]", place: Place) -> None:
     deadline = time.monotonic() + _START_SECONDS
     with selectors.DefaultSelector() as selector:
         selector.register(process.stderr, selectors.EVENT_READ)
-        while b"listening on" not in said:
+        # tcpdump's words, and dumpcap's.
+        while b"listening on" not in said and b"File: " not in said:
             if not selector.select(deadline - time.monotonic()):
                 raise DeadlineError(f"{place.interface.name}: tcpdump did not listen within {_START_SECONDS:g} s")
             data = os.read(process.stderr.fileno(), 4096)

@@ -74,21 +74,24 @@ def test_all_pairs_of_pods_answer_and_the_underlay_carries_the_declared_overlay(
 
 
 def _assert_underlay_carries(cluster: Cluster, overlay: str, pods: dict[str, IPv4Address]) -> None:
+    """Capture a ping from p0 to p1 at its node's underlay interface: headers and addresses, outermost first."""
     first, second = cluster.facts.nodes[0], cluster.facts.nodes[1]
     source, target = pods["p0"], pods["p1"]
     outer = {"vxlan": "udp and dst port 4789", "geneve": "udp and dst port 6081", "direct": f"icmp and host {target}"}
-    command = ["tcpdump", "-i", first.interface, "-nn", "-c", "2", "--immediate-mode", outer[overlay]]
+    command = ["tshark", "-i", first.interface, "-f", outer[overlay], "-c", "2", "-l", "-T", "fields"]
+    command += ["-e", "frame.protocols", "-e", "ip.src", "-e", "ip.dst"]
     with cluster.node(first.name).popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as capture:
         assert capture.stderr is not None
-        while b"listening on" not in capture.stderr.readline():
-            assert capture.poll() is None, "tcpdump ended early"
+        while b"Capture started" not in (line := capture.stderr.readline()):
+            assert line, f"tshark ended early: {capture.poll()}"
         cluster.pod("p0").exec(["ping", "-c", "2", "-i", "0.2", "-W", "2", str(target)])
-        packets = capture.communicate(timeout=20)[0].decode()
-    inner = f"IP {source} > {target}: ICMP echo request"
-    assert inner in packets
-    encapsulated = f"{first.underlay.ip}." in packets and f"{second.underlay.ip}." in packets
-    assert encapsulated == (overlay != "direct"), packets
-    assert (overlay.upper() in packets.upper()) == (overlay != "direct"), packets
+        request = capture.communicate(timeout=20)[0].decode().splitlines()[0]
+    inner = "eth:ethertype:ip:icmp:data"
+    if overlay == "direct":
+        assert request == f"{inner}\t{source}\t{target}"
+    else:
+        encapsulated = f"eth:ethertype:ip:udp:{overlay}:{inner}"
+        assert request == f"{encapsulated}\t{first.underlay.ip},{source}\t{second.underlay.ip},{target}"
 
 
 def _spoof_drops(cluster: Cluster, node: str) -> int:
