@@ -336,10 +336,15 @@ class _Connection:
         return line["ok"]
 
     def read(self) -> Any:
-        """The next line; None at the end of the stream."""
-        while b"\n" not in self._buffer:
+        """The next line; None at the end of the stream.
+
+        What comes after the line stays in the socket: whoever waits for the socket to be readable must see a second
+        line that arrived together with the first (the answer and the end of a short exec).
+        """
+        while True:
             try:
-                received = self.socket.recv(65536)
+                seen = self.socket.recv(65536, socket.MSG_PEEK)
+                received = self.socket.recv(seen.find(b"\n") + 1 or len(seen)) if seen else b""
             except TimeoutError:
                 raise DeadlineError(f"container runtime: {self._path} gave no answer in time") from None
             except ConnectionError:
@@ -347,9 +352,10 @@ class _Connection:
             if not received:
                 return None
             self._buffer += received
-        line, _, rest = bytes(self._buffer).partition(b"\n")
-        self._buffer = bytearray(rest)
-        return json.loads(line)
+            if received.endswith(b"\n"):
+                line = bytes(self._buffer)
+                self._buffer.clear()
+                return json.loads(line)
 
     def __enter__(self) -> Self:
         return self
