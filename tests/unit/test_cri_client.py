@@ -1,0 +1,43 @@
+"""The container runtime's client, against a socket that answers what the test says."""
+
+import select
+import socket
+import threading
+from pathlib import Path
+
+from kubinet.cri import RuntimeClient
+
+
+def _runtime(path: Path, *parts: bytes) -> threading.Thread:
+    """Answers one request with these parts, each in a send of its own, and keeps the connection for a while."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.recv(65536)
+            for part in parts:
+                connection.sendall(part)
+            connection.recv(1)  # until the client closes
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_the_end_of_a_short_exec_is_seen_although_it_came_with_the_answer(tmp_path: Path) -> None:
+    """Answer and exit status in one packet: the process is readable, and its status is 7."""
+    server = _runtime(tmp_path / "runtime.sock", b'{"ok": {"pid": 5}}\n{"exit_code": 7}\n')
+    with RuntimeClient(tmp_path / "runtime.sock").exec("u", "main", ["true"]) as process:
+        assert select.select([process], [], [], 10.0)[0] == [process]
+        assert (process.pid, process.wait(10.0)) == (5, 7)
+    server.join(10.0)
+
+
+def test_an_answer_in_pieces_is_put_together(tmp_path: Path) -> None:
+    """A line may arrive in any number of parts."""
+    server = _runtime(tmp_path / "runtime.sock", b'{"ok": {"p', b'id": 5}}\n{"exit', b'_code": 0}\n')
+    with RuntimeClient(tmp_path / "runtime.sock").exec("u", "main", ["true"]) as process:
+        assert (process.pid, process.wait(10.0)) == (5, 0)
+    server.join(10.0)
