@@ -113,7 +113,7 @@ def _user_capture(place: Place) -> list[str]:
     """Debian's tcpdump insists on changing its user, which a namespace with one user refuses; dumpcap does not."""
     if shutil.which("dumpcap") is None:
         raise MissingCapabilityError(
-            "capture: an ordinary user needs the program dumpcap for it; ask an administrator: apt install wireshark-common"
+            "capture: an ordinary user needs the program dumpcap; ask an administrator: apt install wireshark-common"
         )
     packet_filter = ["-f", place.interface.filter] if place.interface.filter else []
     return ["dumpcap", "-q", "-i", place.device, *packet_filter, "-P", "-w", "-"]
