@@ -14,12 +14,19 @@ from kubinet.sandbox import mount
 
 pytestmark = pytest.mark.emulated
 
-_TOPOS = Path(__file__).resolve().parents[2] / "topologies" / "mininet_topos.py"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_TOPOS = _CHECKOUT / "topologies" / "mininet_topos.py"
+_MS_BIND = 4096
 
 
 def _pingall(topo: str) -> str:
     """What mn says; with a private /tmp, because mn deletes files there by name."""
+    checkout = os.open(_CHECKOUT, os.O_PATH)
     mount("tmpfs", "/tmp", "tmpfs")
+    if _CHECKOUT.is_relative_to("/tmp"):  # the checkout is found again where it was
+        _CHECKOUT.mkdir(parents=True)
+        mount(f"/proc/self/fd/{checkout}", _CHECKOUT, None, _MS_BIND)
+    os.close(checkout)
     argv = [sys.executable, str(shutil.which("mn")), "--custom", str(_TOPOS), "--controller", "none"]
     argv += ["--topo", topo, "--test", "pingall"]
     environment = {**os.environ, "HOME": "/tmp"}
