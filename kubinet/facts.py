@@ -1,28 +1,29 @@
 """`ClusterFacts` as JSON: written once by the underlay service, read by the others."""
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Any
+from typing import Any, Final
 
-from kubinet.state import ClusterFacts, Datapath, NetworkConfig, NodeFacts, OutsideFacts, Overlay
+from kubinet.state import (
+    Algorithm,
+    ClusterFacts,
+    Datapath,
+    NetworkConfig,
+    NodeFacts,
+    OutsideFacts,
+    Overlay,
+    ServiceProxy,
+)
 
 
 def facts_to_json(facts: ClusterFacts) -> str:
     """A JSON text that `facts_from_json` turns into an equal value."""
-    network = facts.network
     document = {
         "name": facts.name,
         "managementAddress": str(facts.management_address),
-        "network": {
-            "overlay": network.overlay,
-            "datapath": network.datapath,
-            "podCIDR": str(network.pod_cidr),
-            "nodeCIDRMaskSize": network.node_prefix_length,
-            "serviceCIDR": str(network.service_cidr),
-            "underlayCIDR": str(network.underlay_cidr),
-            "managementCIDR": str(network.management_cidr),
-            "mtu": network.underlay_mtu,
-        },
+        "network": network_to_document(facts.network),
         "nodes": [
             {
                 "name": node.name,
@@ -58,18 +59,53 @@ def facts_from_json(text: str) -> ClusterFacts:
     )
 
 
-def network_from_document(section: dict[str, Any]) -> NetworkConfig:
-    """The value of a resolved Topology's `spec.network`."""
-    return NetworkConfig(
-        overlay=Overlay(section["overlay"]),
-        datapath=Datapath(section["datapath"]),
-        pod_cidr=IPv4Network(section["podCIDR"]),
-        node_prefix_length=section["nodeCIDRMaskSize"],
-        service_cidr=IPv4Network(section["serviceCIDR"]),
-        underlay_cidr=IPv4Network(section["underlayCIDR"]),
-        management_cidr=IPv4Network(section["managementCIDR"]),
-        underlay_mtu=section["mtu"],
-    )
+def network_to_document(network: NetworkConfig) -> dict[str, Any]:
+    """A resolved Topology's `spec.network`; `network_from_document` reads it back."""
+    return {
+        "overlay": str(network.overlay),
+        "datapath": str(network.datapath),
+        "podCIDR": str(network.pod_cidr),
+        "nodeCIDRMaskSize": network.node_prefix_length,
+        "serviceCIDR": str(network.service_cidr),
+        "underlayCIDR": str(network.underlay_cidr),
+        "managementCIDR": str(network.management_cidr),
+        "loadBalancerCIDR": str(network.load_balancer_cidr),
+        "mtu": network.underlay_mtu,
+        "services": str(network.services),
+        "loadBalancer": str(network.load_balancer),
+        "dnsReplicas": network.dns_replicas,
+        **({"dnsUpstream": network.dns_upstream} if network.dns_upstream else {}),
+    }
+
+
+def network_from_document(section: Mapping[str, Any]) -> NetworkConfig:
+    """The value of a Topology's `spec.network`, defaults filled in; its fields were checked before."""
+    default = NetworkConfig()
+    given = {name: read(section[key]) for key, (name, read) in _NETWORK_FIELDS.items() if key in section}
+    if given.get("datapath") == "auto":
+        given["datapath"] = default.datapath  # until a machine has chosen
+    return replace(default, **given)
+
+
+def _datapath(text: str) -> Datapath | str:
+    return text if text == "auto" else Datapath(text)
+
+
+_NETWORK_FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "overlay": ("overlay", Overlay),
+    "datapath": ("datapath", _datapath),
+    "podCIDR": ("pod_cidr", IPv4Network),
+    "nodeCIDRMaskSize": ("node_prefix_length", int),
+    "serviceCIDR": ("service_cidr", IPv4Network),
+    "underlayCIDR": ("underlay_cidr", IPv4Network),
+    "managementCIDR": ("management_cidr", IPv4Network),
+    "loadBalancerCIDR": ("load_balancer_cidr", IPv4Network),
+    "mtu": ("underlay_mtu", int),
+    "services": ("services", ServiceProxy),
+    "loadBalancer": ("load_balancer", Algorithm),
+    "dnsReplicas": ("dns_replicas", int),
+    "dnsUpstream": ("dns_upstream", str),
+}
 
 
 def _node(node: dict[str, Any]) -> NodeFacts:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Final
 
 from kubinet.facts import network_from_document
-from kubinet.state import ClusterState, Datapath, NetworkConfig, Node, Pod
+from kubinet.state import ClusterState, NetworkConfig, Node, Pod
 
 Object = Mapping[str, Any]
 
@@ -56,10 +56,7 @@ def pod_from_object(obj: Object) -> Pod | None:
 
 def network_from_topology(obj: Object) -> NetworkConfig:
     """The network section of the object `Topology/cluster`; a datapath still `auto` there does not concern flows."""
-    section = dict(obj["spec"]["network"])
-    if section.get("datapath") == "auto":
-        section["datapath"] = Datapath.NETDEV
-    return network_from_document(section)
+    return network_from_document(obj["spec"]["network"])
 
 
 def cluster_state(topology: Object, nodes: Iterable[Object], pods: Iterable[Object], generation: int) -> ClusterState:

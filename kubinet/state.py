@@ -33,6 +33,27 @@ class Datapath(StrEnum):
     AFXDP = "afxdp"
 
 
+class ServiceProxy(StrEnum):
+    """Who realises Services on a node."""
+
+    SDN = "sdn"
+    """OpenFlow on the node's br-int."""
+    NFTABLES = "nftables"
+    """The node's kernel, with rules of the form that kube-proxy's nftables mode writes: the baseline."""
+
+
+class Algorithm(StrEnum):
+    """How a Service's endpoint is chosen for a new connection (docs/services.md)."""
+
+    HASH = "hash"
+    RANDOM = "random"
+    ROUND_ROBIN = "round-robin"
+    WEIGHTED = "weighted"
+    MAGLEV = "maglev"
+    LEAST_CONNECTIONS = "least-connections"
+    SOURCE_HASH = "source-hash"
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """A cluster's network section, with every default filled in."""
@@ -44,7 +65,16 @@ class NetworkConfig:
     service_cidr: IPv4Network = IPv4Network("10.96.0.0/16")
     underlay_cidr: IPv4Network = IPv4Network("172.18.0.0/16")
     management_cidr: IPv4Network = IPv4Network("172.30.0.0/16")
+    load_balancer_cidr: IPv4Network = IPv4Network("172.31.0.0/24")
+    """Addresses of Services of type LoadBalancer; routed to the nodes by the underlay."""
     underlay_mtu: int = 1500
+    services: ServiceProxy = ServiceProxy.SDN
+    load_balancer: Algorithm = Algorithm.HASH
+    """For Services that do not choose with the annotation `kubinet.dev/load-balancer`."""
+    dns_replicas: int = 2
+    """Pods of the cluster's DNS; 0: none."""
+    dns_upstream: str | None = None
+    """The outside host that answers for names outside of the cluster."""
 
     @property
     def pod_mtu(self) -> int:

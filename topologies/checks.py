@@ -29,6 +29,7 @@ def _problems(topology: Topology) -> Iterator[str]:
     yield from _name_problems(topology)
     yield from _link_problems(topology)
     yield from _network_problems(topology.network, len(topology.nodes))
+    yield from _dns_problems(topology)
     yield from _pod_cidr_problems(topology)
     yield from _shape_problems(topology)
 
@@ -96,6 +97,7 @@ def _network_problems(network: NetworkConfig, nodes: int) -> Iterator[str]:
         "serviceCIDR": network.service_cidr,
         "underlayCIDR": network.underlay_cidr,
         "managementCIDR": network.management_cidr,
+        "loadBalancerCIDR": network.load_balancer_cidr,
     }
     pairs = [(a, b) for a in named for b in named if a < b and named[a].overlaps(named[b])]
     for a, b in pairs:
@@ -108,6 +110,12 @@ def _network_problems(network: NetworkConfig, nodes: int) -> Iterator[str]:
         yield f"network: podCIDR {network.pod_cidr} holds {room} nodes of /{size}, the topology has {nodes}; widen it"
     if nodes + 3 > network.management_cidr.num_addresses:
         yield f"network: managementCIDR {network.management_cidr} is too small for {nodes} nodes; widen it"
+
+
+def _dns_problems(topology: Topology) -> Iterator[str]:
+    upstream = topology.network.dns_upstream
+    if upstream is not None and upstream not in {vertex.name for vertex in topology.of(Role.OUTSIDE)}:
+        yield f"network: dnsUpstream '{upstream}' is no outside host of this topology; add it to `outside`"
 
 
 def _pod_cidr_problems(topology: Topology) -> Iterator[str]:

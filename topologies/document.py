@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import jsonschema
 
 from kubinet.errors import InvalidInputError
-from kubinet.state import Datapath, NetworkConfig, Overlay
+from kubinet.facts import network_from_document, network_to_document
+from kubinet.state import NetworkConfig
 from kubinet.units import (
     format_duration,
     format_percent,
@@ -63,18 +64,8 @@ def parse_topology(document: Mapping[str, Any], where: Where) -> Topology:
 
 def to_document(topology: Topology) -> dict[str, Any]:
     """The resolved document: every default filled in; `parse_topology` reads it back to an equal value."""
-    network = topology.network
     spec: dict[str, Any] = {
-        "network": {
-            "overlay": str(network.overlay),
-            "datapath": topology.datapath_requested,
-            "podCIDR": str(network.pod_cidr),
-            "nodeCIDRMaskSize": network.node_prefix_length,
-            "serviceCIDR": str(network.service_cidr),
-            "underlayCIDR": str(network.underlay_cidr),
-            "managementCIDR": str(network.management_cidr),
-            "mtu": network.underlay_mtu,
-        }
+        "network": {**network_to_document(topology.network), "datapath": topology.datapath_requested},
     }
     for name, role in _SECTIONS.items():
         spec[name] = [_vertex_document(vertex) for vertex in topology.of(role)]
@@ -140,24 +131,9 @@ def _words(error: jsonschema.ValidationError) -> str:
 
 
 def _network(section: Mapping[str, Any], where: Where) -> NetworkConfig:
-    default = NetworkConfig()
-    requested = section.get("datapath", "auto")
-    cidrs = {}
-    for field, name in (
-        ("pod_cidr", "podCIDR"),
-        ("service_cidr", "serviceCIDR"),
-        ("underlay_cidr", "underlayCIDR"),
-        ("management_cidr", "managementCIDR"),
-    ):
-        path: list[str | int] = ["spec", "network", name]
-        cidrs[field] = _read(section, name, IPv4Network, getattr(default, field), path, where)
-    return NetworkConfig(
-        overlay=Overlay(section.get("overlay", default.overlay)),
-        datapath=default.datapath if requested == "auto" else Datapath(requested),
-        node_prefix_length=section.get("nodeCIDRMaskSize", default.node_prefix_length),
-        underlay_mtu=section.get("mtu", default.underlay_mtu),
-        **cidrs,
-    )
+    for name in (name for name in section if name.endswith("CIDR")):
+        _read(section, name, IPv4Network, None, ["spec", "network", name], where)
+    return network_from_document(section)
 
 
 def _vertices(spec: Mapping[str, Any], where: Where) -> list[Vertex]:

@@ -131,7 +131,7 @@ def _override_links(spec: dict[str, Any], key: str, rest: str, value: object) ->
 
 def _scalar(present: object, value: object, field: str) -> object:
     """A setting's text as the type that the field has."""
-    if isinstance(value, str) and (isinstance(present, int) or field in ("mtu", "nodeCIDRMaskSize")):
+    if isinstance(value, str) and (isinstance(present, int) or field in ("mtu", "nodeCIDRMaskSize", "dnsReplicas")):
         try:
             return int(value)
         except ValueError as error:

@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubinet.errors import InvalidInputError, KubinetError, UsageError
-from kubinet.state import Overlay
+from kubinet.facts import network_to_document
+from kubinet.state import Algorithm, NetworkConfig, Overlay, ServiceProxy
 from kubinet.units import Queue
 from topologies.checks import check
-from topologies.document import parse_topology, spell, to_document
+from topologies.document import parse_topology, schema, spell, to_document
 from topologies.model import Link, Role
 from topologies.plan import make_plan
 from topologies.presets import PRESETS
@@ -300,7 +301,10 @@ _LINKS = st.lists(
     ),
     max_size=6,
 )
-_FIELDS = ("overlay", "datapath", "podCIDR", "nodeCIDRMaskSize", "serviceCIDR", "underlayCIDR", "managementCIDR", "mtu")
+_FIELDS = (
+    "overlay", "datapath", "podCIDR", "nodeCIDRMaskSize", "serviceCIDR", "underlayCIDR", "managementCIDR", "mtu",
+    "loadBalancerCIDR", "services", "loadBalancer", "dnsReplicas", "dnsUpstream",
+)  # fmt: skip
 _NETWORKS = st.fixed_dictionaries({}, optional=dict.fromkeys(_FIELDS, _SCALARS))
 _SPECS = st.fixed_dictionaries(
     {"nodes": _VERTICES | _ANYTHING, "links": _LINKS | _ANYTHING},
@@ -322,3 +326,11 @@ def test_random_documents_are_understood_or_refused(spec: Any) -> None:
 def test_show_keeps_auto_so_that_the_file_works_elsewhere() -> None:
     """A resolved document says `datapath: auto` until a machine has chosen."""
     assert resolve_topology("star")["spec"]["network"]["datapath"] == "auto"
+
+
+def test_the_schema_offers_what_the_product_has() -> None:
+    """The schema's choices of Service proxies and load-balancing algorithms are those of `kubinet.state`."""
+    fields = schema()["$defs"]["network"]["properties"]
+    assert fields["services"]["enum"] == [str(choice) for choice in ServiceProxy]
+    assert fields["loadBalancer"]["enum"] == [str(choice) for choice in Algorithm]
+    assert set(fields) == {*network_to_document(NetworkConfig()), "dnsUpstream"}
