@@ -13,14 +13,11 @@ from agents.netlink import Netlink
 from agents.ovsconfig import bridge_operations, node_bridges, port_problems, root_operations
 from agents.ovsdaemons import Daemon, SwitchHome
 from agents.ovsrpc import Appctl, Ovsdb, OvsError
-from kubinet.addressing import GATEWAY_INTERFACE, UPLINK_BRIDGE, VIRTUAL_MAC, gateway_address
+from kubinet.addressing import GATEWAY_INTERFACE, STACK_ROUTER, UPLINK_BRIDGE, VIRTUAL_MAC, gateway_address
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 from kubinet.state import ClusterFacts, Datapath, NodeFacts, Overlay
 
 _LOG = logging.getLogger(__name__)
-POD_ROUTER: Final = IPv4Address("169.254.1.1")
-"""What the node's kernel believes to be the router to all other nodes' pods: one neighbour that is always known,
-instead of an ARP request and an entry of the machine's neighbour table for each pod. br-int looks at IP only."""
 _EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 _SYSCTLS: Final = {
     "net.ipv4.ip_forward": "1",
@@ -113,8 +110,8 @@ def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
             netlink.set_link_up(inner, network.pod_mtu),
             netlink.add_address(uplink, node.underlay),
             netlink.add_address(inner, IPv4Interface((gateway, node.pod_cidr.prefixlen))),
-            netlink.add_neighbour(inner, POD_ROUTER, VIRTUAL_MAC, permanent=True),
-            netlink.add_route(network.pod_cidr, inner, gateway=POD_ROUTER, source=gateway),
+            netlink.add_neighbour(inner, STACK_ROUTER, VIRTUAL_MAC, permanent=True),
+            netlink.add_route(network.pod_cidr, inner, gateway=STACK_ROUTER, source=gateway),
         ]
         if node.gateway is not None:
             requests.append(netlink.add_route(_EVERYWHERE, uplink, gateway=node.gateway))

@@ -30,6 +30,15 @@ FIRST_POD_PORT: Final = 100
 UNDERLAY_PORT: Final = 1
 INTEGRATION_PATCH_PORT: Final = 2
 
+STACK_ROUTER: Final = IPv4Address("169.254.1.1")
+"""What the node's kernel believes to be the router to all other nodes' pods: one neighbour that is always known,
+instead of an ARP request and an entry of the machine's neighbour table for each pod. It is also the source address of
+Service connections that go into the node's own stack, so that their replies come back to br-int."""
+
+REJECT_PORT: Final = 1
+"""A port of the node's own stack that nothing listens on: connections to Services without endpoints go there, and the
+kernel refuses them as it refuses any (TCP reset, ICMP port unreachable)."""
+
 VIRTUAL_MAC: Final = "aa:bb:cc:dd:ee:ff"
 """What every pod believes to be its neighbours' and its router's MAC address; OVS answers ARP with it."""
 

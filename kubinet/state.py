@@ -6,7 +6,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from kubinet.addressing import gateway_address, pod_mac, pod_port
@@ -138,6 +138,8 @@ class Node:
     pod_cidr: IPv4Network
     gateway: IPv4Address | None = None
     gateway_mac: str | None = None
+    zone: str = ""
+    """The label topology.kubernetes.io/zone."""
 
     @property
     def pod_gateway(self) -> IPv4Address:
@@ -175,6 +177,74 @@ class Pod:
         return pod_port(self.address, node.pod_cidr)
 
 
+class Protocol(IntEnum):
+    """Transport protocols of Services, by their IP protocol numbers."""
+
+    TCP = 6
+    UDP = 17
+    SCTP = 132
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address that serves a Service's port (an entry of an EndpointSlice)."""
+
+    address: IPv4Address
+    port: int
+    node: str = ""
+    """The node's name; empty for addresses that are on none."""
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+    zones: frozenset[str] = frozenset()
+    """Hints: the zones whose nodes should use it; empty for no hint."""
+    nodes: frozenset[str] = frozenset()
+    """Hints: the nodes that should use it; empty for no hint."""
+    weight: int = 1
+    """Share of new connections with the algorithm `weighted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One port of a Service with the endpoints behind it, in the order of their addresses."""
+
+    name: str
+    protocol: Protocol
+    port: int
+    node_port: int | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service that the data plane realises (headless ones and ExternalName are DNS's business alone)."""
+
+    namespace: str
+    name: str
+    cluster_ip: IPv4Address
+    ports: tuple[ServicePort, ...]
+    external_ips: tuple[IPv4Address, ...] = ()
+    load_balancer_ips: tuple[IPv4Address, ...] = ()
+    source_ranges: tuple[IPv4Network, ...] = ()
+    """Who may use the load balancer's addresses; empty: everybody."""
+    affinity_seconds: int | None = None
+    """`sessionAffinity: ClientIP`: how long after a client's last new connection it keeps its endpoint."""
+    internal_local: bool = False
+    external_local: bool = False
+    health_check_node_port: int | None = None
+    algorithm: Algorithm = Algorithm.HASH
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def external(self) -> tuple[IPv4Address, ...]:
+        """Addresses that the outside reaches it by, beside the nodes' own."""
+        return self.load_balancer_ips + self.external_ips
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """Everything that the desired flows depend on.
@@ -186,4 +256,7 @@ class ClusterState:
     network: NetworkConfig
     nodes: Mapping[str, Node]
     pods: Mapping[str, Pod]
+    services: Mapping[str, Service] = field(default_factory=dict)
     generation: int = 0
+    endpoint_generation: int = 0
+    """The resourceVersion of EndpointSlices up to which `services` knows them."""

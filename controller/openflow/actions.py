@@ -4,6 +4,7 @@ An empty list of actions drops the packet.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
@@ -115,8 +116,8 @@ class Ct:
     commit: bool = False
     table: int | None = None
     nat: Nat | None = None
-    marks: tuple[Term, ...] = ()
-    """Bits of ct_mark and ct_label to write; only with `commit`."""
+    marks: tuple["Term | CopyField", ...] = ()
+    """What to write into ct_mark and ct_label; only with `commit`."""
 
     def __str__(self) -> str:
         parts = ["commit"] if self.commit else []
@@ -126,7 +127,8 @@ class Ct:
         if self.nat is not None:
             parts.append(str(self.nat))
         if self.marks:
-            parts.append(f"exec({','.join(str(SetField(mark)) for mark in self.marks)})")
+            marks = [mark if isinstance(mark, CopyField) else SetField(mark) for mark in self.marks]
+            parts.append(f"exec({','.join(map(str, marks))})")
         return f"ct({','.join(parts)})"
 
 
@@ -140,6 +142,70 @@ class Resubmit:
         return f"resubmit(,{self.table})"
 
 
+class HashFields(IntEnum):
+    """NX_HASH_FIELDS_*: what `Multipath` hashes (nicira-ext.h)."""
+
+    SYMMETRIC_L3L4_UDP = 3
+    NW_SRC = 4
+
+    @property
+    def word(self) -> str:
+        """Its name in ovs-actions(7)."""
+        return {HashFields.SYMMETRIC_L3L4_UDP: "symmetric_l3l4+udp", HashFields.NW_SRC: "nw_src"}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Multipath:
+    """Hash the packet and write the hash modulo `count` into a slice: every value equally likely, equal on all nodes."""
+
+    fields: HashFields
+    basis: int
+    count: int
+    target: Bits
+
+    def __str__(self) -> str:
+        return f"multipath({self.fields.word},{self.basis},modulo_n,{self.count},0,{_nxm(self.target)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Add a flow to `table` made from the packet; it goes when it is idle or when the flow with this action goes.
+
+    `equal`: fields that the new flow matches as in the packet; `constant`: terms that it matches; `loads`: slices that
+    it writes with the packet's present values; `sets`: slices that it writes with constants.
+    """
+
+    table: int
+    priority: int
+    cookie: int
+    idle_seconds: int
+    constant: tuple[Term, ...]
+    equal: tuple[Field, ...]
+    loads: tuple[Bits, ...]
+    sets: tuple[Term, ...]
+
+    def __str__(self) -> str:
+        parts = [f"table={self.table}", f"idle_timeout={self.idle_seconds}", f"priority={self.priority}"]
+        parts += ["delete_learned", f"cookie={self.cookie:#x}"]
+        parts += [f"{term.field.name}={term.value_text}" for term in self.constant]
+        parts += [_nxm(Bits.whole(field)) for field in self.equal]
+        parts += [f"load:{_nxm(bits)}->{_nxm(bits)}" for bits in self.loads]
+        for term in self.sets:
+            parts.append(f"load:{term.value >> term.bits.first:#x}->{_nxm(term.bits)}")
+        return f"learn({','.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class ToController:
+    """Send the packet to the controller with bytes that say why; `max_len`: bytes of it."""
+
+    userdata: bytes
+    max_len: int = 0xFFFF
+
+    def __str__(self) -> str:
+        return f"controller(max_len={self.max_len},userdata={self.userdata.hex('.')})"
+
+
 @dataclass(frozen=True, slots=True)
 class Goto:
     """Go on in another table; the last of a flow's actions."""
@@ -150,9 +216,27 @@ class Goto:
         return f"goto_table:{self.table}"
 
 
-Action: TypeAlias = Output | OutputRegister | SetField | CopyField | DecrementTtl | ToGroup | Ct | Resubmit | Goto
+Action: TypeAlias = (
+    Output
+    | OutputRegister
+    | SetField
+    | CopyField
+    | DecrementTtl
+    | ToGroup
+    | Ct
+    | Resubmit
+    | Multipath
+    | Learn
+    | ToController
+    | Goto
+)
 
 _NXM_NAMES: Final = {
+    "nw_src": "NXM_OF_IP_SRC",
+    "nw_dst": "NXM_OF_IP_DST",
+    "tcp_dst": "NXM_OF_TCP_DST",
+    "udp_dst": "NXM_OF_UDP_DST",
+    "sctp_dst": "OXM_OF_SCTP_DST",
     "eth_dst": "NXM_OF_ETH_DST",
     "eth_src": "NXM_OF_ETH_SRC",
     "arp_spa": "NXM_OF_ARP_SPA",

@@ -47,7 +47,16 @@ class FlowCookies:
     more: bool
 
 
-Answer = Refusal | BundleAnswer | FlowCount | FlowCookies
+@dataclass(frozen=True, slots=True)
+class GroupIds:
+    """Ids of the groups that a group description lists; `more` parts may follow."""
+
+    xid: int
+    groups: tuple[int, ...]
+    more: bool
+
+
+Answer = Refusal | BundleAnswer | FlowCount | FlowCookies | GroupIds
 
 
 def decode(data: bytes) -> Answer | None:
@@ -70,6 +79,8 @@ def _decode(data: bytes) -> Answer | None:
             return FlowCount(xid, _count(data))
         if part == Multipart.FLOW_DESC:
             return FlowCookies(xid, tuple(_cookies(data)), bool(flags & 1))
+        if part == Multipart.GROUP_DESC:
+            return GroupIds(xid, tuple(_group_ids(data)), bool(flags & 1))
     return None
 
 
@@ -94,4 +105,15 @@ def _cookies(data: bytes) -> Iterator[int]:
         # ofp_flow_desc: length, pad[2], table, pad, priority, idle, hard, flags, importance, cookie
         (cookie,) = struct.unpack_from("!Q", data, at + 16)
         yield int(cookie)
+        at += length
+
+
+def _group_ids(data: bytes) -> Iterator[int]:
+    at = 16
+    while at < len(data):
+        # ofp_group_desc: length, type, pad, group_id, bucket_array_len, pad[6], buckets, properties
+        length, identity = struct.unpack_from("!HxxI", data, at)
+        if length < 16:
+            raise ValueError(f"group description of {length} bytes")
+        yield int(identity)
         at += length

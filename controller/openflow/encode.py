@@ -15,15 +15,18 @@ from controller.openflow.actions import (
     Ct,
     DecrementTtl,
     Goto,
+    Learn,
+    Multipath,
     Nat,
     Output,
     OutputRegister,
     Resubmit,
     SetField,
+    ToController,
     ToGroup,
 )
-from controller.openflow.fields import Match, Term
-from controller.openflow.flow import Bucket, Flow, Group, GroupKind
+from controller.openflow.fields import Bits, Match, Term
+from controller.openflow.flow import Bucket, Flow, Group, GroupKind, Selection
 
 VERSION: Final = 6
 """OpenFlow 1.5 on the wire."""
@@ -34,6 +37,9 @@ ALL_TABLES: Final = 0xFF
 _NICIRA: Final = 0x00002320
 _NO_TABLE: Final = 0xFF
 _GROUP_ADD_OR_MODIFY: Final = 0x8000
+_GROUP_DELETE: Final = 2
+ALL_GROUPS: Final = 0xFFFFFFFC
+_NTR: Final = 0x0000154D  # Netronome's extension: how a group selects
 _NO_BUCKET: Final = 0xFFFFFFFF  # OFPG_BUCKET_ALL
 _MAX_BYTES: Final = 0xFFFF
 
@@ -42,6 +48,8 @@ class MessageType(IntEnum):
     """OFPT_*."""
 
     ERROR = 1
+    PACKET_IN = 10
+    PACKET_OUT = 13
     FLOW_MOD = 14
     GROUP_MOD = 15
     MULTIPART_REQUEST = 18
@@ -82,6 +90,7 @@ class Multipart(IntEnum):
 
     FLOW_DESC = 1
     AGGREGATE = 2
+    GROUP_DESC = 7
 
 
 def _padded(data: bytes) -> bytes:
@@ -121,7 +130,8 @@ def _nat(nat: Nat) -> bytes:
 
 
 def _ct(ct: Ct) -> bytes:
-    nested = (_nat(ct.nat) if ct.nat is not None else b"") + b"".join(_action(SetField(mark)) for mark in ct.marks)
+    marks = [mark if isinstance(mark, CopyField) else SetField(mark) for mark in ct.marks]
+    nested = (_nat(ct.nat) if ct.nat is not None else b"") + b"".join(map(_action, marks))
     table = _NO_TABLE if ct.table is None else ct.table
     return _nicira(35, struct.pack("!HIHB3xH", int(ct.commit), 0, ct.zone, table, 0) + nested)
 
@@ -132,6 +142,40 @@ def _copy_field(action: CopyField) -> bytes:
     body += struct.pack("!II", source.field.header(masked=False), target.field.header(masked=False))
     length = (4 + len(body) + 7) // 8 * 8
     return struct.pack("!HH", 28, length) + body + bytes(length - 4 - len(body))
+
+
+def _multipath(action: Multipath) -> bytes:
+    target = action.target
+    packed = target.first << 6 | target.width - 1
+    head = struct.pack("!HH2xHHI2xH", action.fields, action.basis, 0, action.count - 1, 0, packed)
+    return _nicira(10, head + struct.pack("!I", target.field.header(masked=False)))
+
+
+def _learn(action: Learn) -> bytes:
+    """NXAST_LEARN; a specification's header is `from_constant:1 at 13 | load:1 at 11 | bits:11` (nicira-ext.h)."""
+
+    def spec(target: Bits, source: Bits | int, *, loads: bool) -> bytes:
+        constant = isinstance(source, int)
+        head = struct.pack("!H", constant << 13 | loads << 11 | target.width)
+        if isinstance(source, int):
+            head += source.to_bytes((target.width + 15) // 16 * 2, "big")
+        else:
+            head += struct.pack("!IH", source.field.header(masked=False), source.first)
+        return head + struct.pack("!IH", target.field.header(masked=False), target.first)
+
+    specs = [spec(bits, term.value >> bits.first, loads=False) for term in action.constant for bits in (term.bits,)]
+    specs += [spec(Bits.whole(field), Bits.whole(field), loads=False) for field in action.equal]
+    specs += [spec(bits, bits, loads=True) for bits in action.loads]
+    specs += [spec(bits, term.value >> bits.first, loads=True) for term in action.sets for bits in (term.bits,)]
+    delete_learned = 2
+    head = (action.idle_seconds, 0, action.priority, action.cookie, delete_learned, action.table, 0, 0)
+    return _nicira(16, struct.pack("!HHHQHBxHH", *head) + b"".join(specs))
+
+
+def _to_controller(action: ToController) -> bytes:
+    limit = struct.pack("!HHH2x", 0, 6, action.max_len)
+    userdata = _padded(struct.pack("!HH", 3, 4 + len(action.userdata)) + action.userdata)
+    return _nicira(37, bytes(6) + limit + userdata)
 
 
 @lru_cache(maxsize=65536)
@@ -155,6 +199,12 @@ def _action(action: Action) -> bytes:
             return _ct(action)
         case Resubmit(table):
             return _nicira(14, struct.pack("!HB3x", 0xFFF8, table))
+        case Multipath():
+            return _multipath(action)
+        case Learn():
+            return _learn(action)
+        case ToController():
+            return _to_controller(action)
         case Goto():
             raise ValueError("goto is an instruction: it stands last in a flow, and never in a bucket")
         case _:
@@ -206,11 +256,38 @@ def _bucket(bucket: Bucket, kind: GroupKind) -> bytes:
     return struct.pack("!HHI", 8 + len(actions) + len(weight), len(actions), bucket.id) + actions + weight
 
 
+def _selection(selection: Selection) -> bytes:
+    """The group property of Netronome's extension (group-selection-method-property.txt)."""
+    fields = b"".join(
+        struct.pack("!I", field.header(masked=False)) + field.all_ones.to_bytes(field.length, "big")
+        for field in selection.fields
+    )
+    body = struct.pack("!II4x16sQ", _NTR, 1, selection.method.encode(), selection.parameter) + fields
+    return _padded(struct.pack("!HH", 0xFFFF, 4 + len(body)) + body)
+
+
+def _group_mod(command: int, kind: int, group: int, xid: int, buckets: bytes = b"", properties: bytes = b"") -> bytes:
+    head = struct.pack("!HBxIH2xI", command, kind, group, len(buckets), _NO_BUCKET)
+    return message(MessageType.GROUP_MOD, xid, head + buckets + properties)
+
+
 def put_group(group: Group, xid: int) -> bytes:
     """Add a group, or replace all of the one with its id."""
     buckets = b"".join([_bucket(bucket, group.kind) for bucket in group.buckets])
-    head = struct.pack("!HBxIH2xI", _GROUP_ADD_OR_MODIFY, group.kind, group.id, len(buckets), _NO_BUCKET)
-    return message(MessageType.GROUP_MOD, xid, head + buckets)
+    properties = _selection(group.selection) if group.selection is not None else b""
+    return _group_mod(_GROUP_ADD_OR_MODIFY, group.kind, group.id, xid, buckets, properties)
+
+
+def delete_group(group: int, xid: int) -> bytes:
+    """Delete a group and whatever flows still point to it; no error when there is none."""
+    return _group_mod(_GROUP_DELETE, GroupKind.ALL, group, xid)
+
+
+def packet_out(packet: bytes, in_port: int, actions: Iterable[Action], xid: int) -> bytes:
+    """Have the switch carry out actions on a packet as if it had come from `in_port`."""
+    match = _padded(struct.pack("!HHII", 1, 12, 0x80000004, in_port))
+    packed = b"".join([_action(action) for action in actions])
+    return message(MessageType.PACKET_OUT, xid, struct.pack("!IH2x", NO_BUFFER, len(packed)) + match + packed + packet)
 
 
 def bundle_control(bundle: int, kind: BundleControl, xid: int) -> bytes:
@@ -252,3 +329,8 @@ def aggregate_request(cookie: int, mask: int, xid: int, table: int = ALL_TABLES)
 def flow_desc_request(xid: int, table: int = ALL_TABLES) -> bytes:
     """Ask for the flows of a table."""
     return _flow_request(Multipart.FLOW_DESC, table, 0, 0, xid)
+
+
+def group_desc_request(xid: int) -> bytes:
+    """Ask for all groups."""
+    return message(MessageType.MULTIPART_REQUEST, xid, struct.pack("!HH4xI4x", Multipart.GROUP_DESC, 0, ALL_GROUPS))

@@ -4,6 +4,7 @@ A field called with a value is a `Term`, the unit of matches and of set-field ac
 `IPV4_SRC(IPv4Network("10.0.0.0/24"))`. A `Bits` is a slice of a register and works the same: `SOURCE(3)`.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
@@ -18,6 +19,11 @@ LOCAL: Final = 0xFFFFFFFE
 """The bridge's own port (OFPP_LOCAL)."""
 PORT_NAMES: Final = {IN_PORT_RESERVED: "IN_PORT", LOCAL: "LOCAL"}
 
+CT_STATES: Final = {
+    "new": 0x01, "est": 0x02, "rel": 0x04, "rpl": 0x08, "inv": 0x10, "trk": 0x20, "snat": 0x40, "dnat": 0x80,
+}  # fmt: skip
+"""Bits of ct_state by the names that ovs-fields(7) gives them."""
+
 _BASIC = 0x8000
 _NXM = 0x0001
 
@@ -30,6 +36,7 @@ class Form(Enum):
     ADDRESS = "address"
     MAC = "mac"
     PORT = "port"
+    FLAGS = "flags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class Field:
             return str(IPv4Address(number))
         if self.form is Form.MAC:
             return number.to_bytes(6, "big").hex(":")
+        if self.form is Form.FLAGS:
+            return "".join(f"+{name}" for name, bit in CT_STATES.items() if number & bit)
         if self.form is Form.PORT:
             return PORT_NAMES.get(number, str(number))
         return f"{number:#x}" if self.form is Form.HEXADECIMAL else str(number)
@@ -93,6 +102,12 @@ class Term:
         """Whether every bit counts."""
         return self.mask == self.field.all_ones
 
+    @property
+    def bits(self) -> "Bits":
+        """The slice of the field that the mask covers, from its first bit to its last."""
+        first = (self.mask & -self.mask).bit_length() - 1
+        return Bits(self.field, first, self.mask.bit_length() - first)
+
     def merge(self, other: "Term") -> "Term":
         """Both terms of one field as one; ValueError when they contradict each other."""
         common = self.mask & other.mask
@@ -103,6 +118,9 @@ class Term:
     @property
     def value_text(self) -> str:
         """`VALUE` or `VALUE/MASK`."""
+        if self.field.form is Form.FLAGS:
+            names = [(name, self.value & bit) for name, bit in CT_STATES.items() if self.mask & bit]
+            return "".join(f"{'+' if wanted else '-'}{name}" for name, wanted in names)
         value = self.field.text(self.value)
         if self.exact:
             return value
@@ -156,7 +174,12 @@ ETH_TYPE: Final = Field("eth_type", _BASIC, 5, 16, Form.HEXADECIMAL)
 IP_PROTO: Final = Field("nw_proto", _BASIC, 10, 8)
 IPV4_SRC: Final = Field("nw_src", _BASIC, 11, 32, Form.ADDRESS)
 IPV4_DST: Final = Field("nw_dst", _BASIC, 12, 32, Form.ADDRESS)
+TCP_SRC: Final = Field("tcp_src", _BASIC, 13, 16)
+TCP_DST: Final = Field("tcp_dst", _BASIC, 14, 16)
+UDP_SRC: Final = Field("udp_src", _BASIC, 15, 16)
 UDP_DST: Final = Field("udp_dst", _BASIC, 16, 16)
+SCTP_SRC: Final = Field("sctp_src", _BASIC, 17, 16)
+SCTP_DST: Final = Field("sctp_dst", _BASIC, 18, 16)
 ARP_OP: Final = Field("arp_op", _BASIC, 21, 16)
 ARP_SPA: Final = Field("arp_spa", _BASIC, 22, 32, Form.ADDRESS)
 ARP_TPA: Final = Field("arp_tpa", _BASIC, 23, 32, Form.ADDRESS)
@@ -165,10 +188,18 @@ ARP_THA: Final = Field("arp_tha", _BASIC, 25, 48, Form.MAC)
 IP_TTL: Final = Field("nw_ttl", _NXM, 29, 8)
 TUN_SRC: Final = Field("tun_src", _NXM, 31, 32, Form.ADDRESS)
 TUN_DST: Final = Field("tun_dst", _NXM, 32, 32, Form.ADDRESS)
+TCP_FLAGS: Final = Field("tcp_flags", _BASIC, 42, 16, Form.HEXADECIMAL)
+CT_STATE: Final = Field("ct_state", _NXM, 105, 32, Form.FLAGS)
 CT_MARK: Final = Field("ct_mark", _NXM, 107, 32, Form.HEXADECIMAL)
+CT_LABEL: Final = Field("ct_label", _NXM, 108, 128, Form.HEXADECIMAL)
 REG0: Final = _register(0)
 REG1: Final = _register(1)
 REG2: Final = _register(2)
+REG3: Final = _register(3)
+REG4: Final = _register(4)
+REG5: Final = _register(5)
+REG6: Final = _register(6)
+REG7: Final = _register(7)
 REG15: Final = _register(15)
 
 ETHERTYPE_IPV4: Final = 0x0800
@@ -176,6 +207,7 @@ ETHERTYPE_ARP: Final = 0x0806
 PROTO_ICMP: Final = 1
 PROTO_TCP: Final = 6
 PROTO_UDP: Final = 17
+PROTO_SCTP: Final = 132
 
 IP: Final = ETH_TYPE(ETHERTYPE_IPV4)
 """The packet is IPv4; prerequisite of every IPv4 field."""
@@ -184,10 +216,23 @@ ARP: Final = ETH_TYPE(ETHERTYPE_ARP)
 ICMP: Final = IP_PROTO(PROTO_ICMP)
 TCP: Final = IP_PROTO(PROTO_TCP)
 UDP: Final = IP_PROTO(PROTO_UDP)
+SCTP: Final = IP_PROTO(PROTO_SCTP)
+TCP_RESET: Final = TCP_FLAGS(0x004, 0x004)
+"""The segment ends its connection (RST)."""
+
+
+def ct_state(text: str) -> Term:
+    """What connection tracking says, in ovs-fields(7)'s words: `ct_state("+new+trk")`."""
+    value = mask = 0
+    for sign, name in re.findall(r"([+-])([a-z]+)", text):
+        mask |= CT_STATES[name]
+        value |= CT_STATES[name] if sign == "+" else 0
+    return CT_STATE(value, mask)
+
 
 # Prerequisites come first on the wire (OpenFlow 1.5 section 7.2.3.6), whatever their class.
 _FIRST: Final = {IN_PORT: 0, ETH_TYPE: 1, IP_PROTO: 2}
-_KEYWORDS: Final = {IP: "ip", ARP: "arp", ICMP: "icmp", TCP: "tcp", UDP: "udp"}
+_KEYWORDS: Final = {IP: "ip", ARP: "arp", ICMP: "icmp", TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from controller.openflow.actions import Action
-from controller.openflow.fields import Match
+from controller.openflow.fields import Field, Match
 
 GENERATIONS: Final = 0x8000
 """Generations are 1 to 0x7fff: the cookie's top bit stays free for flows that the switch learns on its own."""
@@ -22,6 +22,8 @@ class Category(IntEnum):
     OVERLAY = 4
     EXTERNAL = 5
     UNDERLAY = 6
+    CONNTRACK = 7
+    SERVICES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,35 @@ class GroupKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """How a group of kind SELECT chooses (ovs-ofctl(8), Group Syntax).
+
+    `dp_hash`: by the datapath's own hash of the 5-tuple, without an upcall per connection; at most 256 slots.
+    `hash`: by the highest random weight of the bucket's id and `fields`: the same bucket on all nodes, and when one
+    goes only its own share moves; an upcall for each new value of the fields.
+    """
+
+    method: str
+    parameter: int = 0
+    """dp_hash: `algorithm << 32 | basis`, algorithm 0 for the 5-tuple; hash: the basis."""
+    fields: tuple[Field, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"selection_method={self.method}"
+        if self.parameter:
+            text += f",selection_method_param={self.parameter}"
+        return text + (f",fields({','.join(field.name for field in self.fields)})" if self.fields else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """A group of buckets."""
 
     id: int
     kind: GroupKind
     buckets: tuple[Bucket, ...]
+    owner: Owner
+    selection: Selection | None = None
 
     def to_text(self) -> str:
         """The group in `ovs-ofctl add-group`'s syntax."""
@@ -113,4 +138,5 @@ class Group:
             + f"actions={','.join(str(action) for action in bucket.actions) or 'drop'}"
             for bucket in self.buckets
         ]
-        return ",".join([f"group_id={self.id},type={self.kind.name.lower()}", *buckets])
+        head = f"group_id={self.id},type={self.kind.name.lower()}"
+        return ",".join([head, *([str(self.selection)] if self.selection else []), *buckets])

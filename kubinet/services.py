@@ -1,0 +1,161 @@
+"""What a Service means on a node: which endpoints serve which traffic. Pure; the rules are kube-proxy's.
+
+Sources: Kubernetes' "Virtual IPs and Service Proxies", KEP-1669 (terminating endpoints), KEP-2086 (internal traffic
+policy), KEP-2433 and KEP-4444 (topology), and the behaviour of kube-proxy 1.33.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address
+
+from kubinet.state import Endpoint, Node, Protocol, Service, ServicePort
+
+
+class NoEndpoint(Enum):
+    """What becomes of a connection that no endpoint may serve."""
+
+    REJECT = "reject"
+    """Refused at once: the Service has no endpoint anywhere."""
+    DROP = "drop"
+    """Silence: there are endpoints, but a traffic policy keeps this node from them (health checks tell others)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which endpoints a new connection may go to, and what happens without one."""
+
+    endpoints: tuple[Endpoint, ...]
+    otherwise: NoEndpoint = NoEndpoint.REJECT
+
+
+class FrontendKind(Enum):
+    """Where clients connect to."""
+
+    CLUSTER_IP = "cluster IP"
+    LOAD_BALANCER = "load balancer"
+    EXTERNAL_IP = "external IP"
+    NODE_PORT = "node port"
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """One address and port of a Service on one node, and who serves what comes there."""
+
+    kind: FrontendKind
+    address: IPv4Address
+    port: int
+    protocol: Protocol
+    internal: Choice
+    """For connections of pods and of the node itself."""
+    external: Choice
+    """For connections that come from the underlay."""
+    masquerade: bool
+    """External connections get the node's address, because their replies must come back through this node."""
+
+
+def frontends(service: Service, port: ServicePort, node: Node) -> Iterator[Frontend]:
+    """Every way into one port of a Service on a node."""
+    cluster, local = cluster_choice(port, node), local_choice(port, node)
+    inside = local if service.internal_local else cluster
+    yield Frontend(
+        FrontendKind.CLUSTER_IP, service.cluster_ip, port.port, port.protocol, inside, inside, masquerade=False
+    )
+    outside = local if service.external_local else cluster
+    masquerade = not service.external_local
+    for kind, addresses in (
+        (FrontendKind.LOAD_BALANCER, service.load_balancer_ips),
+        (FrontendKind.EXTERNAL_IP, service.external_ips),
+    ):
+        for address in addresses:
+            yield Frontend(kind, address, port.port, port.protocol, cluster, outside, masquerade)
+    if port.node_port is not None:
+        own = node.underlay.ip
+        yield Frontend(FrontendKind.NODE_PORT, own, port.node_port, port.protocol, cluster, outside, masquerade)
+
+
+def cluster_choice(port: ServicePort, node: Node) -> Choice:
+    """Endpoints of the whole cluster: the ready ones that hints give to this node, else those that still serve."""
+    ready = tuple(endpoint for endpoint in port.endpoints if endpoint.ready)
+    if ready:
+        return Choice(_hinted(ready, node))
+    return Choice(_terminating(port.endpoints))
+
+
+def local_choice(port: ServicePort, node: Node) -> Choice:
+    """Endpoints of this node only."""
+    here = [endpoint for endpoint in port.endpoints if endpoint.node == node.name]
+    ready = tuple(endpoint for endpoint in here if endpoint.ready)
+    return Choice(ready or _terminating(here), NoEndpoint.DROP if has_endpoints(port) else NoEndpoint.REJECT)
+
+
+def has_endpoints(port: ServicePort) -> bool:
+    """Whether any endpoint, wherever it is, would serve a connection."""
+    return any(endpoint.ready for endpoint in port.endpoints) or bool(_terminating(port.endpoints))
+
+
+def same_everywhere(service: Service) -> bool:
+    """Whether the cluster-wide choice of endpoints does not depend on the node."""
+    return not service.internal_local and not any(
+        endpoint.zones or endpoint.nodes for port in service.ports for endpoint in port.endpoints
+    )
+
+
+def healthy(service: Service, node: Node) -> int:
+    """How many ready endpoints the node has itself: what its health check node port answers."""
+    found = {
+        endpoint.address
+        for port in service.ports
+        for endpoint in port.endpoints
+        if endpoint.ready and endpoint.node == node.name
+    }
+    return len(found)
+
+
+def _terminating(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    return tuple(endpoint for endpoint in endpoints if endpoint.serving and endpoint.terminating)
+
+
+def _hinted(ready: tuple[Endpoint, ...], node: Node) -> tuple[Endpoint, ...]:
+    """Hints count only when every ready endpoint has one and one of them is for this node."""
+    tests: tuple[tuple[Callable[[Endpoint], frozenset[str]], str], ...] = (
+        (lambda endpoint: endpoint.nodes, node.name),
+        (lambda endpoint: endpoint.zones, node.zone),
+    )
+    for hints, mine in tests:
+        if mine and all(hints(endpoint) for endpoint in ready):
+            chosen = tuple(endpoint for endpoint in ready if mine in hints(endpoint))
+            if chosen:
+                return chosen
+    return ready
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Two Services want the same address and port; the first in the order of their names has it."""
+
+    winner: str
+    loser: str
+    address: IPv4Address
+    port: int
+    protocol: Protocol
+
+    def __str__(self) -> str:
+        return (
+            f"Service {self.loser}: {self.address}:{self.port}/{self.protocol.name} belongs to Service {self.winner} "
+            "already; it does not serve this Service"
+        )
+
+
+def clashes(services: Mapping[str, Service]) -> tuple[Clash, ...]:
+    """External addresses that several Services claim with the same port (cluster IPs and node ports are allocated)."""
+    owners: dict[tuple[IPv4Address, int, Protocol], str] = {}
+    found = []
+    for key in sorted(key for key, service in services.items() if service.external):
+        service = services[key]
+        for port in service.ports:
+            for address in dict.fromkeys(service.external):
+                owner = owners.setdefault((address, port.port, port.protocol), key)
+                if owner != key:
+                    found.append(Clash(owner, key, address, port.port, port.protocol))
+    return tuple(found)
