@@ -17,6 +17,7 @@ UNDERLAY_ADDRESS: Final = "kubinet.dev/underlay-address"
 UNDERLAY_MAC: Final = "kubinet.dev/underlay-mac"
 GATEWAY: Final = "kubinet.dev/gateway"
 GATEWAY_MAC: Final = "kubinet.dev/gateway-mac"
+ZONE: Final = "topology.kubernetes.io/zone"
 
 
 def node_from_object(obj: Object) -> Node | None:
@@ -35,6 +36,7 @@ def node_from_object(obj: Object) -> Node | None:
         pod_cidr=IPv4Network(pod_cidr),
         gateway=IPv4Address(gateway) if gateway else None,
         gateway_mac=annotations.get(GATEWAY_MAC) or None,
+        zone=(metadata.get("labels") or {}).get(ZONE, ""),
     )
 
 

@@ -156,7 +156,7 @@ class HashFields(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Multipath:
-    """Hash the packet and write the hash modulo `count` into a slice: every value equally likely, equal on all nodes."""
+    """Write a hash of the packet, modulo `count`, into a slice: values are equally likely, and equal on all nodes."""
 
     fields: HashFields
     basis: int

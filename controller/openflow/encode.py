@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from typing import Final, assert_never
+from typing import Final
 
 from controller.openflow.actions import (
     Action,
@@ -178,27 +178,39 @@ def _to_controller(action: ToController) -> bytes:
     return _nicira(37, bytes(6) + limit + userdata)
 
 
-@lru_cache(maxsize=65536)
-def _action(action: Action) -> bytes:
+def _set_field(action: SetField) -> bytes:
+    body = _oxm(action.term)
+    return _padded(struct.pack("!HH", 25, (4 + len(body) + 7) // 8 * 8) + body)
+
+
+def _output_register(action: OutputRegister) -> bytes:
+    packed = action.source.first << 6 | action.source.width - 1
+    return _nicira(15, struct.pack("!HIH6x", packed, action.source.field.header(masked=False), 0))
+
+
+def _simple(action: Output | DecrementTtl | ToGroup | Resubmit) -> bytes:
     match action:
         case Output(port):
             return struct.pack("!HHIH6x", 0, 16, port, 0)
-        case OutputRegister(source):
-            packed = source.first << 6 | source.width - 1
-            return _nicira(15, struct.pack("!HIH6x", packed, source.field.header(masked=False), 0))
-        case SetField(term):
-            body = _oxm(term)
-            return _padded(struct.pack("!HH", 25, (4 + len(body) + 7) // 8 * 8) + body)
-        case CopyField():
-            return _copy_field(action)
         case DecrementTtl():
             return struct.pack("!HH4x", 24, 8)
         case ToGroup(group):
             return struct.pack("!HHI", 22, 8, group)
-        case Ct():
-            return _ct(action)
         case Resubmit(table):
             return _nicira(14, struct.pack("!HB3x", 0xFFF8, table))
+
+
+@lru_cache(maxsize=65536)
+def _action(action: Action) -> bytes:
+    match action:
+        case SetField():
+            return _set_field(action)
+        case CopyField():
+            return _copy_field(action)
+        case OutputRegister():
+            return _output_register(action)
+        case Ct():
+            return _ct(action)
         case Multipath():
             return _multipath(action)
         case Learn():
@@ -208,7 +220,7 @@ def _action(action: Action) -> bytes:
         case Goto():
             raise ValueError("goto is an instruction: it stands last in a flow, and never in a bucket")
         case _:
-            assert_never(action)
+            return _simple(action)
 
 
 def encode_instructions(actions: tuple[Action, ...]) -> bytes:

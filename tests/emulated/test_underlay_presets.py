@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
