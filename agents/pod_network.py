@@ -14,7 +14,14 @@ from agents import netlink
 from agents.netlink import Netlink, NetlinkError
 from agents.node_setup import NodeSwitch
 from agents.ovsconfig import Interface, add_ports, pod_interface_row, port_problems, remove_ports
-from kubinet.addressing import INTEGRATION_BRIDGE, UNDERLAY_INTERFACE, gateway_address, pod_mac, pod_port
+from kubinet.addressing import (
+    INTEGRATION_BRIDGE,
+    UNDERLAY_INTERFACE,
+    VIRTUAL_MAC,
+    gateway_address,
+    pod_mac,
+    pod_port,
+)
 from kubinet.errors import KubinetError
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 
@@ -153,6 +160,8 @@ class PodNetwork:
                     netlink.set_link_up(index),
                     netlink.add_address(index, IPv4Interface((link.address, cidr.prefixlen))),
                     netlink.add_route(_EVERYWHERE, index, gateway=gateway_address(cidr)),
+                    # The kernel's limit of neighbours counts all namespaces of the machine, but no permanent ones.
+                    netlink.add_neighbour(index, gateway_address(cidr), VIRTUAL_MAC, permanent=True),
                 ]
             )
 

@@ -7,6 +7,7 @@ Packets never come here.
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from controller import framework
@@ -16,6 +17,7 @@ from kubinet.errors import ApiError, KubinetError
 from kubinet.informer import Informer
 from kubinet.kubernetes import cluster_state
 from kubinet.service import ServiceContext
+from kubinet.serviceobjects import ServiceCache
 from kubinet.state import ClusterState
 
 _LOG = logging.getLogger(__name__)
@@ -50,10 +52,13 @@ class Watcher:
         self._topologies = Informer(client, "Topology", on_change=self._dirty.set)
         self._nodes = Informer(client, "Node", on_change=self._dirty.set)
         self._pods = Informer(client, "Pod", on_change=self._dirty.set)
+        self._services = Informer(client, "Service", on_change=self._dirty.set)
+        self._slices = Informer(client, "EndpointSlice", on_change=self._dirty.set)
+        self._service_cache = ServiceCache()
 
     def start(self) -> None:
         """Watch from now on; returns when the first lists are there, so that no bridge gets half a state."""
-        informers = (self._topologies, self._nodes, self._pods)
+        informers = (self._topologies, self._nodes, self._pods, self._services, self._slices)
         for informer in informers:
             informer.start()
         for informer in informers:
@@ -77,7 +82,10 @@ class Watcher:
             return None
         # A generation promises "all pods up to this version", so it is the pods' own version and taken with them.
         pods, generation = self._pods.view()
-        return cluster_state(topology, self._nodes.snapshot().values(), pods.values(), generation)
+        state = cluster_state(topology, self._nodes.snapshot().values(), pods.values(), generation)
+        slices, endpoint_generation = self._slices.view()
+        services = self._service_cache.services(self._services.snapshot(), slices, state.network.load_balancer)
+        return replace(state, services=services, endpoint_generation=endpoint_generation)
 
 
 class Publisher:
@@ -129,7 +137,9 @@ class Publisher:
 def _to_wire(realised: Realised) -> dict[str, Any]:
     return {
         "generation": realised.generation,
+        "endpointGeneration": realised.endpoint_generation,
         "flows": sum(realised.flows.values()),
+        "groups": realised.groups,
         "bridges": {bridge: {"flows": number} for bridge, number in realised.flows.items()},
         "errors": realised.errors,
         "lastError": realised.last_error,

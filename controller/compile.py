@@ -1,27 +1,42 @@
-"""Desired flows: a pure function of cluster state and node, and the same with a memory for small changes."""
+"""Desired flows: a pure function of cluster state and node, and the same with a memory for small changes.
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+A program's layers: what depends on nodes alone, the node's pods, Services that are the same everywhere (one object for
+all nodes), and what is the node's own of Services.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from controller.features import base, gateway, overlay, pods, uplink
-from controller.features.common import TOPOLOGY, BridgeFlow, Feature, node_owner, pod_owner
-from controller.openflow.flow import Flow, FlowKey
-from controller.pipeline import BRIDGES, PipelineError
-from kubinet.state import ClusterState, NetworkConfig, Node, Pod
+from controller.features import base, connections, gateway, overlay, pods, services, uplink
+from controller.features.balancing import Backends
+from controller.features.common import TOPOLOGY, BridgeFlow, Feature, node_owner, pod_owner, service_owner
+from controller.pipeline import BRIDGES
+from controller.program import EMPTY, Layer, Part, Program, parts_by_bridge
+from controller.service_compile import ServiceCompiler
+from kubinet.addressing import INTEGRATION_BRIDGE
+from kubinet.state import ClusterState, NetworkConfig, Node, Pod, ServiceProxy
 
-FlowTable: TypeAlias = Mapping[FlowKey, Flow]
-"""All flows of one bridge by what identifies them there."""
-NodeFlows: TypeAlias = Mapping[str, FlowTable]
-"""A node's flows by bridge."""
+Programs: TypeAlias = Mapping[str, Program]
+"""A node's programs by bridge."""
 
-_NODE_FEATURES: Final[tuple[Feature, ...]] = (base.flows, pods.shared_flows, gateway.flows, overlay.flows, uplink.flows)
-"""Features whose flows do not depend on pods."""
+_NODE_FEATURES: Final[tuple[Feature, ...]] = (
+    base.flows,
+    connections.flows,
+    pods.shared_flows,
+    gateway.flows,
+    overlay.flows,
+    uplink.flows,
+)
+"""Features whose flows depend on neither pods nor Services."""
 
 
-def flows(state: ClusterState, node: Node) -> NodeFlows:
-    """Every flow that the node's bridges are to have."""
-    return _by_bridge([*_node_flows(state, node), *pods_of(state, node)])
+def programs(state: ClusterState, node: Node) -> Programs:
+    """Everything that the node's bridges are to have."""
+    made = Compiler().compile(state)[node.name]
+    if isinstance(made, Exception):
+        raise made
+    return made
 
 
 def owners(state: ClusterState) -> Mapping[int, str]:
@@ -30,6 +45,7 @@ def owners(state: ClusterState) -> Mapping[int, str]:
         TOPOLOGY,
         *(node_owner(node) for node in state.nodes.values()),
         *(pod_owner(pod) for pod in state.pods.values()),
+        *(service_owner(service) for service in state.services.values()),
     ]
     names: dict[int, str] = {}
     for owner in known:
@@ -38,82 +54,95 @@ def owners(state: ClusterState) -> Mapping[int, str]:
     return names
 
 
-def pods_of(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
-    """The flows of the node's own pods."""
-    for pod in state.pods.values():
-        if pod.node == node.name:
-            yield from pods.pod_flows(pod, node)
-
-
 def _node_flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     for feature in _NODE_FEATURES:
         yield from feature(state, node)
-
-
-def _by_bridge(made: Iterable[BridgeFlow]) -> dict[str, dict[FlowKey, Flow]]:
-    tables: dict[str, dict[FlowKey, Flow]] = {bridge: {} for bridge in BRIDGES}
-    for bridge, flow in made:
-        _put(tables[bridge], flow)
-    return tables
-
-
-def _put(table: dict[FlowKey, Flow], flow: Flow) -> None:
-    known = table.setdefault(flow.key, flow)
-    if known != flow:
-        raise PipelineError(
-            f"{known.owner} and {flow.owner} both want the flow '{flow.to_text().partition(' actions=')[0]}'"
-        )
+    if state.network.services is ServiceProxy.SDN:
+        yield from services.refusals(state, node)
 
 
 @dataclass(slots=True)
 class _Remembered:
+    """One node as it was compiled last."""
+
     node: Node
-    base: list[BridgeFlow]
-    pods: dict[str, Pod]
-    flows: NodeFlows
+    base: Mapping[str, Layer]
+    pods: Mapping[str, Pod] = field(default_factory=dict)
+    pod_layer: Layer = EMPTY
+    programs: Programs = field(default_factory=dict)
+
+
+def _same(before: Sequence[Layer], after: Sequence[Layer]) -> bool:
+    return len(before) == len(after) and all(one is other for one, other in zip(before, after, strict=True))
 
 
 class Compiler:
-    """`flows` for all nodes, with a memory: a pod that comes or goes costs its own node milliseconds, others nothing.
+    """All nodes' programs, with a memory: what comes or goes costs its own flows, and others nothing.
 
-    An unchanged node gets the same object as before, so callers compare with `is`.
+    An unchanged program is the same object as before, so callers compare with `is`.
     """
 
     def __init__(self) -> None:
         self._surroundings: tuple[NetworkConfig, Mapping[str, Node]] | None = None
         self._nodes: dict[str, _Remembered] = {}
-        self._pods: dict[str, tuple[Pod, Node, tuple[BridgeFlow, ...]]] = {}
+        self._pods: dict[str, tuple[Pod, Node, Part]] = {}
+        self._services = ServiceCompiler()
 
-    def compile(self, state: ClusterState) -> Mapping[str, NodeFlows | Exception]:
-        """Every node's flows; a node whose flows cannot be made has the error in their place."""
+    def compile(self, state: ClusterState) -> Mapping[str, Programs | Exception]:
+        """Every node's programs; a node whose flows cannot be made has the error in their place."""
         surroundings = (state.network, dict(state.nodes))
         if surroundings != self._surroundings:
             self._surroundings = surroundings
             self._nodes.clear()
+            self._services = ServiceCompiler()
         by_node: dict[str, dict[str, Pod]] = {name: {} for name in state.nodes}
         for key, pod in state.pods.items():
             if pod.node in by_node:
                 by_node[pod.node][key] = pod
         for gone in self._pods.keys() - state.pods.keys():
             del self._pods[gone]
+        self._services.update(state)
         return {name: self._node(state, node, by_node[name]) for name, node in state.nodes.items()}
 
-    def _node(self, state: ClusterState, node: Node, own: dict[str, Pod]) -> NodeFlows | Exception:
-        known = self._nodes.get(node.name)
-        if known is not None and known.pods == own:
-            return known.flows
+    def backends(self, node: str, number: int) -> Backends | None:
+        """A set of endpoints that connections on the node choose from, by its id."""
+        return self._services.backends(node, number)
+
+    def _node(self, state: ClusterState, node: Node, own: dict[str, Pod]) -> Programs | Exception:
         try:
-            made = known.base if known is not None else list(_node_flows(state, node))
-            tables = _by_bridge([*made, *(flow for pod in own.values() for flow in self._pod(pod, node))])
+            known = self._nodes.get(node.name)
+            if known is None:
+                made = {
+                    bridge: Layer({"base": part}) for bridge, part in parts_by_bridge(_node_flows(state, node)).items()
+                }
+                known = self._nodes[node.name] = _Remembered(node, made)
+            if known.pods != own:
+                known.pod_layer = Layer({("pod", key): self._pod(pod, node) for key, pod in own.items()})
+                known.pods = own
+            layers = {
+                bridge: (
+                    known.base.get(bridge, EMPTY),
+                    known.pod_layer if bridge == INTEGRATION_BRIDGE else EMPTY,
+                    *self._services.layers(node, bridge),
+                )
+                for bridge in BRIDGES
+            }
         except Exception as error:
             return error
-        self._nodes[node.name] = _Remembered(node, made, own, tables)
-        return tables
+        before = known.programs
+        if not all(bridge in before and _same(before[bridge].layers, layers[bridge]) for bridge in BRIDGES):
+            known.programs = {
+                bridge: before[bridge]
+                if bridge in before and _same(before[bridge].layers, layers[bridge])
+                else Program(layers[bridge])
+                for bridge in BRIDGES
+            }
+        return known.programs
 
-    def _pod(self, pod: Pod, node: Node) -> tuple[BridgeFlow, ...]:
+    def _pod(self, pod: Pod, node: Node) -> Part:
         known = self._pods.get(pod.key)
         if known is not None and known[0] == pod and known[1] == node:
             return known[2]
-        made = tuple(pods.pod_flows(pod, node))
+        made = parts_by_bridge(pods.pod_flows(pod, node))[INTEGRATION_BRIDGE]
         self._pods[pod.key] = (pod, node, made)
         return made

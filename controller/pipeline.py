@@ -3,19 +3,22 @@
 Features build flows with what stands here and nothing else; `check` refuses a flow whose match or goto this page does
 not list. `docs/pipeline.md` is generated from this module (`python -m controller.pipeline_docs`).
 
-Table numbers leave room: 8-48 (services, egress policy), 52 (egress addresses), 62-84 (SNAT, ingress policy).
+Table numbers leave room: 40-48 (egress policy), 52 (egress addresses), 70-78 and 84 (ingress policy).
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from controller.openflow.actions import Action, Ct, Goto, Resubmit
+from controller.openflow.actions import Action, Ct, Goto, Learn, Resubmit
 from controller.openflow.fields import (
     ARP_OP,
     ARP_SHA,
     ARP_SPA,
     ARP_TPA,
+    CT_LABEL,
+    CT_MARK,
+    CT_STATE,
     ETH_DST,
     ETH_SRC,
     ETH_TYPE,
@@ -27,7 +30,13 @@ from controller.openflow.fields import (
     REG0,
     REG1,
     REG2,
+    REG3,
+    REG4,
+    REG7,
     REG15,
+    SCTP_DST,
+    TCP_DST,
+    TCP_FLAGS,
     TUN_SRC,
     UDP_DST,
     Bits,
@@ -35,7 +44,7 @@ from controller.openflow.fields import (
     Match,
 )
 from controller.openflow.flow import Category, Flow, Owner
-from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
+from kubinet.addressing import INTEGRATION_BRIDGE, MAIN_ZONE, SNAT_ZONE, UPLINK_BRIDGE
 from kubinet.errors import KubinetError
 
 
@@ -54,15 +63,23 @@ class Table:
     matches: frozenset[Field]
     gotos: frozenset[str] = frozenset()
     """Names of tables; a goto leads to a higher number."""
+    learns: frozenset[str] = frozenset()
+    """Names of tables that its flows add learned flows to."""
 
     def __str__(self) -> str:
         return f"{self.bridge} table {self.number} {self.name}"
 
 
 def _table(
-    bridge: str, number: int, name: str, matches: tuple[Field, ...], gotos: tuple[str, ...], purpose: str
+    bridge: str,
+    number: int,
+    name: str,
+    matches: tuple[Field, ...],
+    gotos: tuple[str, ...],
+    purpose: str,
+    learns: tuple[str, ...] = (),
 ) -> Table:
-    return Table(bridge, number, name, purpose, frozenset(matches), frozenset(gotos))
+    return Table(bridge, number, name, purpose, frozenset(matches), frozenset(gotos), frozenset(learns))
 
 
 # --- br-int -----------------------------------------------------------------------------------------------------------
@@ -72,7 +89,7 @@ CLASSIFIER: Final = _table(
     0,
     "Classifier",
     (IN_PORT, ETH_TYPE, IPV4_SRC, TUN_SRC),
-    ("ArpSpoofGuard", "SpoofGuard", "L3Forward"),
+    ("ArpSpoofGuard", "SpoofGuard", "UnSnat"),
     "Where the packet came from: loads the source class. Unknown ports and unknown tunnel peers are dropped.",
 )
 ARP_SPOOF_GUARD: Final = _table(
@@ -96,14 +113,88 @@ SPOOF_GUARD: Final = _table(
     4,
     "SpoofGuard",
     (IN_PORT, ETH_TYPE, ETH_SRC, IPV4_SRC),
-    ("L3Forward",),
+    ("UnSnat",),
     "A pod may only send from its own address and MAC; each pod's forgeries are counted by a flow of its own.",
+)
+UNSNAT: Final = _table(
+    INTEGRATION_BRIDGE,
+    8,
+    "UnSnat",
+    (ETH_TYPE, IPV4_DST),
+    ("Conntrack",),
+    "Replies to an address that sources were translated to get their client's address back.",
+)
+CONNTRACK: Final = _table(
+    INTEGRATION_BRIDGE,
+    10,
+    "Conntrack",
+    (ETH_TYPE,),
+    ("ConntrackState",),
+    "Every packet meets its connection: a Service's packets are translated as its first one was, both ways.",
+)
+CONNTRACK_STATE: Final = _table(
+    INTEGRATION_BRIDGE,
+    12,
+    "ConntrackState",
+    (CT_STATE, CT_MARK, ETH_TYPE, IP_PROTO, TCP_FLAGS, REG4),
+    ("ServiceLB", "EndpointDNAT", "L3Forward"),
+    "New connections look for a Service; known ones go on; invalid packets are dropped.",
+)
+_PORTS = (TCP_DST, UDP_DST, SCTP_DST)
+SERVICE_LB: Final = _table(
+    INTEGRATION_BRIDGE,
+    22,
+    "ServiceLB",
+    (REG0, ETH_TYPE, IP_PROTO, IPV4_SRC, IPV4_DST, *_PORTS),
+    ("SessionAffinity", "EndpointChoice", "EndpointSlot", "EndpointDNAT", "L3Forward"),
+    "The address and port of a Service: chooses an endpoint, directly, by a group, or by a slot.",
+)
+SESSION_AFFINITY: Final = _table(
+    INTEGRATION_BRIDGE,
+    24,
+    "SessionAffinity",
+    (ETH_TYPE, IPV4_SRC, REG7),
+    (),
+    "Learned flows: which endpoint a client of a Service with session affinity had last. Returns to ServiceLB.",
+)
+ENDPOINT_CHOICE: Final = _table(
+    INTEGRATION_BRIDGE,
+    26,
+    "EndpointChoice",
+    (ETH_TYPE, REG3, REG4, REG7),
+    ("EndpointSlot", "EndpointDNAT"),
+    "With session affinity: keeps the remembered endpoint while it belongs to the Service, else chooses anew.",
+)
+ENDPOINT_SLOT: Final = _table(
+    INTEGRATION_BRIDGE,
+    28,
+    "EndpointSlot",
+    (REG2, REG7, ETH_TYPE),
+    ("AffinityLearn", "EndpointDNAT"),
+    "From a slot number to an endpoint: Maglev's table, and Services of more endpoints than a group holds well.",
+)
+AFFINITY_LEARN: Final = _table(
+    INTEGRATION_BRIDGE,
+    29,
+    "AffinityLearn",
+    (REG7, ETH_TYPE),
+    ("EndpointDNAT",),
+    "Remembers the chosen endpoint for the client.",
+    learns=("SessionAffinity",),
+)
+ENDPOINT_DNAT: Final = _table(
+    INTEGRATION_BRIDGE,
+    30,
+    "EndpointDNAT",
+    (REG0, REG3, REG4, ETH_TYPE, IP_PROTO, IPV4_SRC),
+    ("L3Forward",),
+    "Commits the connection with the endpoint as its destination: one flow for each endpoint, whoever names it.",
 )
 L3_FORWARD: Final = _table(
     INTEGRATION_BRIDGE,
     50,
     "L3Forward",
-    (REG0, ETH_TYPE, IPV4_DST),
+    (REG0, CT_STATE, CT_MARK, ETH_TYPE, IPV4_DST),
     ("L3DecTTL",),
     "Routes by destination: rewrites the MAC addresses, chooses the output port, the tunnel's far end.",
 )
@@ -112,14 +203,30 @@ L3_DEC_TTL: Final = _table(
     60,
     "L3DecTTL",
     (REG0, ETH_TYPE, IP_TTL),
-    ("Output",),
+    ("Snat",),
     "Lowers the TTL of routed packets; the node's own stack has done that already for what it sends.",
+)
+SNAT: Final = _table(
+    INTEGRATION_BRIDGE,
+    64,
+    "Snat",
+    (REG0, CT_STATE, CT_MARK, ETH_TYPE),
+    ("ConntrackCommit",),
+    "Translates the source of Service connections whose replies must come back through this node.",
+)
+CONNTRACK_COMMIT: Final = _table(
+    INTEGRATION_BRIDGE,
+    80,
+    "ConntrackCommit",
+    (CT_STATE, CT_MARK, ETH_TYPE),
+    ("Output",),
+    "Remembers new connections that no Service has committed.",
 )
 OUTPUT: Final = _table(
     INTEGRATION_BRIDGE,
     90,
     "Output",
-    (REG0, ETH_TYPE),
+    (CT_MARK, ETH_TYPE),
     (),
     "Sends the packet to the port that register OUTPUT_PORT holds.",
 )
@@ -138,8 +245,8 @@ UPLINK: Final = _table(
     UPLINK_BRIDGE,
     0,
     "Uplink",
-    (IN_PORT, ETH_TYPE, ETH_DST, IP_PROTO, IPV4_SRC, IPV4_DST, UDP_DST),
-    ("UplinkOutput",),
+    (IN_PORT, ETH_TYPE, ETH_DST, IP_PROTO, IPV4_SRC, IPV4_DST, *_PORTS),
+    ("UplinkOutput", "UplinkService", "UplinkReturn"),
     "Between the underlay and the node's own stack; translates what pods send to the outside to the node's address.",
 )
 UPLINK_OUTPUT: Final = _table(
@@ -150,6 +257,22 @@ UPLINK_OUTPUT: Final = _table(
     (),
     "After connection tracking: out to the underlay, or in to the node's own stack.",
 )
+UPLINK_SERVICE: Final = _table(
+    UPLINK_BRIDGE,
+    12,
+    "UplinkService",
+    (ETH_TYPE,),
+    (),
+    "What clients outside send to Services goes to br-int, untouched.",
+)
+UPLINK_RETURN: Final = _table(
+    UPLINK_BRIDGE,
+    14,
+    "UplinkReturn",
+    (CT_MARK, ETH_TYPE),
+    (),
+    "Replies of Services go back to the neighbour that the request came from, whichever router that was.",
+)
 UPLINK_CANARY: Final = _table(UPLINK_BRIDGE, 253, "UplinkCanary", (REG15,), (), "As Canary, for br-phy.")
 
 TABLES: Final = (
@@ -157,12 +280,25 @@ TABLES: Final = (
     ARP_SPOOF_GUARD,
     ARP_RESPONDER,
     SPOOF_GUARD,
+    UNSNAT,
+    CONNTRACK,
+    CONNTRACK_STATE,
+    SERVICE_LB,
+    SESSION_AFFINITY,
+    ENDPOINT_CHOICE,
+    ENDPOINT_SLOT,
+    AFFINITY_LEARN,
+    ENDPOINT_DNAT,
     L3_FORWARD,
     L3_DEC_TTL,
+    SNAT,
+    CONNTRACK_COMMIT,
     OUTPUT,
     CANARY,
     UPLINK,
     UPLINK_OUTPUT,
+    UPLINK_SERVICE,
+    UPLINK_RETURN,
     UPLINK_CANARY,
 )
 BRIDGES: Final = (INTEGRATION_BRIDGE, UPLINK_BRIDGE)
@@ -189,10 +325,20 @@ SOURCE: Final = Bits(REG0, 0, 4)
 """Where the packet came from: a `Place`."""
 DESTINATION: Final = Bits(REG0, 4, 4)
 """Where the packet goes: a `Place`."""
+MASQUERADE: Final = Bits(REG0, 8, 1)
+"""The connection's source is to be translated, because its replies must come back through this node."""
 OUTPUT_PORT: Final = Bits.whole(REG1)
 """The OpenFlow port that Output sends the packet to."""
 SCRATCH: Final = REG2
 """Free for use within one flow (the ARP responder swaps addresses through it)."""
+SLOT: Final = Bits(REG2, 0, 16)
+"""Between ServiceLB and EndpointSlot: the slot that the packet's hash chose."""
+ENDPOINT_ADDRESS: Final = Bits.whole(REG3)
+ENDPOINT_PORT: Final = Bits(REG4, 0, 16)
+CHOSEN: Final = Bits(REG4, 16, 1)
+"""The controller has chosen the endpoint and sent the packet again."""
+BACKENDS: Final = Bits.whole(REG7)
+"""The id of a set of endpoints: of a Service's port, and whether all of them or the node's own; also its group's."""
 NEVER: Final = REG15
 """Written by no flow: canary flows match on it and so never match."""
 
@@ -200,7 +346,13 @@ REGISTERS: Final = {
     "SOURCE": SOURCE,
     "DESTINATION": DESTINATION,
     "OUTPUT_PORT": OUTPUT_PORT,
+    "MASQUERADE": MASQUERADE,
     "SCRATCH": Bits.whole(SCRATCH),
+    "SLOT": SLOT,
+    "ENDPOINT_ADDRESS": ENDPOINT_ADDRESS,
+    "ENDPOINT_PORT": ENDPOINT_PORT,
+    "CHOSEN": CHOSEN,
+    "BACKENDS": BACKENDS,
 }
 
 
@@ -211,29 +363,51 @@ class Place(IntEnum):
     GATEWAY = 2
     POD = 3
     UPLINK = 4
+    """The patch to br-phy, for other nodes' pods without encapsulation."""
+    OUTSIDE = 5
+    """The patch to br-phy, for clients of Services that are outside of the cluster."""
 
 
 # --- conntrack --------------------------------------------------------------------------------------------------------
 
-ZONES_PER_NODE: Final = 8
-
 
 class Zone(IntEnum):
-    """A node's conntrack zones, as offsets: different on every node, in case that nodes share a connection table."""
+    """Connection tracking zones; the same on all nodes, because every node has a connection table of its own."""
 
-    MAIN = 0
-    SNAT = 1
-    MAIN_V6 = 2
-    SNAT_V6 = 3
-    UPLINK_SNAT = 4
+    MAIN = MAIN_ZONE
+    """br-int: every connection; translates Services' destinations."""
+    SNAT = SNAT_ZONE
+    """br-int: connections whose source is translated."""
+    UPLINK_SNAT = 3
+    """br-phy: what pods send to the outside."""
+    UPLINK_SERVICE = 4
+    """br-phy: what clients outside send to Services; remembers the neighbour that it came from."""
 
-    def of(self, node_index: int) -> int:
-        """The zone's number on the node; PipelineError above the 16 bits of a zone."""
-        number = ZONES_PER_NODE * node_index + self
-        if number > 0xFFFF:
-            raise PipelineError(f"node index {node_index}: conntrack zones end at 65535; use at most 8190 nodes")
-        return number
 
+CT_SOURCE: Final = Bits(CT_MARK, 0, 4)
+"""The `Place` that the connection's first packet came from."""
+CT_SERVICE: Final = Bits(CT_MARK, 4, 1)
+"""The connection's destination was translated."""
+CT_SNAT: Final = Bits(CT_MARK, 5, 1)
+"""The connection's source is translated too."""
+CT_HAIRPIN: Final = Bits(CT_MARK, 6, 1)
+"""The endpoint is the client itself."""
+CT_BACKENDS: Final = Bits(CT_LABEL, 64, 32)
+"""`BACKENDS` of the connection's first packet."""
+CT_NEIGHBOUR: Final = Bits(CT_LABEL, 0, 48)
+"""br-phy, zone UPLINK_SERVICE: the MAC address that the client's packets come from."""
+
+CT_BITS: Final = {
+    "CT_SOURCE": CT_SOURCE,
+    "CT_SERVICE": CT_SERVICE,
+    "CT_SNAT": CT_SNAT,
+    "CT_HAIRPIN": CT_HAIRPIN,
+    "CT_BACKENDS": CT_BACKENDS,
+    "CT_NEIGHBOUR": CT_NEIGHBOUR,
+}
+
+LEARNED_COOKIE: Final = 0xFFFF << 48
+"""Upper bits of learned flows' cookies: no round of the controller's sweeps them."""
 
 SNAT_PORTS: Final = (49152, 65535)
 """Ports that translated connections use (RFC 6335's dynamic range); the node's own sockets must stay below."""
@@ -250,6 +424,7 @@ class Priority(IntEnum):
     POD = 190
     FALLBACK = 150
     GUARD = 100
+    PASS = 50
     MISS = 0
 
 
@@ -281,15 +456,17 @@ def _check(table: Table, match: Match, actions: tuple[Action, ...]) -> None:
             _check_target(table, action.table, forward=True)
         elif isinstance(action, Resubmit):
             _check_target(table, action.table, forward=False)
+        elif isinstance(action, Learn):
+            _check_target(table, action.table, forward=False, learns=True)
         elif isinstance(action, Ct) and action.table is not None:
             _check_target(table, action.table, forward=True)
 
 
-def _check_target(table: Table, number: int, *, forward: bool) -> None:
+def _check_target(table: Table, number: int, *, forward: bool, learns: bool = False) -> None:
     target = table_numbered(table.bridge, number)
     if target is None:
         raise PipelineError(f"{table}: sends packets to table {number}, which {table.bridge} does not have")
-    if target.name not in table.gotos:
+    if target.name not in (table.learns if learns else table.gotos):
         raise PipelineError(f"{table}: sends packets to {target.name}, which the page does not list for it")
     if forward and target.number <= table.number:
         raise PipelineError(f"{table}: a goto leads to a higher table, {target.name} has number {target.number}")

@@ -10,10 +10,10 @@ from controller import compile as compiler
 from controller.openflow.flow import Category
 from controller.pipeline import (
     BRIDGES,
+    CT_BITS,
     REGISTERS,
     SNAT_PORTS,
     TABLES,
-    ZONES_PER_NODE,
     Place,
     Priority,
     Table,
@@ -71,15 +71,15 @@ def _lines() -> Iterator[str]:
         yield from (_table_row(table) for table in TABLES if table.bridge == bridge)
     yield from ("", "## Registers", "", "| name | bits |", "| --- | --- |")
     yield from (f"| {name} | `{bits}` |" for name, bits in REGISTERS.items())
+    yield from ("", "## Marks of connections", "", "| name | bits |", "| --- | --- |")
+    yield from (f"| {name} | `{bits}` |" for name, bits in CT_BITS.items())
     places = ", ".join(f"{place.value} {place.name.lower()}" for place in Place)
-    yield from ("", f"SOURCE and DESTINATION hold a place: {places}.", "", "## Priorities", "")
+    yield from ("", f"SOURCE, DESTINATION and CT_SOURCE hold a place: {places}.", "", "## Priorities", "")
     yield ", ".join(f"{priority.name} {priority.value}" for priority in Priority) + "."
     yield from ("", "## Connection tracking", "")
-    yield f"Zones of a node: {ZONES_PER_NODE} times its index, plus " + ", ".join(
-        f"{zone.value} {zone.name}" for zone in Zone
-    )
+    yield "Zones, the same on every node: " + ", ".join(f"{zone.value} {zone.name}" for zone in Zone) + "."
     first, last = SNAT_PORTS
-    yield f"(the flows below use UPLINK_SNAT). Translated connections use ports {first} to {last}."
+    yield f"Sources are translated to ports {first} to {last}."
     categories = ", ".join(f"{category.value} {category.name.lower()}" for category in Category)
     yield from (
         "",
@@ -103,8 +103,9 @@ def _table_row(table: Table) -> str:
 
 def _example(overlay: Overlay) -> Iterator[str]:
     state = example(overlay)
-    shown = compiler.flows(state, state.nodes["n1"])
-    known = compiler.flows(example(Overlay.VXLAN), example(Overlay.VXLAN).nodes["n1"])
+    shown = {bridge: program.table() for bridge, program in compiler.programs(state, state.nodes["n1"]).items()}
+    plain = example(Overlay.VXLAN)
+    known = {bridge: program.table() for bridge, program in compiler.programs(plain, plain.nodes["n1"]).items()}
     if overlay is not Overlay.VXLAN:
         yield from ("Only what differs from VXLAN:", "")
     yield "```"

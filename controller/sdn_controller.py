@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from controller.compile import Compiler, NodeFlows
+from controller.compile import Compiler, Programs
 from controller.framework import Switch
 from controller.openflow.decode import decode
 from controller.pipeline import BRIDGES
-from controller.sdn_session import AUDIT_SECONDS, Session
+from controller.sdn_session import AUDIT_SECONDS, Generation, Session
 from kubinet.addressing import datapath_id, node_index_and_bridge
 from kubinet.state import ClusterState
 
@@ -22,9 +22,13 @@ class Realised:
     """What a node's bridges have acknowledged."""
 
     generation: int
-    """The state generation that both bridges realise; 0 before the first."""
+    """The state generation (of pods) that both bridges realise; 0 before the first."""
+    endpoint_generation: int
+    """The generation of EndpointSlices that both bridges realise."""
     flows: Mapping[str, int]
     """Number of flows by bridge."""
+    groups: int
+    """Number of groups."""
     errors: int
     last_error: str
 
@@ -37,7 +41,7 @@ class Controller:
         self._audit_seconds = audit_seconds
         self._lock = threading.Lock()
         self._sessions: dict[int, Session] = {}
-        self._desired: dict[int, tuple[NodeFlows, int]] = {}
+        self._desired: dict[int, tuple[Programs, Generation]] = {}
         self._names: dict[int, str] = {}
         self._compiler = Compiler()
         self._failures: dict[str, str] = {}
@@ -58,7 +62,7 @@ class Controller:
             for index, name in self._names.items():
                 flows = compiled[name]
                 if not isinstance(flows, Exception):
-                    self._desired[index] = (flows, state.generation)
+                    self._desired[index] = (flows, (state.generation, state.endpoint_generation))
             for index in self._desired.keys() - self._names.keys():
                 del self._desired[index]
             for session in self._sessions.values():
@@ -76,16 +80,18 @@ class Controller:
         errors = [session.last_error for session in connected if session.last_error]
         complete = len(connected) == len(BRIDGES)
         return Realised(
-            generation=min(session.realised for session in connected) if complete else 0,
+            generation=min(session.realised[0] for session in connected) if complete else 0,
+            endpoint_generation=min(session.realised[1] for session in connected) if complete else 0,
             flows={session.bridge: session.flows for session in connected},
+            groups=sum(session.groups for session in connected),
             errors=sum(session.errors for session in connected),
             last_error=self._failures.get(name) or (errors[-1] if errors else ""),
         )
 
     def _instruct(self, session: Session) -> None:
-        flows, generation = self._desired.get(session.node_index, (None, 0))
-        if flows is not None:
-            session.want(flows[session.bridge], generation)
+        desired = self._desired.get(session.node_index)
+        if desired is not None:
+            session.want(desired[0][session.bridge], desired[1])
 
     # The framework's calls.
 

@@ -6,23 +6,26 @@ A thread per bridge sends; only the newest desired state counts, so a slow bridg
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import count
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from controller.framework import Switch
-from controller.openflow.decode import Answer, BundleAnswer, FlowCookies, FlowCount, Refusal
+from controller.openflow.decode import Answer, BundleAnswer, FlowCookies, FlowCount, GroupIds, Refusal, join
 from controller.openflow.encode import (
     add_flow,
     aggregate_request,
     bundle,
     delete_by_cookie,
     delete_flow,
+    delete_group,
     flow_desc_request,
+    group_stats_request,
+    put_group,
 )
-from controller.openflow.flow import GENERATIONS, Flow, FlowKey
+from controller.openflow.flow import GENERATIONS, Flow, Group
 from controller.pipeline import CANARY
-from controller.reconcile import Changes, reconcile
+from controller.program import Changes, Layer, Part, Program, differences
 from kubinet.addressing import node_index_and_bridge
 from kubinet.errors import DeadlineError, KubinetError
 
@@ -37,7 +40,26 @@ _MANAGED: Final = 1 << 63
 """The cookie bit that is clear in all flows but those that a switch learned on its own."""
 _FIRST_XID: Final = 0x4B000000
 
-_Wanted = TypeVar("_Wanted", BundleAnswer, FlowCount, FlowCookies)
+_Wanted = TypeVar("_Wanted", BundleAnswer, FlowCount, FlowCookies, GroupIds)
+_Item: TypeAlias = Flow | Group
+
+
+Generation: TypeAlias = tuple[int, int]
+"""Of pods, and of EndpointSlices."""
+
+
+def without(program: Program, refused: Set[_Item]) -> Program:
+    """The program less some flows and groups."""
+
+    def rest(part: Part) -> Part:
+        if refused.isdisjoint(part.flows) and refused.isdisjoint(part.groups):
+            return part
+        return Part(
+            tuple(flow for flow in part.flows if flow not in refused),
+            tuple(group for group in part.groups if group not in refused),
+        )
+
+    return Program(tuple(Layer({key: rest(part) for key, part in layer.parts.items()}) for layer in program.layers))
 
 
 class _GoneError(KubinetError):
@@ -57,20 +79,21 @@ class Session:
         self._audit_seconds = audit_seconds
         self._changed = threading.Condition()
         self._ended = False
-        self._desired: Mapping[FlowKey, Flow] | None = None
-        self._generation = 0
+        self._desired: Program | None = None
+        self._generation: Generation = (0, 0)
         self._answers: dict[int, Answer] = {}
         self._awaited: set[int] = set()
+        self._complete: set[int] = set()
         self._xids = count(_FIRST_XID)
-        self._sent: dict[int, Flow] = {}
+        self._sent: dict[int, _Item] = {}
         # Below: the writer thread's own.
         self._round = 0
-        self._held: Mapping[FlowKey, Flow] | None = None
-        self._refused: set[Flow] = set()
-        self._reached: Mapping[FlowKey, Flow] | None = None
+        self._held: Program | None = None
+        self._refused: set[_Item] = set()
+        self._reached: Program | None = None
         """The very object that was asked for and is realised: nodes change flows without a new generation of pods."""
-        self.realised = 0
-        """The highest state generation whose flows the bridge has acknowledged."""
+        self.realised: Generation = (0, 0)
+        """The state generations, of pods and of endpoints, whose flows the bridge has acknowledged."""
         self.errors = 0
         self.last_error = ""
         self._thread = threading.Thread(target=self._run, name=f"bridge-{index}-{self.bridge}", daemon=True)
@@ -92,10 +115,15 @@ class Session:
     @property
     def flows(self) -> int:
         """Flows that the bridge has acknowledged."""
-        return len(self._held or {})
+        return self._held.flow_count if self._held is not None else 0
 
-    def want(self, desired: Mapping[FlowKey, Flow], generation: int) -> None:
-        """What the bridge is to hold, and the generation that this realises."""
+    @property
+    def groups(self) -> int:
+        """Groups that the bridge has acknowledged."""
+        return self._held.group_count if self._held is not None else 0
+
+    def want(self, desired: Program, generation: Generation) -> None:
+        """What the bridge is to hold, and the generations that this realises."""
         with self._changed:
             self._desired, self._generation = desired, generation
             self._changed.notify_all()
@@ -104,19 +132,22 @@ class Session:
         """The bridge's answer to something that was sent."""
         with self._changed:
             if answer.xid in self._awaited:
-                self._answers[answer.xid] = answer
-                self._changed.notify_all()
+                known = self._answers.get(answer.xid)
+                self._answers[answer.xid] = joined = answer if known is None else join(known, answer)
+                if not getattr(joined, "more", False):
+                    self._complete.add(answer.xid)
+                    self._changed.notify_all()
             elif isinstance(answer, Refusal):
                 self._note_refusal(answer)
 
     def _note_refusal(self, refusal: Refusal) -> None:
-        flow = self._sent.get(refusal.xid)
+        item = self._sent.get(refusal.xid)
         self.errors += 1
-        if flow is None:
+        if item is None:
             what = f"message {refusal.xid:#x}"
         else:
-            self._refused.add(flow)
-            what = f"the flow of {flow.owner}: {flow.to_text()}"
+            self._refused.add(item)
+            what = f"the {'group' if isinstance(item, Group) else 'flow'} of {item.owner}: {item.to_text()}"
         self.last_error = f"OFPT_ERROR type {refusal.type} code {refusal.code} for {what}"
         _LOG.error("%s: %s", self, self.last_error)
 
@@ -164,31 +195,37 @@ class Session:
         news = self._desired is not self._reached or self._held is None or self._generation != self.realised
         return self._ended or (self._desired is not None and news)
 
-    def _bring_to(self, desired: Mapping[FlowKey, Flow]) -> None:
-        """Send what differs; without the flows that the switch refuses."""
+    def _bring_to(self, desired: Program) -> None:
+        """Send what differs; without what the switch refuses."""
         while True:
             allowed = desired
             if self._refused:
-                self._refused &= set(desired.values())
-                allowed = {key: flow for key, flow in desired.items() if flow not in self._refused}
+                self._refused &= {*desired.flows(), *desired.groups()}
+                allowed = without(desired, self._refused)
             if self._held is None:
                 done = self._replace(allowed)
             else:
-                changes = reconcile(self._held, allowed)
+                changes = differences(self._held, allowed)
                 done = not changes or self._commit(self._encode(changes))
             if done:
                 self._held = allowed
-                if self._refused.isdisjoint(allowed.values()):
-                    return
+                return
 
-    def _replace(self, flows: Mapping[FlowKey, Flow]) -> bool:
-        """All flows under a new round, then away with whatever is not of it; in one bundle, so there is never a gap."""
+    def _replace(self, program: Program) -> bool:
+        """All flows under a new round, then away with whatever is not of it; in one bundle, so there is never a gap.
+
+        Flows that the bridge learned (session affinity) stay, and groups are replaced where they are.
+        """
         if self._round == 0:
             cookies = self._ask(lambda xid: flow_desc_request(xid, CANARY.number), FlowCookies).cookies
             self._round = max((cookie >> _ROUND_SHIFT for cookie in cookies), default=0) % GENERATIONS
         self._round = self._round % (GENERATIONS - 1) + 1
-        messages = self._encode(Changes(tuple(flows.values()), ()))
-        return self._commit([*messages, *self._sweep()])
+        present = self._ask(group_stats_request, GroupIds).groups
+        wanted = tuple(program.groups())
+        strangers = set(present) - {group.id for group in wanted}
+        messages = self._encode(Changes(wanted, tuple(program.flows())))
+        leaving = [delete_group(number, next(self._xids)) for number in sorted(strangers)]
+        return self._commit([*messages, *self._sweep(), *leaving])
 
     def _sweep(self) -> Iterator[bytes]:
         """Delete the flows of all other rounds: for each bit of the round, those in which it differs."""
@@ -200,6 +237,10 @@ class Session:
         messages = []
         with self._changed:
             self._sent.clear()
+            for group in changes.put_groups:
+                xid = next(self._xids)
+                self._sent[xid] = group
+                messages.append(put_group(group, xid))
             for flow in changes.add:
                 xid = next(self._xids)
                 self._sent[xid] = flow
@@ -208,6 +249,7 @@ class Session:
                 xid = next(self._xids)
                 self._sent[xid] = flow
                 messages.append(delete_flow(flow, xid))
+            messages += [delete_group(number, next(self._xids)) for number in changes.delete_groups]
         return messages
 
     def _commit(self, messages: Sequence[bytes]) -> bool:
@@ -229,7 +271,7 @@ class Session:
 
     def _drifted(self) -> bool:
         """Whether the bridge's flows are not those that it acknowledged, by their number."""
-        expected = len(self._held or {})
+        expected = self.flows
         current = self._round << _ROUND_SHIFT
         ours = self._ask(lambda xid: aggregate_request(current, _ROUND_MASK, xid), FlowCount).flows
         managed = self._ask(lambda xid: aggregate_request(0, _MANAGED, xid), FlowCount).flows
@@ -260,13 +302,14 @@ class Session:
             if not self._switch.send(request(xid)):
                 raise _GoneError(f"{self}: connection lost")
             with self._changed:
-                self._changed.wait_for(lambda: self._ended or xid in self._answers, _ANSWER_SECONDS)
+                self._changed.wait_for(lambda: self._ended or xid in self._complete, _ANSWER_SECONDS)
                 if self._ended:
                     raise _GoneError(f"{self}: connection lost")
-                if xid not in self._answers:
+                if xid not in self._complete:
                     raise DeadlineError(f"no answer within {time.monotonic() - start:.0f} s")
                 return self._answers.pop(xid)
         finally:
             with self._changed:
                 self._awaited.discard(xid)
+                self._complete.discard(xid)
                 self._answers.pop(xid, None)

@@ -35,9 +35,15 @@ STACK_ROUTER: Final = IPv4Address("169.254.1.1")
 instead of an ARP request and an entry of the machine's neighbour table for each pod. It is also the source address of
 Service connections that go into the node's own stack, so that their replies come back to br-int."""
 
+REJECT_ADDRESS: Final = IPv4Address("169.254.1.2")
 REJECT_PORT: Final = 1
-"""A port of the node's own stack that nothing listens on: connections to Services without endpoints go there, and the
-kernel refuses them as it refuses any (TCP reset, ICMP port unreachable)."""
+"""Connections to Services without endpoints go to this address of the node's own stack, where nothing listens: the
+kernel refuses them as it refuses any (TCP reset, ICMP port unreachable), and no packet needs the controller."""
+
+MAIN_ZONE: Final = 1
+"""br-int's connection tracking: every connection, and the translation of Services' destinations."""
+SNAT_ZONE: Final = 2
+"""br-int's connection tracking of connections whose source is translated."""
 
 VIRTUAL_MAC: Final = "aa:bb:cc:dd:ee:ff"
 """What every pod believes to be its neighbours' and its router's MAC address; OVS answers ARP with it."""

@@ -27,6 +27,8 @@ class Choice:
 
     endpoints: tuple[Endpoint, ...]
     otherwise: NoEndpoint = NoEndpoint.REJECT
+    local: bool = False
+    """Only the node's own endpoints were looked at."""
 
 
 class FrontendKind(Enum):
@@ -86,7 +88,8 @@ def local_choice(port: ServicePort, node: Node) -> Choice:
     """Endpoints of this node only."""
     here = [endpoint for endpoint in port.endpoints if endpoint.node == node.name]
     ready = tuple(endpoint for endpoint in here if endpoint.ready)
-    return Choice(ready or _terminating(here), NoEndpoint.DROP if has_endpoints(port) else NoEndpoint.REJECT)
+    otherwise = NoEndpoint.DROP if has_endpoints(port) else NoEndpoint.REJECT
+    return Choice(ready or _terminating(here), otherwise, local=True)
 
 
 def has_endpoints(port: ServicePort) -> bool:
@@ -128,6 +131,11 @@ def _hinted(ready: tuple[Endpoint, ...], node: Node) -> tuple[Endpoint, ...]:
             if chosen:
                 return chosen
     return ready
+
+
+def external_addresses(services: Iterable[Service]) -> tuple[IPv4Address, ...]:
+    """Every external address of any Service, once, in order."""
+    return tuple(sorted({address for service in services for address in service.external}))
 
 
 @dataclass(frozen=True, slots=True)

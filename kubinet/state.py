@@ -257,6 +257,8 @@ class ClusterState:
     nodes: Mapping[str, Node]
     pods: Mapping[str, Pod]
     services: Mapping[str, Service] = field(default_factory=dict)
+    connections: Mapping[tuple[IPv4Address, int], int] = field(default_factory=dict)
+    """Open Service connections by endpoint, as the nodes last reported; for the algorithm `least-connections`."""
     generation: int = 0
     endpoint_generation: int = 0
     """The resourceVersion of EndpointSlices up to which `services` knows them."""

@@ -12,6 +12,7 @@ from controller.pipeline import (
     NEVER,
     OUTPUT,
     OUTPUT_PORT,
+    SNAT,
     SOURCE,
     TABLES,
     UPLINK_CANARY,
@@ -30,8 +31,8 @@ def flows(_state: ClusterState, _node: Node) -> Iterator[BridgeFlow]:
             yield make(table, Priority.NORMAL, (NEVER(0xFFFFFFFF),))
         else:
             yield make(table, Priority.MISS, ())
-    yield make(L3_DEC_TTL, Priority.SPECIAL, (IP, SOURCE(Place.GATEWAY)), goto(OUTPUT))
-    yield make(L3_DEC_TTL, Priority.POD, (IP,), DecrementTtl(), goto(OUTPUT))
+    yield make(L3_DEC_TTL, Priority.SPECIAL, (IP, SOURCE(Place.GATEWAY)), goto(SNAT))
+    yield make(L3_DEC_TTL, Priority.POD, (IP,), DecrementTtl(), goto(SNAT))
     for ttl in (0, 1):
         # Without this flow a TTL that runs out would go unseen: dec_ttl ends the packet without a counter.
         yield make(L3_DEC_TTL, Priority.NORMAL, (IP, IP_TTL(ttl)))

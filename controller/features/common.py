@@ -8,7 +8,7 @@ from controller.openflow.actions import Action
 from controller.openflow.fields import Match, Term
 from controller.openflow.flow import Category, Flow, Owner
 from controller.pipeline import Priority, Table
-from kubinet.state import ClusterState, Node, Pod
+from kubinet.state import ClusterState, Node, Pod, Service
 
 
 class BridgeFlow(NamedTuple):
@@ -32,6 +32,11 @@ def node_owner(node: Node) -> Owner:
 def pod_owner(pod: Pod) -> Owner:
     """The Pod object as an owner."""
     return Owner("Pod", pod.name, pod.namespace)
+
+
+def service_owner(service: Service) -> Owner:
+    """The Service object as an owner."""
+    return Owner("Service", service.name, service.namespace)
 
 
 class Maker:

@@ -17,6 +17,7 @@ from controller.pipeline import (
     L3_FORWARD,
     OUTPUT_PORT,
     SOURCE,
+    UNSNAT,
     Place,
     Priority,
     goto,
@@ -39,7 +40,7 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
         else:
             came_from = (IN_PORT(TUNNEL_PORT), IP, TUN_SRC(peer.underlay.ip))
             source, way = Place.TUNNEL, _tunnelled(peer)
-        yield make(CLASSIFIER, Priority.OVERRIDE, came_from, load(SOURCE, source), goto(L3_FORWARD))
+        yield make(CLASSIFIER, Priority.OVERRIDE, came_from, load(SOURCE, source), goto(UNSNAT))
         yield make(L3_FORWARD, Priority.NORMAL, (IP, IPV4_DST(peer.pod_cidr)), *way, goto(L3_DEC_TTL))
 
 

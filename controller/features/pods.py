@@ -30,6 +30,7 @@ from controller.pipeline import (
     SCRATCH,
     SOURCE,
     SPOOF_GUARD,
+    UNSNAT,
     Place,
     Priority,
     goto,
@@ -39,14 +40,6 @@ from kubinet.state import ClusterState, Node, Pod
 
 _REQUEST = 1
 _REPLY = 2
-
-
-def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
-    """What all pods of the node share, and each pod's own flows."""
-    yield from shared_flows(state, node)
-    for pod in state.pods.values():
-        if pod.node == node.name:
-            yield from pod_flows(pod, node)
 
 
 def shared_flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
@@ -84,7 +77,7 @@ def pod_flows(pod: Pod, node: Node) -> Iterator[BridgeFlow]:
     make = Maker(pod_owner(pod), Category.PODS)
     port = IN_PORT(pod.port(node))
     yield make(CLASSIFIER, Priority.POD, (port, IP), load(SOURCE, Place.POD), goto(SPOOF_GUARD))
-    yield make(SPOOF_GUARD, Priority.NORMAL, (port, IP, ETH_SRC(pod.mac), IPV4_SRC(pod.address)), goto(L3_FORWARD))
+    yield make(SPOOF_GUARD, Priority.NORMAL, (port, IP, ETH_SRC(pod.mac), IPV4_SRC(pod.address)), goto(UNSNAT))
     yield make(SPOOF_GUARD, Priority.GUARD, (port,))
     yield make(
         ARP_SPOOF_GUARD,

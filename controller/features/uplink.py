@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from controller.features.common import BridgeFlow, Maker, node_owner
-from controller.openflow.actions import Ct, Nat, Output
+from controller.openflow.actions import CopyField, Ct, Nat, Output, SetField
 from controller.openflow.fields import (
     ETH_DST,
+    ETH_SRC,
     IN_PORT,
     IP,
     IPV4_DST,
@@ -19,10 +20,21 @@ from controller.openflow.fields import (
     TCP,
     UDP,
     UDP_DST,
+    Bits,
 )
 from controller.openflow.flow import Category
-from controller.pipeline import SNAT_PORTS, UPLINK, UPLINK_OUTPUT, Priority, Zone
-from kubinet.addressing import INTEGRATION_PATCH_PORT, UNDERLAY_PORT
+from controller.pipeline import (
+    CT_NEIGHBOUR,
+    CT_SERVICE,
+    SNAT_PORTS,
+    UPLINK,
+    UPLINK_OUTPUT,
+    UPLINK_RETURN,
+    UPLINK_SERVICE,
+    Priority,
+    Zone,
+)
+from kubinet.addressing import INTEGRATION_PATCH_PORT, STACK_ROUTER, UNDERLAY_PORT
 from kubinet.state import ClusterState, Node, Overlay
 
 TUNNEL_UDP_PORT: Final = {Overlay.VXLAN: 4789, Overlay.GENEVE: 6081}
@@ -39,6 +51,7 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
         yield make(table, priority, (from_underlay,), to_stack)
         yield make(table, priority, (from_stack,), out)
     yield from _translation(state, node)
+    yield from _service_clients(state, node)
     # What belongs to pods crosses the underlay inside a tunnel, or bare between the bridges; never through the stack.
     yield make(UPLINK, Priority.FALLBACK, (from_underlay, IP, IPV4_DST(state.network.pod_cidr)))
     yield make(UPLINK, Priority.OVERRIDE, (from_stack, IP, IPV4_DST(state.network.pod_cidr)))
@@ -50,18 +63,46 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
         return
     arriving = (from_underlay, IP, ETH_DST(node.underlay_mac), IPV4_DST(node.pod_cidr))
     yield make(UPLINK, Priority.NORMAL, arriving, Output(INTEGRATION_PATCH_PORT))
-    yield make(UPLINK, Priority.NORMAL, (IN_PORT(INTEGRATION_PATCH_PORT), IP), out)
+    between_pods = (IN_PORT(INTEGRATION_PATCH_PORT), IP, IPV4_SRC(node.pod_cidr), IPV4_DST(state.network.pod_cidr))
+    yield make(UPLINK, Priority.SPECIAL, between_pods, out)
+
+
+def to_services() -> Ct:
+    """What a client outside sends to a Service: on to br-int, and remember which neighbour it came from."""
+    return Ct(
+        Zone.UPLINK_SERVICE,
+        commit=True,
+        table=UPLINK_SERVICE.number,
+        marks=(CT_SERVICE(1), CopyField(Bits.whole(ETH_SRC), CT_NEIGHBOUR)),
+    )
+
+
+def _service_clients(_state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
+    """The way of Services' clients that are outside: in by the flows of each Service, back by what was remembered."""
+    make = Maker(node_owner(node), Category.SERVICES)
+    yield make(UPLINK_SERVICE, Priority.NORMAL, (IP,), Output(INTEGRATION_PATCH_PORT))
+    back = Ct(Zone.UPLINK_SERVICE, table=UPLINK_RETURN.number)
+    yield make(UPLINK, Priority.NORMAL, (IN_PORT(INTEGRATION_PATCH_PORT), IP), back)
+    yield make(
+        UPLINK_RETURN,
+        Priority.NORMAL,
+        (IP, CT_SERVICE(1)),
+        CopyField(CT_NEIGHBOUR, Bits.whole(ETH_DST)),
+        SetField(ETH_SRC(node.underlay_mac)),
+        Output(UNDERLAY_PORT),
+    )
 
 
 def _translation(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     make = Maker(node_owner(node), Category.EXTERNAL)
-    zone = Zone.UPLINK_SNAT.of(node.index)
+    zone = Zone.UPLINK_SNAT
     address = node.underlay.ip
-    leaving = (IN_PORT(LOCAL), IP, IPV4_SRC(state.network.pod_cidr))
     ported = Ct(zone, commit=True, table=UPLINK_OUTPUT.number, nat=Nat(source=address, ports=SNAT_PORTS))
     plain = Ct(zone, commit=True, table=UPLINK_OUTPUT.number, nat=Nat(source=address))
     back = Ct(zone, table=UPLINK_OUTPUT.number, nat=Nat())
-    yield make(UPLINK, Priority.NORMAL, (*leaving, TCP), ported)
-    yield make(UPLINK, Priority.NORMAL, (*leaving, UDP), ported)
-    yield make(UPLINK, Priority.POD, leaving, plain)
+    for inner in (IPV4_SRC(state.network.pod_cidr), IPV4_SRC(STACK_ROUTER)):
+        leaving = (IN_PORT(LOCAL), IP, inner)
+        yield make(UPLINK, Priority.NORMAL, (*leaving, TCP), ported)
+        yield make(UPLINK, Priority.NORMAL, (*leaving, UDP), ported)
+        yield make(UPLINK, Priority.POD, leaving, plain)
     yield make(UPLINK, Priority.NORMAL, (IN_PORT(UNDERLAY_PORT), IP, IPV4_DST(address)), back)

@@ -49,7 +49,7 @@ class FlowCookies:
 
 @dataclass(frozen=True, slots=True)
 class GroupIds:
-    """Ids of the groups that a group description lists; `more` parts may follow."""
+    """Ids of the groups that group statistics list; `more` parts may follow."""
 
     xid: int
     groups: tuple[int, ...]
@@ -57,6 +57,15 @@ class GroupIds:
 
 
 Answer = Refusal | BundleAnswer | FlowCount | FlowCookies | GroupIds
+
+
+def join(first: Answer, second: Answer) -> Answer:
+    """Two parts of one answer as one; the second alone where the answer has no parts."""
+    if isinstance(first, FlowCookies) and isinstance(second, FlowCookies):
+        return FlowCookies(first.xid, first.cookies + second.cookies, second.more)
+    if isinstance(first, GroupIds) and isinstance(second, GroupIds):
+        return GroupIds(first.xid, first.groups + second.groups, second.more)
+    return second
 
 
 def decode(data: bytes) -> Answer | None:
@@ -79,7 +88,7 @@ def _decode(data: bytes) -> Answer | None:
             return FlowCount(xid, _count(data))
         if part == Multipart.FLOW_DESC:
             return FlowCookies(xid, tuple(_cookies(data)), bool(flags & 1))
-        if part == Multipart.GROUP_DESC:
+        if part == Multipart.GROUP_STATS:
             return GroupIds(xid, tuple(_group_ids(data)), bool(flags & 1))
     return None
 
@@ -111,9 +120,9 @@ def _cookies(data: bytes) -> Iterator[int]:
 def _group_ids(data: bytes) -> Iterator[int]:
     at = 16
     while at < len(data):
-        # ofp_group_desc: length, type, pad, group_id, bucket_array_len, pad[6], buckets, properties
+        # ofp_group_stats: length, pad[2], group_id, ref_count, pad[4], counters, durations, buckets' counters
         length, identity = struct.unpack_from("!HxxI", data, at)
         if length < 16:
-            raise ValueError(f"group description of {length} bytes")
+            raise ValueError(f"group statistics of {length} bytes")
         yield int(identity)
         at += length

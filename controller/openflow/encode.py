@@ -90,7 +90,7 @@ class Multipart(IntEnum):
 
     FLOW_DESC = 1
     AGGREGATE = 2
-    GROUP_DESC = 7
+    GROUP_STATS = 6
 
 
 def _padded(data: bytes) -> bytes:
@@ -343,6 +343,6 @@ def flow_desc_request(xid: int, table: int = ALL_TABLES) -> bytes:
     return _flow_request(Multipart.FLOW_DESC, table, 0, 0, xid)
 
 
-def group_desc_request(xid: int) -> bytes:
-    """Ask for all groups."""
-    return message(MessageType.MULTIPART_REQUEST, xid, struct.pack("!HH4xI4x", Multipart.GROUP_DESC, 0, ALL_GROUPS))
+def group_stats_request(xid: int) -> bytes:
+    """Ask for all groups; their descriptions, which say more, are what os-ken and Ryu cannot read in OpenFlow 1.5."""
+    return message(MessageType.MULTIPART_REQUEST, xid, struct.pack("!HH4xI4x", Multipart.GROUP_STATS, 0, ALL_GROUPS))

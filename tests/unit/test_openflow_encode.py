@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 from controller.openflow.actions import (
     BOUNCE,
     Action,
+    CopyField,
     Ct,
     DecrementTtl,
     Goto,
+    HashFields,
+    Learn,
+    Multipath,
     Nat,
     Output,
     OutputRegister,
     Resubmit,
     SetField,
+    ToController,
     ToGroup,
     copy,
 )
@@ -34,8 +39,11 @@ from controller.openflow.encode import (
     bundle_control,
     delete_by_cookie,
     delete_flow,
+    delete_group,
     flow_desc_request,
+    group_stats_request,
     message,
+    packet_out,
     put_group,
 )
 from controller.openflow.fields import (
@@ -44,6 +52,7 @@ from controller.openflow.fields import (
     ARP_SHA,
     ARP_SPA,
     ARP_TPA,
+    CT_LABEL,
     CT_MARK,
     ETH_DST,
     ETH_SRC,
@@ -58,6 +67,9 @@ from controller.openflow.fields import (
     REG1,
     REG2,
     TCP,
+    TCP_DST,
+    TCP_RESET,
+    TCP_SRC,
     TUN_DST,
     TUN_SRC,
     UDP,
@@ -65,8 +77,9 @@ from controller.openflow.fields import (
     Bits,
     Match,
     Term,
+    ct_state,
 )
-from controller.openflow.flow import Bucket, Category, Flow, Group, GroupKind, Owner
+from controller.openflow.flow import Bucket, Category, Flow, Group, GroupKind, Owner, Selection
 
 pytestmark = pytest.mark.skipif(shutil.which("ovs-ofctl") is None, reason="ovs-ofctl is not installed")
 
@@ -96,6 +109,13 @@ arp_terms = st.lists(
     max_size=4,
     unique_by=lambda term: term.field.name,
 ).map(lambda terms: [ARP, *terms])
+ct_flags = st.lists(st.sampled_from(["est", "new", "rel", "rpl", "snat"]), max_size=4, unique=True)
+ct_states = st.tuples(ct_flags, st.sampled_from("+-")).map(
+    lambda drawn: ct_state("+trk" + "".join(drawn[1] + name for name in drawn[0]))
+)
+tcp_terms = st.tuples(ip_terms, st.integers(1, 65535), ct_states).map(
+    lambda drawn: [*drawn[0], TCP, TCP_DST(drawn[1]), TCP_RESET, drawn[2], Bits(CT_MARK, 4, 1)(1)]
+)
 udp_terms = st.tuples(ip_terms, st.integers(1, 65535)).map(lambda pair: [*pair[0], UDP, UDP_DST(pair[1])])
 plain_terms = st.sampled_from([[], [IP, TCP], [IP, ICMP]])
 other_terms = st.lists(
@@ -111,7 +131,7 @@ other_terms = st.lists(
     max_size=4,
     unique_by=lambda term: (term.field.name, term.mask),
 )
-matches = st.tuples(st.one_of(ip_terms, arp_terms, udp_terms, plain_terms), other_terms).map(
+matches = st.tuples(st.one_of(ip_terms, arp_terms, udp_terms, tcp_terms, plain_terms), other_terms).map(
     lambda pair: Match.of(*pair[0], *pair[1])
 )
 
@@ -132,11 +152,27 @@ def cts(draw: st.DrawFn) -> Ct:
     # Choosing an address, and marks, need commit.
     chosen = nat is not None and (nat.source or nat.destination) is not None
     commit = chosen or draw(st.booleans())
-    marks: tuple[Term, ...] = (Bits(CT_MARK, 4, 2)(draw(st.integers(0, 3))),) if commit and draw(st.booleans()) else ()
+    mark = Bits(CT_MARK, 4, 2)(draw(st.integers(0, 3)))
+    copied = CopyField(Bits.whole(REG1), Bits(CT_LABEL, 64, 32))
+    marks: tuple[Term | CopyField, ...] = draw(st.sampled_from([(), (mark,), (mark, copied)])) if commit else ()
     return Ct(draw(st.integers(0, 65535)), commit, draw(st.none() | st.integers(200, 250)), nat, marks)
 
 
-ip_actions = st.one_of(cts(), st.just(DecrementTtl()))
+learns = st.builds(
+    Learn,
+    table=st.integers(200, 250),
+    priority=st.integers(0, 65535),
+    cookie=st.integers(1, 2**64 - 2),
+    idle_seconds=st.integers(1, 65535),
+    constant=st.sampled_from([(IP,), (IP, TCP)]),
+    equal=st.sampled_from([(IPV4_SRC,), (IPV4_SRC, REG1)]),
+    loads=st.sampled_from([(Bits.whole(REG2),), (Bits.whole(REG2), Bits(REG0, 0, 16))]),
+    sets=st.sampled_from([(), (SLICE(3),)]),
+)
+multipaths = st.builds(
+    Multipath, st.sampled_from(HashFields), st.integers(0, 65535), st.integers(1, 65535), st.just(Bits(REG2, 0, 16))
+)
+ip_actions = st.one_of(cts(), st.just(DecrementTtl()), learns, multipaths)
 any_actions: st.SearchStrategy[Action] = st.one_of(
     st.integers(1, 1000).map(Output),
     st.just(BOUNCE),
@@ -149,6 +185,7 @@ any_actions: st.SearchStrategy[Action] = st.one_of(
     st.just(copy(REG1, REG2)),
     st.integers(1, 1000).map(ToGroup),
     st.integers(0, 250).map(Resubmit),
+    st.binary(min_size=1, max_size=8).map(ToController),
 )
 
 
@@ -219,13 +256,35 @@ def test_every_message_is_what_it_says() -> None:
     )
 
 
-def test_a_group_prints_as_its_text() -> None:
-    """A select group carries bucket ids and weights."""
-    group = Group(4, GroupKind.SELECT, (Bucket(3, (Output(3),), 5), Bucket(9, (), 2)))
-    assert group.to_text() == (
-        "group_id=4,type=select,bucket=bucket_id:3,weight:5,actions=output:3,bucket=bucket_id:9,weight:2,actions=drop"
+BUCKETS = (Bucket(3, (Output(3),), 5), Bucket(9, (), 2))
+
+
+@pytest.mark.parametrize(
+    ("selection", "text"),
+    [
+        (None, ""),
+        (Selection("dp_hash", 7), "selection_method=dp_hash,selection_method_param=7,"),
+        (Selection("hash", fields=(IPV4_SRC,)), "selection_method=hash,fields(nw_src),"),
+        (Selection("hash", fields=(IPV4_SRC, TCP_SRC)), "selection_method=hash,fields(nw_src,tcp_src),"),
+    ],
+)
+def test_a_group_prints_as_its_text(selection: Selection | None, text: str) -> None:
+    """A select group carries how it selects, bucket ids and weights."""
+    group = Group(4, GroupKind.SELECT, BUCKETS, OWNER, selection)
+    buckets = "bucket=bucket_id:3,weight:5,actions=output:3,bucket=bucket_id:9,weight:2,actions=drop"
+    assert group.to_text() == f"group_id=4,type=select,{text}{buckets}"
+    done = subprocess.run(
+        ["ovs-ofctl", "-O", "OpenFlow15", "parse-group", group.to_text()], capture_output=True, text=True, check=True
     )
-    assert f"ADD_OR_MOD {group.to_text()}" in printed(put_group(group, 7))
+    assert done.stdout.splitlines()[-1].strip().removeprefix("ADD ") in printed(put_group(group, 7))
+
+
+def test_groups_are_listed_and_deleted_and_packets_sent_again() -> None:
+    """The other messages about groups, and the packet-out by which the controller answers for a Service."""
+    assert printed(delete_group(4, 7)) == "OFPT_GROUP_MOD (OF1.5) (xid=0x7):\n DEL group_id=4,type=all"
+    assert printed(group_stats_request(7)) == "OFPST_GROUP request (OF1.5) (xid=0x7): group_id=ALL"
+    sent = printed(packet_out(bytes(60), 3, (SetField(REG1(1)), Resubmit(10)), 9))
+    assert "OFPT_PACKET_OUT (OF1.5) (xid=0x9): in_port=3 actions=set_field:0x1->reg1,resubmit(,10)" in sent
 
 
 def test_a_bundle_is_open_parts_commit_with_equal_transaction_ids_inside() -> None:

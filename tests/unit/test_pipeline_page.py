@@ -10,7 +10,7 @@ from controller import pipeline, pipeline_docs
 from controller.openflow.actions import Ct, Goto, Output
 from controller.openflow.fields import IN_PORT, IP, TUN_SRC, Match
 from controller.openflow.flow import Category, Flow, Owner
-from controller.pipeline import CLASSIFIER, L3_FORWARD, OUTPUT, SPOOF_GUARD, TABLES, PipelineError, Priority, Zone
+from controller.pipeline import CLASSIFIER, L3_FORWARD, OUTPUT, SPOOF_GUARD, TABLES, PipelineError, Priority
 from kubinet.state import Overlay
 
 OWNER = Owner("Pod", "a", "default")
@@ -50,20 +50,12 @@ def test_tables_are_distinct_and_lead_forward() -> None:
             assert (target.bridge, target.number > table.number) == (table.bridge, True)
 
 
-def test_zones_of_two_nodes_never_meet() -> None:
-    """Eight zones a node; an index that needs a seventeenth bit is an error."""
-    assert [zone.of(1) for zone in Zone] == [8, 9, 10, 11, 12]
-    assert len({zone.of(index) for zone in Zone for index in range(1, 100)}) == 99 * len(Zone)
-    with pytest.raises(PipelineError, match="at most 8190 nodes"):
-        Zone.MAIN.of(8192)
-
-
 def test_every_table_but_the_canaries_has_a_counted_drop_for_what_no_flow_wants() -> None:
     """A table miss is a flow of its own, so it is counted."""
     state = pipeline_docs.example(Overlay.VXLAN)
-    flows = [flow for table in compiler.flows(state, state.nodes["n1"]).values() for flow in table.values()]
+    flows = [flow for program in compiler.programs(state, state.nodes["n1"]).values() for flow in program.flows()]
     misses = {flow.table for flow in flows if flow.priority == 0 and flow.match == Match() and not flow.actions}
-    assert misses == {0, 1, 2, 4, 10, 50, 60, 90}
+    assert misses == {0, 1, 2, 4, 8, 10, 12, 14, 22, 24, 26, 28, 29, 30, 50, 60, 64, 80, 90}
 
 
 def test_the_document_is_generated_from_the_page() -> None:
@@ -76,7 +68,8 @@ def test_the_document_is_generated_from_the_page() -> None:
 def test_open_vswitch_takes_every_flow_without_weakening_its_match(overlay: Overlay) -> None:
     """`ovs-ofctl parse-flows` accepts all flows of a node and has nothing to say on standard error."""
     state = pipeline_docs.example(overlay)
-    for table in compiler.flows(state, state.nodes["n1"]).values():
+    for program in compiler.programs(state, state.nodes["n1"]).values():
+        table = program.table()
         text = "\n".join(flow.to_text() for flow in table.values())
         done = subprocess.run(
             ["ovs-ofctl", "-O", "OpenFlow15", "parse-flows", "-"],

@@ -1,0 +1,194 @@
+"""Services: flows for every address and port that clients connect to. Pure; the rules are in `kubinet.services`.
+
+Most of a Service is the same on all nodes and made once (`shared_part`); a node's own part has its node ports, traffic
+policies and topology (`node_part`).
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from controller.features import balancing
+from controller.features.balancing import Backends, EndpointKey, backends_id
+from controller.features.common import TOPOLOGY, BridgeFlow, Maker, service_owner
+from controller.features.uplink import to_services
+from controller.openflow.actions import Action, load
+from controller.openflow.fields import (
+    IN_PORT,
+    IP,
+    IP_PROTO,
+    IPV4_DST,
+    IPV4_SRC,
+    SCTP_DST,
+    TCP_DST,
+    UDP_DST,
+    Term,
+)
+from controller.openflow.flow import Category, Group, Owner
+from controller.pipeline import (
+    BACKENDS,
+    ENDPOINT_ADDRESS,
+    ENDPOINT_DNAT,
+    ENDPOINT_PORT,
+    MASQUERADE,
+    SERVICE_LB,
+    SOURCE,
+    UPLINK,
+    Place,
+    Priority,
+    goto,
+)
+from kubinet.addressing import REJECT_ADDRESS, REJECT_PORT, UNDERLAY_PORT
+from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends, same_everywhere
+from kubinet.state import ClusterState, Endpoint, Node, Protocol, Service, ServicePort
+
+_DESTINATION_PORT = {Protocol.TCP: TCP_DST, Protocol.UDP: UDP_DST, Protocol.SCTP: SCTP_DST}
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a Service's flows depend on beside the Service itself."""
+
+    connections: Mapping[EndpointKey, int] | None = None
+    """Open connections by endpoint, as the nodes last reported."""
+    previous: Callable[[int], tuple[Hashable, ...]] = lambda _id: ()
+    """The order of endpoints that a set's slot table had before."""
+    lost: frozenset[tuple[IPv4Address, int, Protocol]] = frozenset()
+    """Address, port and protocol of external addresses that belong to another Service."""
+    number: Callable[[str, int], int] = lambda _name, wanted: wanted
+    """The id of a set of endpoints, from its name and the hash of that."""
+
+
+@dataclass(slots=True)
+class Made:
+    """A Service's flows and groups, and the sets of endpoints that they choose from."""
+
+    flows: list[BridgeFlow] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    backends: dict[int, Backends] = field(default_factory=dict)
+
+
+def shared_part(service: Service, sample: Node, around: Around) -> Made:
+    """What is the same on all nodes; `sample`: any node, only to enumerate the Service's addresses."""
+    made = Made()
+    for port in service.ports:
+        for frontend in frontends(service, port, sample):
+            if _shared(service, frontend):
+                _frontend(made, service, port, frontend, around)
+    return made
+
+
+def node_part(service: Service, node: Node, around: Around) -> Made:
+    """What only this node has of the Service."""
+    made = Made()
+    for port in service.ports:
+        for frontend in frontends(service, port, node):
+            if not _shared(service, frontend):
+                _frontend(made, service, port, frontend, around)
+            _admission(made, service, frontend)
+    return made
+
+
+def varies(service: Service) -> bool:
+    """Whether a node has a part of its own of the Service."""
+    return service.external_local or not same_everywhere(service) or any(port.node_port for port in service.ports)
+
+
+def refusals(state: ClusterState, _node: Node) -> Iterator[BridgeFlow]:
+    """Cluster addresses that no Service has with that port are refused; other protocols there are dropped."""
+    make = Maker(TOPOLOGY, Category.SERVICES)
+    for address in (IPV4_DST(state.network.service_cidr),):
+        for protocol in Protocol:
+            yield make(SERVICE_LB, Priority.FALLBACK, (IP, IP_PROTO(protocol), address), *_refuse())
+        yield make(SERVICE_LB, Priority.GUARD, (IP, address))
+    yield make(SERVICE_LB, Priority.GUARD, (IP, IPV4_DST(state.network.load_balancer_cidr)))
+
+
+def _shared(service: Service, frontend: Frontend) -> bool:
+    if frontend.kind is FrontendKind.NODE_PORT or not same_everywhere(service):
+        return False
+    return frontend.kind is FrontendKind.CLUSTER_IP or not service.external_local
+
+
+def _refuse() -> tuple[Action, ...]:
+    return (
+        load(BACKENDS, 0),
+        load(ENDPOINT_ADDRESS, int(REJECT_ADDRESS)),
+        load(ENDPOINT_PORT, REJECT_PORT),
+        goto(ENDPOINT_DNAT),
+    )
+
+
+def _frontend(made: Made, service: Service, port: ServicePort, frontend: Frontend, around: Around) -> None:
+    if (frontend.address, frontend.port, frontend.protocol) in around.lost:
+        return
+    make = Maker(service_owner(service), Category.SERVICES)
+    match = (
+        IP,
+        IP_PROTO(frontend.protocol),
+        IPV4_DST(frontend.address),
+        _DESTINATION_PORT[frontend.protocol](frontend.port),
+    )
+    sources: tuple[tuple[Term, ...], ...] = ((),)
+    if frontend.kind is FrontendKind.LOAD_BALANCER and service.source_ranges:
+        sources = tuple((IPV4_SRC(network),) for network in dict.fromkeys(service.source_ranges))
+        made.flows.append(make(SERVICE_LB, Priority.POD, match))
+    inside = _choose(made, service, port, frontend.internal, around)
+    outside = _choose(made, service, port, frontend.external, around)
+    if frontend.masquerade and outside:
+        outside = (load(MASQUERADE, 1), *outside)
+    for source in sources:
+        made.flows.append(make(SERVICE_LB, Priority.NORMAL, (*match, *source), *inside))
+        if outside != inside:
+            from_outside = (*match, *source, SOURCE(Place.OUTSIDE))
+            made.flows.append(make(SERVICE_LB, Priority.SPECIAL, from_outside, *outside))
+
+
+def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, around: Around) -> tuple[Action, ...]:
+    """The actions that lead a new connection to one of the endpoints; none at all to drop it."""
+    if not choice.endpoints:
+        return _refuse() if choice.otherwise is NoEndpoint.REJECT else ()
+    name = f"{service.key}|{port.name}|{port.protocol.name}|{'local' if choice.local else 'cluster'}"
+    number = around.number(name, backends_id(name))
+    if len(choice.endpoints) == 1:
+        return (load(BACKENDS, number), *balancing.to_endpoint(choice.endpoints[0]), goto(ENDPOINT_DNAT))
+    known = made.backends.get(number)
+    if known is None:
+        known = Backends(
+            id=number,
+            owner=service_owner(service),
+            protocol=port.protocol,
+            endpoints=choice.endpoints,
+            algorithm=service.algorithm,
+            affinity_seconds=service.affinity_seconds,
+            connections=around.connections,
+            previous=around.previous(number),
+        )
+        made.backends[number] = known
+        made.flows += balancing.flows(known)
+        made.groups += balancing.groups(known)
+    return balancing.entry(known)
+
+
+def _admission(made: Made, service: Service, frontend: Frontend) -> None:
+    """br-phy: what clients outside send to the Service goes to br-int."""
+    make = Maker(service_owner(service), Category.SERVICES)
+    from_underlay = (IN_PORT(UNDERLAY_PORT), IP)
+    if frontend.kind is FrontendKind.NODE_PORT:
+        port = _DESTINATION_PORT[frontend.protocol](frontend.port)
+        match = (*from_underlay, IP_PROTO(frontend.protocol), IPV4_DST(frontend.address), port)
+        made.flows.append(make(UPLINK, Priority.SPECIAL, match, to_services()))
+
+
+def admission(address: IPv4Address, owner: Owner) -> Iterator[BridgeFlow]:
+    """br-phy: everything that is sent to an external address of a Service goes to br-int."""
+    make = Maker(owner, Category.SERVICES)
+    yield make(UPLINK, Priority.NORMAL, (IN_PORT(UNDERLAY_PORT), IP, IPV4_DST(address)), to_services())
+
+
+def endpoint_keys(service: Service) -> Iterator[tuple[Endpoint, Protocol]]:
+    """Every endpoint that a connection may go to."""
+    for port in service.ports:
+        for endpoint in port.endpoints:
+            if endpoint.ready or (endpoint.serving and endpoint.terminating):
+                yield endpoint, port.protocol

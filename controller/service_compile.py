@@ -1,0 +1,243 @@
+"""Services' parts of the programs, with a memory: one changed Service or endpoint costs its own flows, once for all
+nodes where they are the same."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Final, TypeAlias
+
+from controller.features import endpoints, kernel_services, services
+from controller.features.balancing import Backends, EndpointKey, slot_table
+from controller.features.common import BridgeFlow, service_owner
+from controller.features.services import Around, Made
+from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
+from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
+from kubinet.services import Clash, clashes
+from kubinet.state import Algorithm, ClusterState, Node, Protocol, Service, ServiceProxy
+
+_Endpoint: TypeAlias = tuple[IPv4Address, int, Protocol]
+_Lost: TypeAlias = frozenset[tuple[IPv4Address, int, Protocol]]
+_NOTHING: Final[_Lost] = frozenset()
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """What was made of one Service, for all nodes or for one."""
+
+    service: Service
+    lost: _Lost
+    connections: Mapping[EndpointKey, int] | None
+    parts: Mapping[str, Part]
+    backends: Mapping[int, Backends]
+
+    def still(self, service: Service, lost: _Lost, connections: Mapping[EndpointKey, int] | None) -> bool:
+        """Whether the same would be made again."""
+        return self.service is service and self.lost == lost and self.connections is connections
+
+
+@dataclass(slots=True)
+class _NodeServices:
+    """One node's own parts."""
+
+    compiled: dict[str, _Compiled] = field(default_factory=dict)
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ServiceCompiler:
+    """Layers of all nodes for a state. Its nodes and network never change: another one is made then."""
+
+    clashes: tuple[Clash, ...] = ()
+    _compiled: dict[str, _Compiled] = field(default_factory=dict)
+    _endpoints: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
+    _hairpins: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
+    _shared: Layer = EMPTY
+    _nodes: dict[str, _NodeServices] = field(default_factory=dict)
+    _orders: dict[int, tuple[Hashable, ...]] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+    _names: dict[int, str] = field(default_factory=dict)
+
+    def layers(self, node: Node, bridge: str) -> tuple[Layer, Layer]:
+        """What all nodes share, and what is the node's own."""
+        shared = self._shared if bridge == INTEGRATION_BRIDGE else EMPTY
+        return shared, self._nodes[node.name].layers.get(bridge, EMPTY)
+
+    def backends(self, node: str, number: int) -> Backends | None:
+        """A set of endpoints by its id."""
+        name = self._names.get(number, "").partition("|")[0]
+        own = self._nodes.get(node, _NodeServices()).compiled.get(name)
+        shared = self._compiled.get(name)
+        for compiled in (own, shared):
+            if compiled is not None and number in compiled.backends:
+                return compiled.backends[number]
+        return None
+
+    def update(self, state: ClusterState) -> None:
+        """Bring the layers to the state."""
+        if not state.nodes:
+            return
+        if state.network.services is ServiceProxy.NFTABLES:
+            self._leave_to_kernel(state)
+            return
+        self.clashes = clashes(state.services)
+        lost: dict[str, set[_Endpoint]] = {}
+        for clash in self.clashes:
+            lost.setdefault(clash.loser, set()).add((clash.address, clash.port, clash.protocol))
+        losses = {key: frozenset(entries) for key, entries in lost.items()}
+        self._update_shared(state, losses)
+        local = self._local_endpoints(state)
+        admissions = {address: key for key, address in _external(state)}
+        for node in state.nodes.values():
+            self._update_node(state, node, losses, local.get(node.name, {}), admissions)
+
+    def _leave_to_kernel(self, state: ClusterState) -> None:
+        for node in state.nodes.values():
+            known = self._nodes.setdefault(node.name, _NodeServices())
+            parts = parts_by_bridge(kernel_services.flows(state, node))
+            known.layers = _kept(known.layers, {bridge: {"kernel": part} for bridge, part in parts.items()})
+
+    # What is the same everywhere
+
+    def _update_shared(self, state: ClusterState, losses: Mapping[str, _Lost]) -> None:
+        sample = next(iter(state.nodes.values()))
+        compiled: dict[str, _Compiled] = {}
+        parts: dict[PartKey, Part] = {}
+        named: dict[_Endpoint, str] = {}
+        for key, service in state.services.items():
+            lost, connections = losses.get(key, _NOTHING), _counted(state, service)
+            known = self._compiled.get(key)
+            if known is None or not known.still(service, lost, connections):
+                made = services.shared_part(service, sample, self._around(lost, connections))
+                known = self._remembered(service, lost, connections, made)
+            compiled[key] = known
+            for part in known.parts.values():
+                parts["service", key] = part
+            for endpoint, protocol in services.endpoint_keys(service):
+                name = (endpoint.address, endpoint.port, protocol)
+                owner = named.get(name)
+                named[name] = key if owner is None or key < owner else owner
+        for gone in self._compiled.keys() - compiled.keys():
+            self._forget(self._compiled[gone])
+        self._compiled = compiled
+        self._endpoints = {name: self._endpoint(state, name, owner) for name, owner in named.items()}
+        parts.update((("endpoint", name), part) for name, (_, part) in self._endpoints.items())
+        parts["refusal",] = self._shared.parts.get(("refusal",)) or _part(endpoints.refusal_flows())
+        if not _same(self._shared.parts, parts):
+            self._shared = Layer(parts)
+
+    def _endpoint(self, state: ClusterState, name: _Endpoint, owner: str) -> tuple[str, Part]:
+        known = self._endpoints.get(name)
+        if known is not None and known[0] == owner:
+            return known
+        address, port, protocol = name
+        pod = address in state.network.pod_cidr
+        return owner, _part(endpoints.flows(address, port, protocol, service_owner(state.services[owner]), pod=pod))
+
+    def _around(self, lost: _Lost, connections: Mapping[EndpointKey, int] | None) -> Around:
+        return Around(connections, lambda number: self._orders.get(number, ()), lost, self._number)
+
+    def _number(self, name: str, wanted: int) -> int:
+        """The id of a set of endpoints: its hash, or the next free number where two names share one."""
+        known = self._numbers.get(name)
+        if known is not None:
+            return known
+        while wanted in self._names:
+            wanted = wanted % 0xFFFFFEFF + 1
+        self._numbers[name], self._names[wanted] = wanted, name
+        return wanted
+
+    def _remembered(
+        self,
+        service: Service,
+        lost: _Lost,
+        connections: Mapping[EndpointKey, int] | None,
+        made: Made,
+    ) -> _Compiled:
+        compiled = _Compiled(service, lost, connections, parts_by_bridge(made.flows, made.groups), made.backends)
+        for number, backends in made.backends.items():
+            table = slot_table(backends)
+            if table is not None:
+                self._orders[number] = tuple((endpoint.address, endpoint.port) for endpoint in table)
+        return compiled
+
+    def _forget(self, compiled: _Compiled) -> None:
+        for number in compiled.backends:
+            self._orders.pop(number, None)
+            self._numbers.pop(self._names.pop(number, ""), None)
+
+    # What is a node's own
+
+    def _local_endpoints(self, state: ClusterState) -> Mapping[str, Mapping[_Endpoint, str]]:
+        """By node: its own pods that are endpoints, with the Service that owns their flows."""
+        pods = {pod.address: pod.node for pod in state.pods.values()}
+        found: dict[str, dict[_Endpoint, str]] = {}
+        for name, (owner, _) in self._endpoints.items():
+            node = pods.get(name[0])
+            if node is not None:
+                found.setdefault(node, {})[name] = owner
+        return found
+
+    def _update_node(
+        self,
+        state: ClusterState,
+        node: Node,
+        losses: Mapping[str, _Lost],
+        local: Mapping[_Endpoint, str],
+        admissions: Mapping[IPv4Address, str],
+    ) -> None:
+        known = self._nodes.setdefault(node.name, _NodeServices())
+        parts: dict[str, dict[PartKey, Part]] = {INTEGRATION_BRIDGE: {}, UPLINK_BRIDGE: {}}
+        compiled: dict[str, _Compiled] = {}
+        for key, service in state.services.items():
+            if not services.varies(service):
+                continue
+            lost, connections = losses.get(key, _NOTHING), _counted(state, service)
+            one = known.compiled.get(key)
+            if one is None or not one.still(service, lost, connections):
+                made = services.node_part(service, node, self._around(lost, connections))
+                one = self._remembered(service, lost, connections, made)
+            compiled[key] = one
+            for bridge, part in one.parts.items():
+                parts[bridge]["service", key] = part
+        known.compiled = compiled
+        for name, owner in local.items():
+            parts[INTEGRATION_BRIDGE]["hairpin", name] = self._hairpin(state, name, owner)
+        before = known.layers.get(UPLINK_BRIDGE, EMPTY).parts
+        for address, key in admissions.items():
+            entry = ("address", address, key)
+            owner_ = service_owner(state.services[key])
+            parts[UPLINK_BRIDGE][entry] = before.get(entry) or _part(services.admission(address, owner_))
+        known.layers = _kept(known.layers, parts)
+
+    def _hairpin(self, state: ClusterState, name: _Endpoint, owner: str) -> Part:
+        known = self._hairpins.get(name)
+        if known is None or known[0] != owner:
+            address, port, protocol = name
+            flows = endpoints.hairpin_flows(address, port, protocol, service_owner(state.services[owner]))
+            known = self._hairpins[name] = (owner, _part(flows))
+        return known[1]
+
+
+def _counted(state: ClusterState, service: Service) -> Mapping[EndpointKey, int] | None:
+    return state.connections if service.algorithm is Algorithm.LEAST_CONNECTIONS else None
+
+
+def _external(state: ClusterState) -> list[tuple[str, IPv4Address]]:
+    """(Service, external address); of several that name an address the first by name comes last and wins."""
+    return [(key, address) for key in sorted(state.services, reverse=True) for address in state.services[key].external]
+
+
+def _part(flows: Iterable[BridgeFlow]) -> Part:
+    return next(iter(parts_by_bridge(flows).values()))
+
+
+def _same(before: Mapping[PartKey, Part], after: Mapping[PartKey, Part]) -> bool:
+    return len(before) == len(after) and all(before.get(key) is part for key, part in after.items())
+
+
+def _kept(before: Mapping[str, Layer], parts: Mapping[str, Mapping[PartKey, Part]]) -> Mapping[str, Layer]:
+    """Layers of the parts; those that did not change are the objects that they were."""
+    return {
+        bridge: before[bridge] if bridge in before and _same(before[bridge].parts, own) else Layer(own)
+        for bridge, own in parts.items()
+    }
