@@ -52,7 +52,10 @@ class Objects:
 
     store: Store
     prepare: list[Callable[[Kind, Object], None]] = field(default_factory=list)
-    """Called with every new object before it is stored (allocation of addresses and the like)."""
+    """Called with every new object before it is checked (what admission adds)."""
+    allocate: list[Callable[[Kind, Object, Object | None], None]] = field(default_factory=list)
+    """Called with every version that passed the checks, and the version before it or None: adds what the cluster
+    gives out (addresses, ports), or refuses with a `StatusError`."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Stored:
         """The object, or 404."""
@@ -127,6 +130,8 @@ class Objects:
         causes: Sequence[Cause] = validation.metadata(new, kind.name_rule)
         if not causes and kind.default is not None:
             kind.default(new)
+        if not causes and old is not None and kind.adopt is not None:
+            kind.adopt(new, old)
         if not causes and old is None:
             for prepare in self.prepare:
                 prepare(kind, new)
@@ -134,6 +139,8 @@ class Objects:
             causes = kind.validate(new, old)
         if causes:
             raise invalid(kind.group, kind.kind, new["metadata"].get("name") or "", causes)
+        for allocate in self.allocate:
+            allocate(kind, new, old)
 
     # Update
 
