@@ -75,7 +75,7 @@ class Objects:
         if kind.namespaced:
             self._check_namespace(kind, namespace, name)
         if not name and metadata.get("generateName"):
-            metadata["name"] = name = self._free_name(kind, namespace, metadata["generateName"])
+            metadata["name"] = name = self.free_name(kind, namespace, metadata["generateName"])
         if name and self.store.get(kind.key, namespace, name) is not None:
             raise already_exists(kind.group, kind.plural, name)
         for key in _SYSTEM_METADATA:
@@ -118,7 +118,8 @@ class Objects:
             cause = Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
             raise forbidden(kind.group, kind.plural, name, why, [cause])
 
-    def _free_name(self, kind: Kind, namespace: str, prefix: str) -> str:
+    def free_name(self, kind: Kind, namespace: str, prefix: str) -> str:
+        """A name that begins with `prefix` and that no object has (metadata.generateName)."""
         for _ in range(_GENERATE_ATTEMPTS):
             suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
             name = prefix[:58] + suffix

@@ -128,7 +128,7 @@ def _refusal(kind: Kind, obj: dict[str, Any]) -> dict[str, str]:
         (
             {**NP, "externalTrafficPolicy": "Local", "healthCheckNodePort": 30001},
             "healthCheckNodePort",
-            "Invalid value: 30001: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+            "Invalid value: 30001: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is",
         ),
         (
             {"trafficDistribution": "Near"},
