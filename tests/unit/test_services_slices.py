@@ -329,11 +329,12 @@ _CHURN = st.lists(
         st.sampled_from([8080, 9090]),
         st.sampled_from(["a", "b"]),
     ),
-    max_size=25,
+    min_size=12,
+    max_size=40,
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(_CHURN)
 def test_slices_are_what_pods_and_services_say(steps: list[tuple[str, str, bool, int, str]]) -> None:
     """After any churn of pods, Services, labels and zones the slices' union is the pure expectation."""
