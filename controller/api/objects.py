@@ -169,6 +169,8 @@ class Objects:
         self._check_finalizers(kind, before, new)
         if subresource != "status":
             self._complete(kind, new, before)
+        elif kind.validate_status is not None and (causes := kind.validate_status(new)):
+            raise invalid(kind.group, kind.kind, name, causes)
         if new == before:
             return old
         if kind.generation and _changed(before, new):

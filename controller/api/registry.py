@@ -61,6 +61,8 @@ class Kind:
     """Carries into a new version, in place, what clients may leave out of it: (new, old)."""
     validate: Callable[[Object, Object | None], list[Cause]] | None = None
     """Rules beyond the schema: (new, old or None) -> causes."""
+    validate_status: Callable[[Object], list[Cause]] | None = None
+    """Rules of the status, for writes through `/status`."""
     name_rule: Callable[[str], str] = validation.subdomain
     """Why a name is wrong, or an empty string."""
     warning: str = ""
@@ -138,7 +140,8 @@ KINDS: Final = (
         schema="io.k8s.api.core.v1.Service", columns=columns.SERVICE,
         selectable={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
         default=defaults.service, adopt=servicefields.adopt, validate=validation.service,
-        name_rule=validation.rfc1035_label, warn=validation.service_warnings,
+        validate_status=validation.service_status, name_rule=validation.rfc1035_label,
+        warn=validation.service_warnings,
     ),
     Kind(
         "Endpoints", "endpoints", short_names=("ep",), schema="io.k8s.api.core.v1.Endpoints",

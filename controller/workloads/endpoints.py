@@ -5,10 +5,12 @@ Rules: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from controller.api.servicefields import headless
 from controller.api.status import Object
+from controller.api.validation.addresses import parsed, special
 
 WEIGHT: Final = "kubinet.dev/weight"
 """Annotation of a pod: its share of a Service's connections, 0 to 1000; 1 without it."""
@@ -104,14 +106,21 @@ class ServiceFacts:
 
     def selects(self, pod: PodFacts) -> bool:
         """Whether the selector matches the pod's labels."""
-        return pod.namespace == self.namespace and set(self.selector) <= set(pod.labels)
+        return pod.namespace == self.namespace and all(pair in pod.labels for pair in self.selector)
+
+
+@lru_cache(maxsize=65536)
+def _usable(text: str) -> str:
+    """An IPv4 address that an endpoint may have, else nothing: a status is what somebody wrote."""
+    address = parsed(text)
+    return text if address is not None and address.version == 4 and not special("", text) else ""
 
 
 def pod_facts(pod: Object) -> PodFacts:
     """The facts of a pod object."""
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     addresses = status.get("podIPs") or ()
-    address = status.get("podIP") or (addresses[0].get("ip") if addresses else "") or ""
+    address = _usable(status.get("podIP") or (addresses[0].get("ip") if addresses else "") or "")
     ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in status.get("conditions") or ())
     return PodFacts(
         namespace=metadata["namespace"],

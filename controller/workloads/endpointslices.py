@@ -11,7 +11,7 @@ from controller.api.status import Object, StatusError
 from controller.api.store import Change, Key
 from controller.workloads.endpoints import PodFacts, ServiceFacts, place, pod_facts, service_facts, weight
 from controller.workloads.events import record
-from controller.workloads.loop import Loop
+from controller.workloads.loop import Loop, hopeless
 from controller.workloads.selecting import Selection
 from controller.workloads.slicestore import SliceStore
 from controller.workloads.slicewire import Header, pod_name, slice_labels
@@ -19,8 +19,6 @@ from controller.workloads.slicing import SliceSet
 
 MANAGER: Final = "endpointslice-controller.k8s.io"
 ZONE: Final = "topology.kubernetes.io/zone"
-_GONE: Final = (403, 404)
-"""The namespace is being deleted, or is gone: nothing can be created there, and nothing needs to."""
 _TURN_SECONDS: Final = 0.02
 """How long one turn may keep requests waiting."""
 
@@ -114,7 +112,7 @@ class EndpointSlices:
                 self._reconcile(key, pods)
             except StatusError as error:
                 self._sets.pop(key, None)
-                if error.code in _GONE:
+                if hopeless(error):
                     continue
                 self._dirty[key] = None
                 raise

@@ -1,8 +1,9 @@
 """Endpoints (v1) of Services that select pods, for clients that do not read EndpointSlices."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
+from socket import AF_INET, inet_pton
 from typing import Final
 
 from controller.api.objects import DeleteOptions, Objects
@@ -10,7 +11,7 @@ from controller.api.registry import ENDPOINTS, SERVICE
 from controller.api.status import Object, StatusError
 from controller.api.store import Change, Key
 from controller.workloads.endpoints import Placed, PodFacts, PortSet, ServiceFacts, place
-from controller.workloads.loop import Loop
+from controller.workloads.loop import Loop, hopeless
 from controller.workloads.selecting import Selection
 from controller.workloads.slicewire import HEADLESS
 
@@ -18,7 +19,8 @@ MAX_ADDRESSES: Final = 1000
 OVER_CAPACITY: Final = "endpoints.kubernetes.io/over-capacity"
 DELAY: Final = 0.1
 """Seconds for which changes are gathered: an Endpoints object is rewritten whole, and nothing of ours waits for it."""
-_GONE: Final = (403, 404)
+_SHARE: Final = 10
+"""Of the time, at most one part in so many goes into Endpoints while changes keep coming."""
 
 
 def subsets(service: ServiceFacts, pods: Iterable[PodFacts]) -> tuple[list[Object], bool]:
@@ -35,7 +37,7 @@ def subsets(service: ServiceFacts, pods: Iterable[PodFacts]) -> tuple[list[Objec
     made: dict[PortSet, Object] = {}
     for key, groups in (("addresses", ready), ("notReadyAddresses", unready)):
         for ports in sorted(groups, key=repr):
-            kept = sorted(groups[ports], key=lambda placed: ip_address(placed.endpoint.address))[:left]
+            kept = sorted(groups[ports], key=lambda placed: inet_pton(AF_INET, placed.endpoint.address))[:left]
             left -= len(kept)
             if kept:
                 made.setdefault(ports, {})[key] = [_address(placed) for placed in kept]
@@ -90,6 +92,7 @@ class Endpoints:
         self._objects = objects
         self._selection = selection
         self._delay = delay
+        self._cost = 0.0
         self._dirty: dict[Key, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing = False
@@ -103,7 +106,7 @@ class Endpoints:
         """A Service's endpoints may be others now."""
         self._dirty[key] = None
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._delay, self._due)
+            self._timer = asyncio.get_running_loop().call_later(max(self._delay, _SHARE * self._cost), self._due)
 
     def _due(self) -> None:
         self._timer = None
@@ -121,6 +124,7 @@ class Endpoints:
 
     def run(self) -> None:
         """Write what is due."""
+        began = time.monotonic()
         while self._dirty:
             key = next(iter(self._dirty))
             del self._dirty[key]
@@ -128,11 +132,12 @@ class Endpoints:
             try:
                 self._reconcile(key)
             except StatusError as error:
-                if error.code not in _GONE:
+                if not hopeless(error):
                     self._dirty[key] = None
                     raise
             finally:
                 self._writing = False
+        self._cost = time.monotonic() - began
 
     def _reconcile(self, key: Key) -> None:
         service = self._selection.services.get(key)

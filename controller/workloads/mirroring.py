@@ -10,7 +10,7 @@ from controller.api.status import Object, StatusError
 from controller.api.store import Change, Key
 from controller.api.validation.addresses import parsed
 from controller.workloads.endpoints import Endpoint, Placed, Port, PortSet
-from controller.workloads.loop import Loop
+from controller.workloads.loop import Loop, hopeless
 from controller.workloads.slicestore import SliceStore
 from controller.workloads.slicewire import Header, address_and_ports, slice_labels
 from controller.workloads.slicing import SliceSet
@@ -20,7 +20,6 @@ SKIP: Final = "endpointslice.kubernetes.io/skip-mirror"
 LEADER: Final = "control-plane.alpha.kubernetes.io/leader"
 MAX_MIRRORED: Final = 1000
 """Per subset."""
-_GONE: Final = (403, 404)
 
 
 def mirrored(endpoints: Object | None, service: Object | None) -> bool:
@@ -110,7 +109,7 @@ class Mirroring:
             try:
                 self._reconcile(key)
             except StatusError as error:
-                if error.code not in _GONE:
+                if not hopeless(error):
                     self._dirty[key] = None
                     raise
 

@@ -146,6 +146,39 @@ def test_ports_of_one_number_and_two_protocols(tmp_path: Path) -> None:
     serve(tmp_path, scenario)
 
 
+def test_refused_status(tmp_path: Path) -> None:
+    """A LoadBalancer status is checked; other types have none."""
+
+    async def scenario(ask: Ask, _session: aiohttp.ClientSession, _url: str) -> None:
+        await ask("POST", SERVICES, service("a"))
+        await ask("POST", SERVICES, service("b", type="LoadBalancer", loadBalancerClass="x/y"))
+        for name, point, text in (
+            ("a", {"ip": "192.0.2.1"}, "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is"),
+            ("b", {"ip": "192.0.2.01"}, 'status.loadBalancer.ingress[0].ip: Invalid value: "192.0.2.01": must be'),
+            ("b", {"ipMode": "VIP"}, "status.loadBalancer.ingress[0].ipMode: Forbidden: may not be set when `ip`"),
+            ("b", {"ip": "192.0.2.1", "ipMode": "x"}, 'status.loadBalancer.ingress[0].ipMode: Unsupported value: "x"'),
+        ):
+            change = {"status": {"loadBalancer": {"ingress": [point]}}}
+            code, got, _ = await ask("PATCH", f"{SERVICES}/{name}/status", change, Content_Type=MERGE)
+            assert code == 422
+            assert text in got["message"]
+
+    serve(tmp_path, scenario)
+
+
+def test_node_hints_are_known_fields(tmp_path: Path) -> None:
+    """A hand-made slice keeps hints.forNodes, which is younger than the announced version, without a warning."""
+
+    async def scenario(ask: Ask, _session: aiohttp.ClientSession, _url: str) -> None:
+        point = {"addresses": ["10.244.1.2"], "hints": {"forNodes": [{"name": "n1"}]}}
+        metadata = {"name": "x", "labels": {"kubernetes.io/service-name": "a"}}
+        made = {"metadata": metadata, "addressType": "IPv4", "endpoints": [point], "ports": []}
+        code, got, warnings = await ask("POST", SLICES, made)
+        assert (code, got["endpoints"], warnings) == (201, [point], [])
+
+    serve(tmp_path, scenario)
+
+
 def test_tables(tmp_path: Path) -> None:
     """Service, Endpoints and EndpointSlice print as upstream's columns."""
 

@@ -303,6 +303,18 @@ def test_a_restart_changes_nothing() -> None:
     run(third, store)
 
 
+def test_statuses_that_make_no_endpoint() -> None:
+    """A pod whose address is none, of another family or special is left out, and others are not held up."""
+
+    async def steps(world: World) -> None:
+        await world.service()
+        for number, address in enumerate(("x", "2001:db8::1", "127.0.0.1", "10.244.1.2")):
+            await world.pod(f"p{number}", address)
+        assert world.addresses() == [["10.244.1.2"]]
+
+    run(steps)
+
+
 def test_a_namespace_that_goes() -> None:
     """Pods that change in a namespace that is being deleted do not make the controller write there, or fail."""
 

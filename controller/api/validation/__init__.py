@@ -10,7 +10,7 @@ from controller.api.validation.names import label, metadata, rfc1035_label, subd
 from controller.api.validation.networkpolicies import network_policy
 from controller.api.validation.others import config_map, node, secret
 from controller.api.validation.pods import pod
-from controller.api.validation.services import service
+from controller.api.validation.services import service, service_status
 from controller.api.validation.servicewarnings import service_warnings
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "rfc1035_label",
     "secret",
     "service",
+    "service_status",
     "service_warnings",
     "subdomain",
 ]

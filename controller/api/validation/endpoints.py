@@ -108,8 +108,9 @@ def endpoints(new: Object, _old: Object | None) -> list[Cause]:
             for position, address in enumerate(addresses):
                 field = f"{where}.{key}[{position}]"
                 found += special(f"{field}.ip", address.get("ip"))
-                if address.get("hostname") and (why := label(address["hostname"])):
-                    found.append(invalid(f"{field}.hostname", address["hostname"], why))
+                for name, rule in (("nodeName", subdomain), ("hostname", label)):
+                    if address.get(name) and (why := rule(address[name])):
+                        found.append(invalid(f"{field}.{name}", address[name], why))
         found += _subset_ports(f"{where}.ports", subset.get("ports") or ())
     return found
 
@@ -125,6 +126,8 @@ def _subset_ports(where: str, ports: Sequence[Object]) -> list[Cause]:
         found += port_number(f"{field}.port", port.get("port", 0))
         if port.get("protocol") not in _PROTOCOLS:
             found.append(not_supported(f"{field}.protocol", port.get("protocol"), _PROTOCOLS))
+        if port.get("appProtocol") and (why := qualified_name(port["appProtocol"])):
+            found.append(invalid(f"{field}.appProtocol", port["appProtocol"], why))
     return found
 
 

@@ -219,3 +219,23 @@ def _changes(spec: Object, before: Object) -> list[Cause]:
         if given != before.get("loadBalancerClass"):
             found.append(invalid("spec.loadBalancerClass", given, "may not change once set"))
     return found
+
+
+def service_status(new: Object) -> list[Cause]:
+    """LoadBalancer addresses: valid, and only where the type has them."""
+    found: list[Cause] = []
+    points = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    if points and new["spec"]["type"] != "LoadBalancer":
+        why = 'may only be used when `spec.type` is "LoadBalancer"'
+        found.append(forbidden("status.loadBalancer.ingress", why))
+    for index, point in enumerate(points):
+        where = f"status.loadBalancer.ingress[{index}]"
+        if point.get("ip"):
+            found += address(f"{where}.ip", point["ip"])
+        elif point.get("ipMode"):
+            found.append(forbidden(f"{where}.ipMode", "may not be set when `ip` is not set"))
+        if point.get("ipMode") not in (None, "", "Proxy", "VIP"):
+            found.append(not_supported(f"{where}.ipMode", point["ipMode"], ("Proxy", "VIP")))
+        if point.get("hostname") and (why := subdomain(point["hostname"])):
+            found.append(invalid(f"{where}.hostname", point["hostname"], why))
+    return found
