@@ -127,6 +127,8 @@ class Allocation:
         number = int(IPv4Address(given))
         why = ""
         if number not in self._addresses.numbers:
+            if key == _API_SERVICE:
+                return  # whoever makes it knows the network before the object Topology/cluster is there
             why = f"the provided IP ({given}) is not in the valid range. The range of valid IPs is {self._network}"
         elif self._addresses.holder(number, key) is not None or self._kept_for_api(number, key):
             why = _TAKEN.format("IP")

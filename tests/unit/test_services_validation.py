@@ -167,6 +167,7 @@ def test_refused_annotations() -> None:
         ({**EXT, "externalName": "a.b", "selector": {"a": "b"}}, "spec.selector is ignored for ExternalName services"),
         ({"clusterIP": "None", "sessionAffinity": "ClientIP"}, "spec.SessionAffinity is ignored for headless services"),
         ({"clusterIP": "None", "externalIPs": ["192.0.2.7"]}, "spec.externalIPs is ignored for headless services"),
+        ({"externalName": "a.b"}, "spec.externalName is ignored: the type is not ExternalName"),
         ({"loadBalancerIP": "172.31.0.7"}, "spec.loadBalancerIP is ignored: the type is not LoadBalancer"),
         ({"ipFamilyPolicy": "PreferDualStack"}, "spec.ipFamilyPolicy: PreferDualStack: this cluster has IPv4 only"),
         ({"externalIPs": ["2001:db8::1"]}, "spec.externalIPs[0]: 2001:db8::1 is ignored: this cluster has IPv4 only"),
@@ -184,12 +185,13 @@ def test_warnings_about_services(spec: dict[str, Any], warning: str) -> None:
     assert [text[: len(warning)] for text in warnings] == ([warning] if warning else [])
 
 
-def test_topology_annotations_are_told() -> None:
-    """Topology aware routing by annotation is not there: the warning names what is."""
+def test_annotations_without_effect_are_told() -> None:
+    """Topology aware routing by annotation, and annotations of ours that Services do not have."""
     spec = {"type": "ClusterIP", "selector": {"a": "b"}}
-    annotations = {"service.kubernetes.io/topology-mode": "Auto"}
+    annotations = {"service.kubernetes.io/topology-mode": "Auto", "kubinet.dev/weight": "7"}
     assert service_warnings({"metadata": {"annotations": annotations}, "spec": spec}) == [
-        "annotation service.kubernetes.io/topology-mode is ignored: use spec.trafficDistribution"
+        "annotation kubinet.dev/weight has no effect on a Service; known here: kubinet.dev/load-balancer",
+        "annotation service.kubernetes.io/topology-mode is ignored: use spec.trafficDistribution",
     ]
 
 

@@ -3,6 +3,7 @@
 from controller.api.servicefields import headless
 from controller.api.status import Object
 from controller.api.validation.addresses import parsed
+from controller.api.validation.services import ALGORITHM
 
 _AWARE = ("service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints")
 _NOT_HEADLESS = ("loadBalancerIP", "externalIPs")
@@ -27,7 +28,11 @@ def service_warnings(service: Object) -> list[str]:
         found += [
             f"spec.{field} is ignored: without spec.selector, EndpointSlices are made by hand" for field in by_hand
         ]
+    if spec.get("externalName") and spec["type"] != "ExternalName":
+        found.append("spec.externalName is ignored: the type is not ExternalName")
     annotations = service["metadata"].get("annotations") or {}
+    ours = sorted(key for key in annotations if key.startswith("kubinet.dev/") and key != ALGORITHM)
+    found += [f"annotation {key} has no effect on a Service; known here: {ALGORITHM}" for key in ours]
     aware = [key for key in _AWARE if annotations.get(key)]
     return found + [f"annotation {key} is ignored: use spec.trafficDistribution" for key in aware]
 
