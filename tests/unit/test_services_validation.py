@@ -108,6 +108,16 @@ def _refusal(kind: Kind, obj: dict[str, Any]) -> dict[str, str]:
             "loadBalancerSourceRanges[1]",
             'Invalid value: "10.0.0.1": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
         ),
+        (
+            {**LB, "loadBalancerSourceRanges": ["10.0.0.0/255.0.0.0"]},
+            "loadBalancerSourceRanges[0]",
+            'Invalid value: "10.0.0.0/255.0.0.0": must be a valid CIDR value',
+        ),
+        (
+            {**LB, "loadBalancerSourceRanges": ["2001:db8::/64"]},
+            "loadBalancerSourceRanges[0]",
+            'Invalid value: "2001:db8::/64": this cluster has IPv4 only',
+        ),
         ({"allocateLoadBalancerNodePorts": False}, "allocateLoadBalancerNodePorts", BALANCER_TEXT),
         ({"loadBalancerClass": "x/y"}, "loadBalancerClass", BALANCER_TEXT),
         (
@@ -188,9 +198,10 @@ def test_warnings_about_services(spec: dict[str, Any], warning: str) -> None:
 def test_annotations_without_effect_are_told() -> None:
     """Topology aware routing by annotation, and annotations of ours that Services do not have."""
     spec = {"type": "ClusterIP", "selector": {"a": "b"}}
-    annotations = {"service.kubernetes.io/topology-mode": "Auto", "kubinet.dev/weight": "7"}
+    annotations = {"service.kubernetes.io/topology-mode": "Auto", "kubinet.dev/weight": "7", RANGES: "10.0.0.0/8"}
     assert service_warnings({"metadata": {"annotations": annotations}, "spec": spec}) == [
         "annotation kubinet.dev/weight has no effect on a Service; known here: kubinet.dev/load-balancer",
+        f"annotation {RANGES} is ignored: use spec.loadBalancerSourceRanges",
         "annotation service.kubernetes.io/topology-mode is ignored: use spec.trafficDistribution",
     ]
 

@@ -24,14 +24,14 @@ def address(field: str, text: Any) -> list[Cause]:
 
 
 def network(field: str, text: str) -> list[Cause]:
-    """An address and a prefix length; host bits may be set."""
+    """An IPv4 address and a prefix length; host bits may be set. IPv6 is refused: it would have no effect."""
     try:
-        if "/" not in text:
+        if not text.partition("/")[2].isdigit():
             raise ValueError(text)
-        ip_network(text, strict=False)
+        found = ip_network(text, strict=False)
     except ValueError:
         return [invalid(field, text, _NETWORK_TEXT)]
-    return []
+    return [] if found.version == 4 else [invalid(field, text, "this cluster has IPv4 only")]
 
 
 def special(field: str, text: str) -> list[Cause]:

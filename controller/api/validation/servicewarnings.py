@@ -3,7 +3,7 @@
 from controller.api.servicefields import headless
 from controller.api.status import Object
 from controller.api.validation.addresses import parsed
-from controller.api.validation.services import ALGORITHM
+from controller.api.validation.services import ALGORITHM, SOURCE_RANGES
 
 _AWARE = ("service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints")
 _NOT_HEADLESS = ("loadBalancerIP", "externalIPs")
@@ -33,6 +33,8 @@ def service_warnings(service: Object) -> list[str]:
     annotations = service["metadata"].get("annotations") or {}
     ours = sorted(key for key in annotations if key.startswith("kubinet.dev/") and key != ALGORITHM)
     found += [f"annotation {key} has no effect on a Service; known here: {ALGORITHM}" for key in ours]
+    if SOURCE_RANGES in annotations:
+        found.append(f"annotation {SOURCE_RANGES} is ignored: use spec.loadBalancerSourceRanges")
     aware = [key for key in _AWARE if annotations.get(key)]
     return found + [f"annotation {key} is ignored: use spec.trafficDistribution" for key in aware]
 
