@@ -85,15 +85,15 @@ class Allocation:
         """Fill in what a Service needs and does not have; refuse what another one holds. Holds nothing itself."""
         if kind is not SERVICE:
             return
-        spec = new["spec"]
+        spec: Object = new["spec"]
+        before: Object = old["spec"] if old is not None else {}
         if needs_cluster_ip(spec):
             self._families(new)
             if not headless(spec):
-                self._cluster_ip(new)
+                self._cluster_ip(new, before)
         if spec["type"] in ("NodePort", "LoadBalancer"):
-            held = set(node_ports(old["spec"])) if old is not None else set()
-            self._node_ports(new, held)
-        if needs_health_port(spec):
+            self._node_ports(new, set(node_ports(before)))
+        if needs_health_port(spec) and spec.get("healthCheckNodePort", 0) != before.get("healthCheckNodePort"):
             self._health_port(new)
 
     def _families(self, service: Object) -> None:
@@ -112,9 +112,11 @@ class Allocation:
         if found:
             raise invalid("", "Service", service["metadata"]["name"], found)
 
-    def _cluster_ip(self, service: Object) -> None:
+    def _cluster_ip(self, service: Object, before: Object) -> None:
         spec, key = service["spec"], service_key(service)
         given = spec.get("clusterIP")
+        if given and given == before.get("clusterIP"):
+            return  # it is the Service's own, even if the range is another one now
         if not given:
             number = self._api_address(key)
             if number is None:

@@ -213,6 +213,18 @@ def test_a_cluster_ip_does_not_change(objects: Objects) -> None:
         assert f'spec.clusterIPs[0]: Invalid value: ["{value}"]: may not change once set' in caught.value.message
 
 
+def test_another_range_later() -> None:
+    """When the cluster's range changes, Services keep what they have and can be changed; new ones get new addresses."""
+    objects = _cluster("10.9.0.0/24")
+    before = _create(objects)["clusterIP"]
+    topology = objects.get(TOPOLOGY, "", "cluster")
+    new = topology.copy()
+    new["spec"]["network"]["serviceCIDR"] = "10.8.0.0/24"
+    objects.update(TOPOLOGY, topology, new)
+    assert _update(objects, sessionAffinity="ClientIP")["clusterIP"] == before
+    assert _create(objects, "b")["clusterIP"] == "10.8.0.16"
+
+
 def test_load_balancer_without_node_ports(objects: Objects) -> None:
     """allocateLoadBalancerNodePorts: false gives none, and still honours one that is asked for."""
     ports = [{"name": "a", "port": 1}, {"name": "b", "port": 2, "nodePort": 31234}]
