@@ -225,7 +225,7 @@ def service_status(new: Object) -> list[Cause]:
     """LoadBalancer addresses: valid, and only where the type has them."""
     found: list[Cause] = []
     points = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    if points and new["spec"]["type"] != "LoadBalancer":
+    if points and new["spec"].get("type") != "LoadBalancer":
         why = 'may only be used when `spec.type` is "LoadBalancer"'
         found.append(forbidden("status.loadBalancer.ingress", why))
     for index, point in enumerate(points):
