@@ -3,6 +3,7 @@
 import base64
 from typing import Any
 
+from controller.api.servicefields import externally_accessible, needs_cluster_ip
 from controller.api.status import Object
 
 
@@ -140,31 +141,41 @@ def pod(obj: Object) -> None:
     status.setdefault("qosClass", _qos_class(spec))
 
 
+_SERVICE_OPTIONAL = (
+    "clusterIP", "loadBalancerIP", "externalName", "externalTrafficPolicy", "internalTrafficPolicy", "ipFamilyPolicy",
+    "healthCheckNodePort",
+)  # fmt: skip
+
+
 def service(obj: Object) -> None:
     """Type, session affinity, protocols, target ports, IP families, traffic policies."""
     spec = obj.setdefault("spec", {})
+    for key in [key for key in _SERVICE_OPTIONAL if spec.get(key, "absent") in ("", 0)]:
+        del spec[key]
     _set(spec, "type", "ClusterIP")
     _set(spec, "sessionAffinity", "None")
     if spec["sessionAffinity"] == "ClientIP":
-        client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
-        client.setdefault("timeoutSeconds", 10800)
+        config = spec["sessionAffinityConfig"] = dict(spec.get("sessionAffinityConfig") or {})
+        config["clientIP"] = {"timeoutSeconds": 10800, **(config.get("clientIP") or {})}
+    else:
+        spec.pop("sessionAffinityConfig", None)  # as upstream: who switches to None need not clear it
     for port in spec.get("ports") or ():
         _set(port, "protocol", "TCP")
         if port.get("targetPort") in (None, "", 0):
-            port["targetPort"] = port["port"]
-    if spec["type"] != "ExternalName":
+            port["targetPort"] = port.get("port", 0)
+        if not port.get("nodePort"):
+            port.pop("nodePort", None)
+    if needs_cluster_ip(spec):
         _set(spec, "internalTrafficPolicy", "Cluster")
         _set(spec, "ipFamilyPolicy", "SingleStack")
         if not spec.get("ipFamilies"):
             spec["ipFamilies"] = ["IPv4"]
-    if spec["type"] in ("NodePort", "LoadBalancer"):
+    if externally_accessible(spec):
         _set(spec, "externalTrafficPolicy", "Cluster")
-    if spec["type"] == "LoadBalancer":
-        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    if spec["type"] == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is None:
+        spec["allocateLoadBalancerNodePorts"] = True
     if spec.get("clusterIP") and not spec.get("clusterIPs"):
         spec["clusterIPs"] = [spec["clusterIP"]]
-    elif spec.get("clusterIPs") and not spec.get("clusterIP"):
-        spec["clusterIP"] = spec["clusterIPs"][0]
     obj.setdefault("status", {}).setdefault("loadBalancer", {})
 
 
@@ -173,6 +184,13 @@ def endpoint_slice(obj: Object) -> None:
     for port in obj.get("ports") or ():
         _set(port, "protocol", "TCP")
         port.setdefault("name", "")
+
+
+def endpoints(obj: Object) -> None:
+    """Ports have a protocol."""
+    for subset in obj.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            _set(port, "protocol", "TCP")
 
 
 def network_policy(obj: Object) -> None:

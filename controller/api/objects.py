@@ -52,7 +52,10 @@ class Objects:
 
     store: Store
     prepare: list[Callable[[Kind, Object], None]] = field(default_factory=list)
-    """Called with every new object before it is stored (allocation of addresses and the like)."""
+    """Called with every new object before it is checked (what admission adds)."""
+    allocate: list[Callable[[Kind, Object, Object | None], None]] = field(default_factory=list)
+    """Called with every version that passed the checks, and the version before it or None: adds what the cluster
+    gives out (addresses, ports), or refuses with a `StatusError`."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Stored:
         """The object, or 404."""
@@ -72,7 +75,7 @@ class Objects:
         if kind.namespaced:
             self._check_namespace(kind, namespace, name)
         if not name and metadata.get("generateName"):
-            metadata["name"] = name = self._free_name(kind, namespace, metadata["generateName"])
+            metadata["name"] = name = self.free_name(kind, namespace, metadata["generateName"])
         if name and self.store.get(kind.key, namespace, name) is not None:
             raise already_exists(kind.group, kind.plural, name)
         for key in _SYSTEM_METADATA:
@@ -115,7 +118,8 @@ class Objects:
             cause = Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
             raise forbidden(kind.group, kind.plural, name, why, [cause])
 
-    def _free_name(self, kind: Kind, namespace: str, prefix: str) -> str:
+    def free_name(self, kind: Kind, namespace: str, prefix: str) -> str:
+        """A name that begins with `prefix` and that no object has (metadata.generateName)."""
         for _ in range(_GENERATE_ATTEMPTS):
             suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
             name = prefix[:58] + suffix
@@ -127,6 +131,8 @@ class Objects:
         causes: Sequence[Cause] = validation.metadata(new, kind.name_rule)
         if not causes and kind.default is not None:
             kind.default(new)
+        if not causes and old is not None and kind.adopt is not None:
+            kind.adopt(new, old)
         if not causes and old is None:
             for prepare in self.prepare:
                 prepare(kind, new)
@@ -134,6 +140,8 @@ class Objects:
             causes = kind.validate(new, old)
         if causes:
             raise invalid(kind.group, kind.kind, new["metadata"].get("name") or "", causes)
+        for allocate in self.allocate:
+            allocate(kind, new, old)
 
     # Update
 
@@ -161,6 +169,8 @@ class Objects:
         self._check_finalizers(kind, before, new)
         if subresource != "status":
             self._complete(kind, new, before)
+        elif kind.validate_status is not None and (causes := kind.validate_status(new)):
+            raise invalid(kind.group, kind.kind, name, causes)
         if new == before:
             return old
         if kind.generation and _changed(before, new):

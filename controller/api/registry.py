@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from controller.api import columns, defaults, validation
+from controller.api import columns, defaults, servicefields, validation
 from controller.api.columns import GENERIC, Column
 from controller.api.status import Cause, Object
 
@@ -57,12 +57,18 @@ class Kind:
     selectable: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default: Callable[[Object], None] | None = None
     """Fills in a new version in place, as upstream's defaulting does."""
+    adopt: Callable[[Object, Object], None] | None = None
+    """Carries into a new version, in place, what clients may leave out of it: (new, old)."""
     validate: Callable[[Object, Object | None], list[Cause]] | None = None
     """Rules beyond the schema: (new, old or None) -> causes."""
+    validate_status: Callable[[Object], list[Cause]] | None = None
+    """Rules of the status, for writes through `/status`."""
     name_rule: Callable[[str], str] = validation.subdomain
     """Why a name is wrong, or an empty string."""
     warning: str = ""
     """Answered as `Warning: 299` header when one is created."""
+    warn: Callable[[Object], list[str]] | None = None
+    """What in a written version has no effect: answered as `Warning: 299` headers."""
 
     @property
     def key(self) -> str:
@@ -133,16 +139,19 @@ KINDS: Final = (
         "Service", "services", short_names=("svc",), categories=("all",), status=StatusPart.SEPARATE,
         schema="io.k8s.api.core.v1.Service", columns=columns.SERVICE,
         selectable={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
-        default=defaults.service, validate=validation.service, name_rule=validation.rfc1035_label,
-        warning=f"Service {_NOT_YET}",
+        default=defaults.service, adopt=servicefields.adopt, validate=validation.service,
+        validate_status=validation.service_status, name_rule=validation.rfc1035_label,
+        warn=validation.service_warnings,
     ),
     Kind(
         "Endpoints", "endpoints", short_names=("ep",), schema="io.k8s.api.core.v1.Endpoints",
-        columns=columns.ENDPOINTS,
+        columns=columns.ENDPOINTS, default=defaults.endpoints, validate=validation.endpoints,
+        warn=validation.endpoints_warnings,
     ),
     Kind(
         "EndpointSlice", "endpointslices", "discovery.k8s.io", schema="io.k8s.api.discovery.v1.EndpointSlice",
         generation=True, columns=columns.ENDPOINT_SLICE, default=defaults.endpoint_slice,
+        validate=validation.endpoint_slice, warn=validation.endpoint_slice_warnings,
     ),
     Kind(
         "ConfigMap", "configmaps", short_names=("cm",), schema="io.k8s.api.core.v1.ConfigMap",
@@ -179,6 +188,10 @@ POD: Final = next(kind for kind in KINDS if kind.kind == "Pod")
 NODE: Final = next(kind for kind in KINDS if kind.kind == "Node")
 NAMESPACE: Final = next(kind for kind in KINDS if kind.kind == "Namespace")
 EVENT: Final = next(kind for kind in KINDS if kind.kind == "Event")
+SERVICE: Final = next(kind for kind in KINDS if kind.kind == "Service")
+ENDPOINTS: Final = next(kind for kind in KINDS if kind.kind == "Endpoints")
+ENDPOINT_SLICE: Final = next(kind for kind in KINDS if kind.kind == "EndpointSlice")
+TOPOLOGY: Final = next(kind for kind in KINDS if kind.kind == "Topology")
 
 _BY_PATH: Final = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
 _BY_KEY: Final = {kind.key: kind for kind in KINDS}

@@ -115,7 +115,7 @@ class Rest:
         stored = self.objects.create(kind, request.target.namespace, obj, dry_run=request.dry_run)
         if kind.warning:
             request.warnings.append(kind.warning)
-        return self._one(request, stored, 201)
+        return self._written(request, stored, 201)
 
     async def _update(self, request: Request) -> web.Response:
         target = request.target
@@ -124,7 +124,7 @@ class Rest:
         if old is None:
             raise not_found(target.kind.group, target.kind.plural, target.name)
         new = self.objects.update(target.kind, old, obj, subresource=target.subresource, dry_run=request.dry_run)
-        return self._one(request, new)
+        return self._written(request, new)
 
     async def _patch(self, request: Request) -> web.Response:
         target = request.target
@@ -138,7 +138,13 @@ class Rest:
         new = self.objects.update(
             target.kind, old, checked.object, subresource=target.subresource, dry_run=request.dry_run
         )
-        return self._one(request, new)
+        return self._written(request, new)
+
+    def _written(self, request: Request, stored: Stored, status: int = 200) -> web.Response:
+        kind = request.target.kind
+        if kind.warn is not None and not request.target.subresource:
+            request.warnings += kind.warn(stored.object)
+        return self._one(request, stored, status)
 
     async def _delete(self, request: Request) -> web.Response:
         target, options = request.target, await request.delete_options()

@@ -37,6 +37,10 @@ Checker: TypeAlias = Callable[[Any], Findings]
 def definitions() -> dict[str, Object]:
     """All vendored definitions, in OpenAPI 3.0's form."""
     loaded: dict[str, Object] = orjson.loads(gzip.decompress(_DATA.read_bytes()))
+    # Hints by node (trafficDistribution: PreferSameNode) are younger than the vendored schemas: Kubernetes 1.33.
+    hints = loaded["io.k8s.api.discovery.v1.EndpointHints"]["properties"]
+    told = "forNodes indicates the node(s) this endpoint should be consumed by."
+    hints.setdefault("forNodes", {**hints["forZones"], "description": told})
     return loaded
 
 

@@ -5,16 +5,22 @@ from typing import Literal
 
 from controller.api import times
 from controller.api.objects import Objects
-from controller.api.registry import EVENT
+from controller.api.registry import EVENT, NAMESPACE
 from controller.api.status import Object
 
 
 def record(
     objects: Objects, about: Object, reason: str, message: str, *, component: str, kind: Literal["Normal", "Warning"]
 ) -> None:
-    """Write an event about a namespaced object, or count up the one that says the same."""
+    """Write an event about a namespaced object, or count up the one that says the same.
+
+    A namespace that is being deleted takes no new events: nothing is written there.
+    """
     metadata = about["metadata"]
     namespace = metadata["namespace"]
+    home = objects.store.get(NAMESPACE.key, "", namespace)
+    if home is None or home.object["metadata"].get("deletionTimestamp"):
+        return
     told = hashlib.sha256(f"{metadata['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
     name = f"{metadata['name'][:200]}.{told}"
     now = times.now()

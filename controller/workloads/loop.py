@@ -12,6 +12,13 @@ _LOG: Final = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 1.0
 
 
+def hopeless(error: StatusError) -> bool:
+    """Whether trying again cannot help: the namespace is being deleted or gone, or an object breaks a rule."""
+    if error.code == 422:
+        _LOG.warning("%s", error)
+    return error.code in (403, 404, 422)
+
+
 class Loop:
     """Calls `run` soon after a change of one of the kinds; changes meanwhile cause one more run, not one each."""
 

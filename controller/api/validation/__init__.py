@@ -1,13 +1,24 @@
 """Rules beyond the schema, with upstream's messages: each function returns every broken rule as a `Cause`."""
 
+from controller.api.validation.endpoints import (
+    endpoint_slice,
+    endpoint_slice_warnings,
+    endpoints,
+    endpoints_warnings,
+)
 from controller.api.validation.names import label, metadata, rfc1035_label, subdomain
 from controller.api.validation.networkpolicies import network_policy
 from controller.api.validation.others import config_map, node, secret
 from controller.api.validation.pods import pod
-from controller.api.validation.services import service
+from controller.api.validation.services import service, service_status
+from controller.api.validation.servicewarnings import service_warnings
 
 __all__ = [
     "config_map",
+    "endpoint_slice",
+    "endpoint_slice_warnings",
+    "endpoints",
+    "endpoints_warnings",
     "label",
     "metadata",
     "network_policy",
@@ -16,5 +27,7 @@ __all__ = [
     "rfc1035_label",
     "secret",
     "service",
+    "service_status",
+    "service_warnings",
     "subdomain",
 ]
