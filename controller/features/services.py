@@ -66,6 +66,8 @@ class Made:
     flows: list[BridgeFlow] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     backends: dict[int, Backends] = field(default_factory=dict)
+    shared: bool = False
+    """The cluster-wide sets of endpoints are the same on all nodes, and so in the shared part."""
 
 
 def shared_part(service: Service, sample: Node, around: Around) -> Made:
@@ -80,7 +82,7 @@ def shared_part(service: Service, sample: Node, around: Around) -> Made:
 
 def node_part(service: Service, node: Node, around: Around) -> Made:
     """What only this node has of the Service."""
-    made = Made()
+    made = Made(shared=same_everywhere(service))
     for port in service.ports:
         for frontend in frontends(service, port, node):
             if not _shared(service, frontend):
@@ -165,8 +167,9 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
             previous=around.previous(number),
         )
         made.backends[number] = known
-        made.flows += balancing.flows(known)
-        made.groups += balancing.groups(known)
+        if choice.local or not made.shared:
+            made.flows += balancing.flows(known)
+            made.groups += balancing.groups(known)
     return balancing.entry(known)
 
 

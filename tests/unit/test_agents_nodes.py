@@ -34,7 +34,7 @@ def _node(prefix: int = 24, gateway: str | None = "172.18.1.254") -> NodeFacts:
 
 
 def test_the_controller_reads_back_what_the_agent_registered() -> None:
-    """The Node object gives the SDN controller the node's index, addresses, MAC addresses and pod CIDR."""
+    """The Node object gives the SDN controller the node's index, addresses, MAC addresses, pod CIDR and zone."""
     assert node_from_object(node_object(_node(), MACHINE, [])) == Node(
         name="n1",
         index=1,
@@ -43,6 +43,7 @@ def test_the_controller_reads_back_what_the_agent_registered() -> None:
         pod_cidr=IPv4Network("10.244.1.0/24"),
         gateway=IPv4Address("172.18.1.254"),
         gateway_mac="02:00:00:00:00:fe",
+        zone="rack1",
     )
 
 
