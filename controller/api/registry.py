@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from controller.api import columns, defaults, validation
+from controller.api import columns, defaults, validation, workloadcolumns, workloaddefaults
 from controller.api.columns import GENERIC, Column
 from controller.api.status import Cause, Object
 
@@ -95,6 +95,7 @@ _POD_SUBRESOURCES = (
     Subresource("exec", "PodExecOptions", _STREAM),
     Subresource("log", "Pod", ("get",)),
 )
+_SCALE = (Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1"),)
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 _EVENT_FIELDS = {f"involvedObject.{name}": ("involvedObject", name) for name in _INVOLVED} | {
     "reason": ("reason",),
@@ -168,6 +169,17 @@ KINDS: Final = (
     Kind(
         "Lease", "leases", "coordination.k8s.io", schema="io.k8s.api.coordination.v1.Lease", columns=columns.LEASE,
     ),
+    Kind(
+        "Deployment", "deployments", "apps", short_names=("deploy",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=_SCALE, schema="io.k8s.api.apps.v1.Deployment", generation=True,
+        columns=workloadcolumns.DEPLOYMENT, default=workloaddefaults.deployment, validate=validation.deployment,
+    ),
+    Kind(
+        "ReplicaSet", "replicasets", "apps", short_names=("rs",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=_SCALE, schema="io.k8s.api.apps.v1.ReplicaSet", generation=True,
+        columns=workloadcolumns.REPLICA_SET, selectable={"status.replicas": ("status", "replicas")},
+        default=workloaddefaults.replica_set, validate=validation.replica_set,
+    ),
     Kind("Topology", "topologies", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True),
     Kind(
         "Dataplane", "dataplanes", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True,
@@ -179,6 +191,12 @@ POD: Final = next(kind for kind in KINDS if kind.kind == "Pod")
 NODE: Final = next(kind for kind in KINDS if kind.kind == "Node")
 NAMESPACE: Final = next(kind for kind in KINDS if kind.kind == "Namespace")
 EVENT: Final = next(kind for kind in KINDS if kind.kind == "Event")
+DEPLOYMENT: Final = next(kind for kind in KINDS if kind.kind == "Deployment")
+REPLICA_SET: Final = next(kind for kind in KINDS if kind.kind == "ReplicaSet")
+SCALE: Final = Kind(
+    "Scale", "scales", "autoscaling", schema="io.k8s.api.autoscaling.v1.Scale", columns=workloadcolumns.SCALE
+)
+"""The form of `/scale`; it has no collection of its own."""
 
 _BY_PATH: Final = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
 _BY_KEY: Final = {kind.key: kind for kind in KINDS}

@@ -26,6 +26,7 @@ from controller.api.objects import Objects
 from controller.api.registry import POD
 from controller.api.request import Request, parse_path
 from controller.api.rest import Handler, Rest
+from controller.api.scale import Scales
 from controller.api.status import Object, StatusError, internal, no_such_path, unauthorized
 from controller.api.store import Store
 from controller.api.streams.exec import Exec, attach
@@ -165,12 +166,14 @@ def _tls(state_dir: Path) -> ssl.SSLContext:
 def open_api(state_dir: Path, token: str, runtime: Runtime) -> Api:
     """The API on the journal in a state folder, with the streams of pods."""
     store = Store(Journal(state_dir / "api.sqlite"))
+    objects = Objects(store)
     subresources = {
+        **Scales(objects).handlers(),
         (POD.key, "log"): Logs(store, state_dir).handle,
         (POD.key, "exec"): Exec(store, runtime).handle,
         (POD.key, "attach"): attach,
     }
-    return Api(Objects(store), token, subresources)
+    return Api(objects, token, subresources)
 
 
 async def _until_terminated() -> None:
