@@ -70,7 +70,8 @@ def main() -> None:
         kept[name] = [entry for entry in fields if inner[entry[2]] in plain or inner[entry[2]] in known]
         todo += [inner[kind] for _, _, kind in kept[name] if inner[kind] not in plain]
     lines = [
-        f"{name}: " + ", ".join(f"{number} {field} {kind}" for number, field, kind in kept[name]) for name in sorted(kept)
+        f"{name}: " + ", ".join(f"{number} {field} {kind}" for number, field, kind in kept[name])
+        for name in sorted(kept)
     ]
     TARGET.write_text("\n".join(lines) + "\n")
     print(f"{len(lines)} messages")

@@ -1,7 +1,8 @@
 """Make `controller/api/data/schemas.json.gz` from the PyPI package kubernetes-validate (run at development time only).
 
-Usage: `PYTHONPATH=. python tools/trim_schemas.py` in an environment that has kubernetes-validate and orjson. It keeps the definitions that the
-served kinds reach, in OpenAPI's form, with upstream's patch and list extensions. LICENSE of the source lies beside it.
+Usage: `PYTHONPATH=. python tools/trim_schemas.py` in an environment that has kubernetes-validate and orjson. It keeps
+the definitions that the served kinds reach, in OpenAPI's form, with upstream's patch and list extensions. LICENSE of
+the source lies beside it.
 """
 
 import gzip

@@ -33,6 +33,7 @@ from controller.api.streams.exec import Exec, attach
 from controller.api.streams.logs import Logs
 from controller.api.streams.session import Runtime
 from controller.workloads.garbage import Garbage
+from controller.workloads.manager import Workloads
 from controller.workloads.namespaces import Namespaces, ensure_defaults
 from controller.workloads.scheduling import Scheduling
 from kubinet.cri import RuntimeClient
@@ -143,8 +144,8 @@ async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
     """The API and the life cycles on its store, without a listening address yet."""
     ensure_defaults(api.objects)
     objects = api.objects
-    cycles: tuple[Namespaces | Scheduling | Garbage, ...]
-    cycles = (Namespaces(objects), Scheduling(objects), Garbage(objects))
+    cycles: tuple[Namespaces | Scheduling | Garbage | Workloads, ...]
+    cycles = (Namespaces(objects), Scheduling(objects), Garbage(objects), Workloads(objects))
     runner = web.ServerRunner(web.Server(api.handle, access_log=None), shutdown_timeout=1.0)
     await runner.setup()
     try:
