@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fakeagent import FakeAgent
 
 from kubinet.client import Client
 
@@ -146,3 +147,11 @@ def running_pod(server: Server) -> str:
     )
     client.close()
     return "web"
+
+
+@pytest.fixture(scope="module")
+def agent(server: Server) -> Iterator[None]:
+    """Two nodes on which every pod runs."""
+    running = FakeAgent(server.client(), ("n1", "n2"))
+    yield
+    running.close()
