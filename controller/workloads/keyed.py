@@ -85,7 +85,7 @@ class KeyedLoop:
 
     def _failed(self, key: Key) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return min(_FIRST_RETRY * 2 ** min(failures, 20), _LAST_RETRY)
+        return min(_FIRST_RETRY * float(1 << min(failures, 20)), _LAST_RETRY)
 
     def _cancel(self, key: Key) -> None:
         timer = self._timers.pop(key, None)
