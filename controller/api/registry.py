@@ -180,6 +180,19 @@ KINDS: Final = (
         columns=workloadcolumns.REPLICA_SET, selectable={"status.replicas": ("status", "replicas")},
         default=workloaddefaults.replica_set, validate=validation.replica_set,
     ),
+    Kind(
+        "DaemonSet", "daemonsets", "apps", short_names=("ds",), categories=("all",), status=StatusPart.SEPARATE,
+        schema="io.k8s.api.apps.v1.DaemonSet", generation=True, columns=workloadcolumns.DAEMON_SET,
+        default=workloaddefaults.daemon_set, validate=validation.daemon_set,
+    ),
+    Kind(
+        "ControllerRevision", "controllerrevisions", "apps", schema="io.k8s.api.apps.v1.ControllerRevision",
+        columns=workloadcolumns.CONTROLLER_REVISION,
+    ),
+    Kind(
+        "Job", "jobs", "batch", categories=("all",), status=StatusPart.SEPARATE, schema="io.k8s.api.batch.v1.Job",
+        generation=True, columns=workloadcolumns.JOB, default=workloaddefaults.job, validate=validation.job,
+    ),
     Kind("Topology", "topologies", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True),
     Kind(
         "Dataplane", "dataplanes", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True,
@@ -192,6 +205,9 @@ NODE: Final = next(kind for kind in KINDS if kind.kind == "Node")
 NAMESPACE: Final = next(kind for kind in KINDS if kind.kind == "Namespace")
 EVENT: Final = next(kind for kind in KINDS if kind.kind == "Event")
 DEPLOYMENT: Final = next(kind for kind in KINDS if kind.kind == "Deployment")
+DAEMON_SET: Final = next(kind for kind in KINDS if kind.kind == "DaemonSet")
+CONTROLLER_REVISION: Final = next(kind for kind in KINDS if kind.kind == "ControllerRevision")
+JOB: Final = next(kind for kind in KINDS if kind.kind == "Job")
 REPLICA_SET: Final = next(kind for kind in KINDS if kind.kind == "ReplicaSet")
 SCALE: Final = Kind(
     "Scale", "scales", "autoscaling", schema="io.k8s.api.autoscaling.v1.Scale", columns=workloadcolumns.SCALE

@@ -1,17 +1,20 @@
 """The controllers that make pods, together: they share one index of pods by owner."""
 
 from controller.api.objects import Objects
+from controller.workloads.daemonsets import DaemonSets
 from controller.workloads.deployments import Deployments
+from controller.workloads.jobs import Jobs
 from controller.workloads.ownerindex import index_pods
 from controller.workloads.replicasets import ReplicaSets
 
 
 class Workloads:
-    """ReplicaSets and Deployments, on the API's event loop."""
+    """ReplicaSets, Deployments, DaemonSets and Jobs, on the API's event loop."""
 
     def __init__(self, objects: Objects) -> None:
         self._pods = index_pods(objects.store)
-        self._controllers = (ReplicaSets(objects, self._pods), Deployments(objects, self._pods))
+        kinds = (ReplicaSets, Deployments, DaemonSets, Jobs)
+        self._controllers = tuple(kind(objects, self._pods) for kind in kinds)
 
     def close(self) -> None:
         """Stop."""

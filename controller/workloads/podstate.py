@@ -7,6 +7,7 @@ from controller.api import times
 from controller.api.status import Object
 
 ENDED: Final = ("Succeeded", "Failed")
+JOB_TRACKING: Final = "batch.kubernetes.io/job-tracking"
 _COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -28,6 +29,10 @@ class PodState:
     restarts: int = 0
     cost: int = 0
     """`controller.kubernetes.io/pod-deletion-cost`."""
+    tracked: bool = False
+    """Whether its Job has yet to count it (finalizer `batch.kubernetes.io/job-tracking`)."""
+    target: str = ""
+    """The node that it has, or else the one that its affinity names (a daemon's)."""
 
     @property
     def active(self) -> bool:
@@ -61,6 +66,18 @@ def _cost(metadata: Object) -> int:
         return 0
 
 
+def _target(spec: Object) -> str:
+    if spec.get("nodeName"):
+        return str(spec["nodeName"])
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    for term in required.get("nodeSelectorTerms") or ():
+        for field in term.get("matchFields") or ():
+            if field["key"] == "metadata.name" and field["operator"] == "In" and len(field.get("values") or ()) == 1:
+                return str(field["values"][0])
+    return ""
+
+
 def pod_state(pod: Object) -> PodState:
     """The facts of a pod object."""
     metadata: Any = pod["metadata"]
@@ -79,4 +96,6 @@ def pod_state(pod: Object) -> PodState:
         ready_since=seconds(ready.get("lastTransitionTime")) if is_ready and ready is not None else None,
         restarts=max((entry.get("restartCount", 0) for entry in status.get("containerStatuses") or ()), default=0),
         cost=_cost(metadata),
+        tracked=JOB_TRACKING in (metadata.get("finalizers") or ()),
+        target=_target(pod["spec"]),
     )

@@ -46,12 +46,11 @@ def daemon_set(new: Object, old: Object | None) -> list[Cause]:
         field = "spec.updateStrategy.rollingUpdate"
         found += _rolling(field, strategy["rollingUpdate"])
         surge, unavailable = (_amount(strategy["rollingUpdate"].get(key)) for key in ("maxSurge", "maxUnavailable"))
-        if surge == 0 and unavailable == 0:
+        if surge:
+            found.append(forbidden(f"{field}.maxSurge", "is not supported by Kubinet: use maxUnavailable"))
+        elif unavailable == 0:
             why = "cannot be 0 when maxSurge is 0"
             found.append(invalid(f"{field}.maxUnavailable", strategy["rollingUpdate"].get("maxUnavailable"), why))
-        elif surge and unavailable:
-            why = "may not be set when maxUnavailable is non-zero"
-            found.append(invalid(f"{field}.maxSurge", strategy["rollingUpdate"]["maxSurge"], why))
     elif strategy["type"] != "OnDelete":
         allowed = ("OnDelete", "RollingUpdate")
         found.append(not_supported("spec.updateStrategy.type", strategy["type"], allowed))
