@@ -1,5 +1,6 @@
 """A controller's events, limited as upstream's correlator does: 1,000 pods of one set are not 1,000 events."""
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from controller.api.objects import Objects
-from controller.api.status import Object
+from controller.api.status import Object, StatusError
 from controller.workloads.events import record
 
+_LOG: Final = logging.getLogger(__name__)
 _BURST: Final = 25.0
 _REFILL: Final = 1 / 300
 """Events per second and object after the burst."""
@@ -53,7 +55,11 @@ class Recorder:
             same, message = "combined", f"(combined from similar events): {message}"
         else:
             told.add(message)
-        record(self._objects, about, reason, message, component=self._component, kind=kind, same=same)
+        try:
+            record(self._objects, about, reason, message, component=self._component, kind=kind, same=same)
+        except StatusError as error:
+            # Events are a service to people: in a namespace that ends there is no place for them, and work goes on.
+            _LOG.debug("event %s about %s: %s", reason, about["metadata"]["name"], error)
 
     def _budget(self, uid: str) -> _Budget:
         budget = self._budgets.get(uid)

@@ -48,3 +48,27 @@ def test_a_deployment_rolls_to_a_new_template(
     assert counts == {
         "observedGeneration": 2, "replicas": 4, "updatedReplicas": 4, "readyReplicas": 4, "availableReplicas": 4,
     }, json.dumps(deployment["status"])  # fmt: skip
+
+
+def test_daemons_and_jobs_run(start_cluster: Callable[..., Cluster]) -> None:
+    """A DaemonSet's pods run on each node; a Job's pod runs to its end, is counted once, and can be deleted."""
+    cluster = start_cluster("star", nodes=2, name="daemons")
+    pause = {"name": "main", "image": "registry.k8s.io/pause:3.10"}
+    template = {
+        "metadata": {"labels": {"app": "each"}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [pause]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "each"}}, "template": template}
+    cluster.client.create({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "each"}, "spec": spec})
+    assert run(["rollout", "status", "ds/each", "--timeout=60s", "--cluster", "daemons"]) == 0
+    pods = cluster.client.list("Pod", "default", label_selector="app=each")["items"]
+    assert sorted(pod["spec"]["nodeName"] for pod in pods) == ["n1", "n2"]
+    once = {"name": "main", "image": "busybox:1.36", "command": ["sh", "-c", "echo done"]}
+    job = {"completions": 2, "template": {"spec": {"restartPolicy": "Never", "containers": [once]}}}
+    cluster.client.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "twice"}, "spec": job})
+    cluster.wait("Job", "twice", "Complete", namespace="default", timeout=60)
+    status = cluster.client.get("Job", "twice", "default")["status"]
+    assert (status["succeeded"], status.get("failed"), status["uncountedTerminatedPods"]) == (2, None, {})
+    assert run(["delete", "job", "twice", "--cluster", "daemons", "--timeout=30s"]) == 0
+    assert run(["delete", "ds", "each", "--cluster", "daemons", "--timeout=30s"]) == 0
+    cluster.wait_until("Pod", pods[0]["metadata"]["name"], lambda pod: pod is None, namespace="default", timeout=30)

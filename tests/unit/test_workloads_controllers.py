@@ -5,6 +5,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from controller.api.objects import DeleteOptions, Objects
 from controller.api.registry import DEPLOYMENT, EVENT, POD, REPLICA_SET, Kind
 from controller.api.status import Object, StatusError
@@ -279,6 +282,89 @@ def test_names_do_not_collide() -> None:
         objects.create(DEPLOYMENT, "default", workload(0))
         await until(lambda: len(sets(objects)) == 2, "no set")
         await until(lambda: status_of(objects, DEPLOYMENT).get("collisionCount") == 1, "not counted")
+
+    run(scenario)
+
+
+def test_work_goes_on_after_a_restart() -> None:
+    """Controllers that start on a store with objects make no new sets or pods for what is there."""
+
+    async def scenario(objects: Objects) -> None:
+        objects.create(DEPLOYMENT, "default", workload(3))
+        await until(lambda: len(pods(objects)) == 3, "no pods")
+        names = {pod["metadata"]["name"] for pod in pods(objects)}
+        again = Workloads(objects)
+        await asyncio.sleep(0.02)
+        assert {pod["metadata"]["name"] for pod in pods(objects)} == names
+        assert len(sets(objects)) == 1
+        again.close()
+
+    run(scenario)
+
+
+def test_objects_of_a_downtime_are_seen() -> None:
+    """A Deployment that was made while no controller ran gets its pods."""
+
+    async def scenario(objects: Objects) -> None:
+        await until(lambda: len(pods(objects)) == 2, "no pods")
+
+    def prepare(objects: Objects) -> None:
+        objects.create(DEPLOYMENT, "default", workload(2))
+
+    run(scenario, prepare)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("scale"), st.integers(0, 6)),
+        st.tuples(st.just("image"), st.sampled_from("ijk")),
+        st.tuples(st.sampled_from(["ready", "fail", "remove", "pause", "resume"]), st.integers(0, 5)),
+    ),
+    max_size=12,
+)
+
+
+def apply_step(objects: Objects, step: tuple[str, Any]) -> None:
+    """What users and agents do."""
+    word, value = step
+    every = pods(objects)
+    if word == "scale":
+        change(objects, DEPLOYMENT, "web", lambda obj: obj["spec"].update(replicas=value))
+    elif word == "image":
+        set_image(objects, value)
+    elif word in ("pause", "resume"):
+        change(objects, DEPLOYMENT, "web", lambda obj: obj["spec"].update(paused=word == "pause"))
+    elif every and word == "remove":
+        objects.delete(POD, "default", every[value % len(every)]["metadata"]["name"], DeleteOptions(grace_period=0))
+    elif every:
+        pod = every[value % len(every)]
+        set_status(objects, pod, "Failed" if word == "fail" else "Running", word == "ready")
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps, st.sampled_from(["RollingUpdate", "Recreate"]))
+def test_any_history_converges(history: list[tuple[str, Any]], strategy: str) -> None:
+    """Whatever users and agents did before: once pods get ready, exactly the wanted pods of the last template run."""
+
+    async def scenario(objects: Objects) -> None:
+        objects.create(DEPLOYMENT, "default", workload(3, strategy={"type": strategy}))
+        for step in history:
+            apply_step(objects, step)
+            await asyncio.sleep(0.001)
+        apply_step(objects, ("resume", 0))
+        spec = objects.get(DEPLOYMENT, "default", "web").object["spec"]
+        wanted = [_container({"spec": spec})["image"]] * spec["replicas"]
+
+        def alive() -> list[str]:
+            every = [pod for pod in pods(objects) if pod["status"]["phase"] != "Failed"]
+            return [pod["spec"]["containers"][0]["image"] for pod in every]
+
+        deadline = time.monotonic() + 5
+        while alive() != wanted or status_of(objects, DEPLOYMENT).get("availableReplicas", 0) != len(wanted):
+            assert time.monotonic() < deadline, (alive(), status_of(objects, DEPLOYMENT))
+            await ready_all(objects)
+            await asyncio.sleep(0.001)
+        assert status_of(objects, DEPLOYMENT).get("unavailableReplicas", 0) == 0
 
     run(scenario)
 
