@@ -39,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (state / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--token", token], stdout=subprocess.PIPE, stderr=log, env=environment, text=True
+            [*command, f"--token={token}"], stdout=subprocess.PIPE, stderr=log, env=environment, text=True
         )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
