@@ -91,6 +91,7 @@ def test_facts_of_a_pod() -> None:
             "containerStatuses": [{"restartCount": 3}, {"restartCount": 1}],
         },
     }  # fmt: skip
-    assert pod_state(wire) == PodState("a", "u", 10.0, {"k": "v"}, "n", "Running", True, True, 20.0, 3, -7)
+    wanted = PodState("a", "u", 10.0, {"k": "v"}, "n", "Running", True, True, 20.0, 3, -7, target="n")
+    assert pod_state(wire) == wanted
     wire["metadata"]["annotations"] = {"controller.kubernetes.io/pod-deletion-cost": "much"}  # type: ignore[index]
     assert pod_state(wire).cost == 0
