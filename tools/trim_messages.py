@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-ROOTS = ("Pod", "Deployment", "ReplicaSet", "DaemonSet", "Job")
+ROOTS = ("Pod", "Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "Job")
 GROUPS = ("core/v1", "apps/v1", "batch/v1")
 TARGET = Path(__file__).resolve().parent.parent / "controller/api/data/messages.txt"
 SCALARS = {"string": "string", "int32": "int", "int64": "int", "bool": "bool", "bytes": "bytes"}

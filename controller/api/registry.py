@@ -186,6 +186,11 @@ KINDS: Final = (
         default=workloaddefaults.daemon_set, validate=validation.daemon_set,
     ),
     Kind(
+        "StatefulSet", "statefulsets", "apps", short_names=("sts",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=_SCALE, schema="io.k8s.api.apps.v1.StatefulSet", generation=True,
+        columns=workloadcolumns.STATEFUL_SET, default=workloaddefaults.stateful_set, validate=validation.stateful_set,
+    ),
+    Kind(
         "ControllerRevision", "controllerrevisions", "apps", schema="io.k8s.api.apps.v1.ControllerRevision",
         columns=workloadcolumns.CONTROLLER_REVISION,
     ),
@@ -206,6 +211,7 @@ NAMESPACE: Final = next(kind for kind in KINDS if kind.kind == "Namespace")
 EVENT: Final = next(kind for kind in KINDS if kind.kind == "Event")
 DEPLOYMENT: Final = next(kind for kind in KINDS if kind.kind == "Deployment")
 DAEMON_SET: Final = next(kind for kind in KINDS if kind.kind == "DaemonSet")
+STATEFUL_SET: Final = next(kind for kind in KINDS if kind.kind == "StatefulSet")
 CONTROLLER_REVISION: Final = next(kind for kind in KINDS if kind.kind == "ControllerRevision")
 JOB: Final = next(kind for kind in KINDS if kind.kind == "Job")
 REPLICA_SET: Final = next(kind for kind in KINDS if kind.kind == "ReplicaSet")

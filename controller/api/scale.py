@@ -7,7 +7,7 @@ from aiohttp import web
 
 from controller.api import codec, tables
 from controller.api.objects import Objects
-from controller.api.registry import DEPLOYMENT, REPLICA_SET, SCALE, Kind
+from controller.api.registry import DEPLOYMENT, REPLICA_SET, SCALE, STATEFUL_SET, Kind
 from controller.api.request import Request
 from controller.api.rest import Handler, json_response, patched
 from controller.api.selectors import selector_query
@@ -43,7 +43,7 @@ class Scales:
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
         """By (kind key, subresource), for `Rest`."""
-        return {(kind.key, "scale"): self.handle for kind in (DEPLOYMENT, REPLICA_SET)}
+        return {(kind.key, "scale"): self.handle for kind in (DEPLOYMENT, REPLICA_SET, STATEFUL_SET)}
 
     async def handle(self, request: Request) -> web.StreamResponse:
         """Dispatch by method."""

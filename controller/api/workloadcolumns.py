@@ -52,6 +52,14 @@ REPLICA_SET: Final = (
 )
 
 
+STATEFUL_SET: Final = (
+    NAME,
+    Column("Ready", lambda obj: f"{_status(obj).get('readyReplicas') or 0}/{_spec(obj).get('replicas', 0)}"),
+    AGE,
+    *_TEMPLATE[:2],
+)
+
+
 def _node_selector(obj: Object) -> str:
     wanted = ((_spec(obj).get("template") or {}).get("spec") or {}).get("nodeSelector") or {}
     return ",".join(f"{key}={value}" for key, value in sorted(wanted.items())) or NONE

@@ -58,6 +58,22 @@ def daemon_set(obj: Object) -> None:
         obj["status"].setdefault(key, 0)
 
 
+def stateful_set(obj: Object) -> None:
+    """One replica, OrderedReady, RollingUpdate of all ordinals, 10 old revisions."""
+    spec = _spec(obj)
+    _absent(spec, "replicas", 1)
+    _absent(spec, "podManagementPolicy", "OrderedReady")
+    strategy = spec.setdefault("updateStrategy", {})
+    _absent(strategy, "type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        _absent(strategy.setdefault("rollingUpdate", {}), "partition", 0)
+    _absent(spec, "revisionHistoryLimit", _HISTORY)
+    keep = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    spec["persistentVolumeClaimRetentionPolicy"] = keep | (spec.get("persistentVolumeClaimRetentionPolicy") or {})
+    obj["status"].setdefault("replicas", 0)
+    obj["status"].setdefault("availableReplicas", 0)
+
+
 _JOB_LABELS = ("controller-uid", "job-name")
 
 

@@ -1,4 +1,4 @@
-"""ControllerRevisions: a DaemonSet's earlier templates, for `kubectl rollout history` and `undo`."""
+"""ControllerRevisions: earlier templates of DaemonSets and StatefulSets, for `kubectl rollout history` and `undo`."""
 
 from typing import Any
 
@@ -19,6 +19,16 @@ def _template(revision: Object) -> bytes:
     data: Any = revision.get("data") or {}
     template = {key: value for key, value in data["spec"]["template"].items() if key != "$patch"}
     return revisions.canonical(template)
+
+
+def template_of(known: RevisionIndex, owner: Object, digest: str) -> Object:
+    """The template with this hash; the present one where its revision is gone."""
+    for one in known.owned(owner["metadata"]["uid"]).values():
+        if one["metadata"]["labels"].get(HASH_LABEL) == digest:
+            template: Object = one["data"]["spec"]["template"]
+            return {key: value for key, value in template.items() if key != "$patch"}
+    present: Object = owner["spec"]["template"]
+    return present
 
 
 def ensure(objects: Objects, known: RevisionIndex, owner: Object) -> str:

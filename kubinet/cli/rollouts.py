@@ -30,13 +30,18 @@ class Progress:
 
 
 def progress(obj: Object) -> Progress:
-    """A Deployment's or DaemonSet's rollout; KubinetError when it missed its deadline."""
+    """A Deployment's, DaemonSet's or StatefulSet's rollout; KubinetError when it missed its deadline."""
     kind, name = obj["kind"], obj["metadata"]["name"]
-    if kind not in ("Deployment", "DaemonSet"):
-        raise UsageError(f"no status viewer has been implemented for {kind}; name a deployment or a daemonset")
-    noun = "deployment" if kind == "Deployment" else "daemon set"
+    noun = {"Deployment": "deployment", "DaemonSet": "daemon set", "StatefulSet": "statefulset"}.get(kind)
+    if noun is None:
+        known = "name a deployment, a daemonset or a statefulset"
+        raise UsageError(f"no status viewer has been implemented for {kind}; {known}")
+    if kind != "Deployment" and (obj["spec"].get("updateStrategy") or {}).get("type") != "RollingUpdate":
+        raise KubinetError("rollout status is only available for RollingUpdate strategy type")
     if obj["metadata"].get("generation", 0) > ((obj.get("status") or {}).get("observedGeneration") or 0):
         return Progress(f"Waiting for {noun} spec update to be observed...")
+    if kind == "StatefulSet":
+        return _stateful_set(obj)
     return _deployment(obj, name) if kind == "Deployment" else _daemon_set(obj, name)
 
 
@@ -59,8 +64,6 @@ def _deployment(obj: Object, name: str) -> Progress:
 
 
 def _daemon_set(obj: Object, name: str) -> Progress:
-    if ((obj["spec"].get("updateStrategy")) or {}).get("type") != "RollingUpdate":
-        raise KubinetError("rollout status is only available for RollingUpdate strategy type")
     status = obj.get("status") or {}
     wanted = status.get("desiredNumberScheduled") or 0
     waiting = f'Waiting for daemon set "{name}" rollout to finish:'
@@ -70,6 +73,19 @@ def _daemon_set(obj: Object, name: str) -> Progress:
     if available < wanted:
         return Progress(f"{waiting} {available} of {wanted} updated pods are available...")
     return Progress(f'daemon set "{name}" successfully rolled out', done=True)
+
+
+def _stateful_set(obj: Object) -> Progress:
+    spec, status = obj["spec"], obj.get("status") or {}
+    replicas = spec.get("replicas", 1)
+    ready, updated = status.get("readyReplicas") or 0, status.get("updatedReplicas") or 0
+    if ready < replicas:
+        return Progress(f"Waiting for {replicas - ready} pods to be ready...")
+    wanted = replicas - ((spec["updateStrategy"].get("rollingUpdate") or {}).get("partition") or 0)
+    if updated < wanted:
+        waiting = "Waiting for partitioned roll out to finish:"
+        return Progress(f"{waiting} {updated} out of {wanted} new pods have been updated...")
+    return Progress(f"partitioned roll out complete: {updated} new pods have been updated...", done=True)
 
 
 def follow(client: "Client", target: Target, *, watch: bool, timeout: float) -> None:
@@ -184,5 +200,6 @@ def _word(target: Target) -> str:
 
 
 def _need_template(target: Target) -> None:
-    if target.resource.kind not in ("Deployment", "DaemonSet"):
-        raise UsageError(f"{target.resource.singular}/{target.name}: only deployments and daemonsets are restarted")
+    if target.resource.kind not in ("Deployment", "DaemonSet", "StatefulSet"):
+        shown = f"{target.resource.singular}/{target.name}"
+        raise UsageError(f"{shown}: only deployments, daemonsets and statefulsets are restarted")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from kubinet.client import Client, Resource
 
 
-_ALL: Final = frozenset(("pods", "services", "daemonsets", "deployments", "replicasets", "jobs"))
+_ALL: Final = frozenset(("pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets", "jobs"))
 """What kubectl's category `all` has of the kinds here."""
 
 

@@ -62,7 +62,7 @@ def test_rollouts(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     refused = said(capsys, "rollout", "restart", "deploy/web", code=1)
     assert refused == "Error: can't restart paused deployment (run `kubinet rollout resume` first)\n"
     assert said(capsys, "rollout", "resume", "deploy/web") == "deployment.apps/web resumed\n"
-    assert "name a deployment or a daemonset" in said(capsys, "rollout", "status", "node/n1", code=2)
+    assert "name a deployment, a daemonset or a statefulset" in said(capsys, "rollout", "status", "node/n1", code=2)
 
 
 def test_scale_and_describe(client: Client, capsys: pytest.CaptureFixture[str]) -> None:

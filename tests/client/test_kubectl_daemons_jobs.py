@@ -98,3 +98,45 @@ def test_what_jobs_and_daemons_refuse(kubectl: Kubectl) -> None:
     always = always.replace("restartPolicy: Never", "restartPolicy: Always")
     refused = kubectl("create", "-f", "-", stdin=always, code=1).stderr
     assert 'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"' in refused
+
+
+STATEFUL_SET = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  replicas: 3
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: c, image: one}]}
+"""
+
+
+def test_a_stateful_set(kubectl: Kubectl) -> None:
+    """Its pods have names that stay; `scale`, `set image`, `rollout status`, `history` and `undo` work."""
+    kubectl("apply", "-f", "-", stdin=STATEFUL_SET)
+    told = kubectl("rollout", "status", "sts/db", "--timeout=30s").stdout
+    assert "partitioned roll out complete: 3 new pods have been updated..." in told
+    assert _value(kubectl, "pods", "{.items[*].metadata.name}", "-l", "app=db") == "db-0 db-1 db-2"
+    spec = "{.spec.hostname} {.spec.subdomain} {.metadata.labels.apps\\.kubernetes\\.io/pod-index}"
+    assert _value(kubectl, "pod/db-1", spec) == "db-1 db 1"
+    kubectl("set", "image", "sts/db", "c=two")
+    kubectl("rollout", "status", "sts/db", "--timeout=30s")
+    assert _value(kubectl, "pods", "{.items[*].spec.containers[0].image}", "-l", "app=db") == "two two two"
+    history = kubectl("rollout", "history", "sts/db").stdout.splitlines()
+    assert [line.split()[0] for line in history if line][2:] == ["1", "2"]
+    kubectl("rollout", "undo", "sts/db")
+    kubectl("rollout", "status", "sts/db", "--timeout=30s")
+    assert _value(kubectl, "pods", "{.items[*].spec.containers[0].image}", "-l", "app=db") == "one one one"
+    assert kubectl("scale", "sts/db", "--replicas=1").stdout == "statefulset.apps/db scaled\n"
+    kubectl("wait", "--for=jsonpath={.status.replicas}=1", "sts/db", "--timeout=20s")
+    kubectl("wait", "--for=delete", "pod/db-1", "--timeout=20s")
+    lines = [line.split()[:2] for line in kubectl("get", "sts").stdout.splitlines()]
+    assert lines == [["NAME", "READY"], ["db", "1/1"]]
+    claims = STATEFUL_SET + "  volumeClaimTemplates: [{metadata: {name: data}, spec: {}}]\n"
+    refused = kubectl("create", "-f", "-", stdin=claims.replace("name: db}", "name: db2}"), code=1).stderr
+    assert "spec.volumeClaimTemplates: Forbidden: is not supported by Kubinet" in refused
+    kubectl("delete", "sts", "db")
+    kubectl("wait", "--for=delete", "pod", "-l", "app=db", "--timeout=20s")

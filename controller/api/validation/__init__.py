@@ -5,7 +5,7 @@ from controller.api.validation.networkpolicies import network_policy
 from controller.api.validation.others import config_map, node, secret
 from controller.api.validation.pods import pod
 from controller.api.validation.services import service
-from controller.api.validation.workloads import daemon_set, deployment, job, replica_set
+from controller.api.validation.workloads import daemon_set, deployment, job, replica_set, stateful_set
 
 __all__ = [
     "config_map",
@@ -21,5 +21,6 @@ __all__ = [
     "rfc1035_label",
     "secret",
     "service",
+    "stateful_set",
     "subdomain",
 ]

@@ -1,4 +1,4 @@
-"""Deployment, ReplicaSet, DaemonSet (apps/v1) and Job (batch/v1)."""
+"""Deployment, ReplicaSet, DaemonSet, StatefulSet (apps/v1) and Job (batch/v1)."""
 
 import re
 from typing import Any
@@ -55,6 +55,39 @@ def daemon_set(new: Object, old: Object | None) -> list[Cause]:
         allowed = ("OnDelete", "RollingUpdate")
         found.append(not_supported("spec.updateStrategy.type", strategy["type"], allowed))
     return found + _immutable_selector(new, old)
+
+
+_MUTABLE = (
+    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+)  # fmt: skip
+
+
+def stateful_set(new: Object, old: Object | None) -> list[Cause]:
+    """Selector, template, strategy, and what may not change."""
+    spec = new["spec"]
+    found = _not_negative(spec, "replicas", "minReadySeconds", "revisionHistoryLimit") + _selected(spec, "statefulset")
+    if spec["podManagementPolicy"] not in ("OrderedReady", "Parallel"):
+        why = "must be 'OrderedReady' or 'Parallel'"
+        found.append(invalid("spec.podManagementPolicy", spec["podManagementPolicy"], why))
+    strategy = spec["updateStrategy"]
+    if strategy["type"] not in ("OnDelete", "RollingUpdate"):
+        why = "must be 'RollingUpdate' or 'OnDelete'"
+        found.append(invalid("spec.updateStrategy", strategy, why))
+    if ((strategy.get("rollingUpdate") or {}).get("partition") or 0) < 0:
+        partition = strategy["rollingUpdate"]["partition"]
+        found.append(invalid("spec.updateStrategy.rollingUpdate.partition", partition, _NEGATIVE))
+    if "maxUnavailable" in (strategy.get("rollingUpdate") or {}):
+        why = "is not supported by Kubinet: leave it out"
+        found.append(forbidden("spec.updateStrategy.rollingUpdate.maxUnavailable", why))
+    if spec.get("volumeClaimTemplates"):
+        found.append(forbidden("spec.volumeClaimTemplates", "is not supported by Kubinet: use emptyDir volumes"))
+    frozen = [{k: v for k, v in one["spec"].items() if k not in _MUTABLE} for one in (new, old) if one is not None]
+    if frozen[0] != frozen[-1]:
+        names = "'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
+        names += "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds'"
+        found.append(forbidden("spec", f"updates to statefulset spec for fields other than {names} are forbidden"))
+    return found
 
 
 def job(new: Object, old: Object | None) -> list[Cause]:

@@ -1,4 +1,4 @@
-"""Commands on workloads: scale, and rollouts of Deployments and DaemonSets."""
+"""Commands on workloads: scale, and rollouts."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kubinet.cli.selection import Target
     from kubinet.client import Client
 
-rollout = group("rollout", Panel.OBJECTS, "Rollouts of deployments and daemonsets.")
+rollout = group("rollout", Panel.OBJECTS, "Rollouts of deployments, daemonsets and statefulsets.")
 RevisionOption = Annotated[int, typer.Option("--revision", min=0, help="Show this revision's pod template.")]
 
 
@@ -43,7 +43,7 @@ def scale(
     namespace: NamespaceOption = None,
     cluster: ClusterOption = None,
 ) -> None:
-    """Set how many pods a deployment or replica set asks for."""
+    """Set how many pods a deployment, replica set or stateful set asks for."""
     from kubinet.cli import rollouts
     from kubinet.cli.connection import client_of
 

@@ -26,6 +26,7 @@ _DESCRIBERS: Final[Mapping[str, Describer]] = {
     "Deployment": workload.describe_deployment,
     "ReplicaSet": workload.describe_replica_set,
     "DaemonSet": workload.describe_daemon_set,
+    "StatefulSet": workload.describe_stateful_set,
     "Job": workload.describe_job,
 }
 

@@ -25,7 +25,7 @@ def related_of(client: "Client", obj: Object) -> Related:
     slices: list[Object] = []
     if kind == "Node":
         pods = _items(client, "pods", None, fields=f"spec.nodeName={name}")
-    elif kind in ("NetworkPolicy", "ReplicaSet", "DaemonSet"):
+    elif kind in ("NetworkPolicy", "ReplicaSet", "DaemonSet", "StatefulSet"):
         pods = _items(client, "pods", namespace)
     elif kind == "Service":
         slices = _items(client, "endpointslices", namespace, labels=f"kubernetes.io/service-name={name}")

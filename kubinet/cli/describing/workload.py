@@ -1,4 +1,4 @@
-"""Deployments, ReplicaSets, DaemonSets and Jobs: what they ask for, what there is, and their pod template."""
+"""Deployments, ReplicaSets, DaemonSets, StatefulSets and Jobs: what they ask for, what there is, the pod template."""
 
 from collections import Counter
 from typing import Any, Final, TypeAlias
@@ -51,6 +51,17 @@ def describe_daemon_set(obj: Object, related: Related) -> str:
         ("Number of Nodes Misscheduled", "numberMisscheduled"),
     ):
         lines.add(label, status.get(key) or 0)
+    return _end(lines, obj, related)
+
+
+def describe_stateful_set(obj: Object, related: Related) -> str:
+    """As kubectl describes a stateful set."""
+    lines = _begin(obj)
+    replicas = (obj.get("status") or {}).get("replicas") or 0
+    lines.add("Replicas", f"{obj['spec'].get('replicas', 1)} desired | {replicas} total")
+    strategy = obj["spec"].get("updateStrategy") or {}
+    lines.add("Update Strategy", strategy.get("type"))
+    lines.add_some("Partition", (strategy.get("rollingUpdate") or {}).get("partition"))
     return _end(lines, obj, related)
 
 
