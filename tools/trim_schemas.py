@@ -1,7 +1,8 @@
 """Make `controller/api/data/schemas.json.gz` from the PyPI package kubernetes-validate (run at development time only).
 
-Usage: `python tools/trim_schemas.py` in an environment that has kubernetes-validate. It keeps the definitions that the
-served kinds reach, in OpenAPI's form, with upstream's patch and list extensions. LICENSE of the source lies beside it.
+Usage: `PYTHONPATH=. python tools/trim_schemas.py` in an environment that has kubernetes-validate and orjson. It keeps
+the definitions that the served kinds reach, in OpenAPI's form, with upstream's patch and list extensions. LICENSE of
+the source lies beside it.
 """
 
 import gzip
@@ -18,6 +19,7 @@ EXTRA = (
     "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
     "io.k8s.api.policy.v1.Eviction",
     "io.k8s.api.core.v1.Binding",
+    "io.k8s.api.autoscaling.v1.Scale",
 )
 TARGET = Path(__file__).resolve().parent.parent / "controller/api/data"
 

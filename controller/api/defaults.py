@@ -66,9 +66,6 @@ def _container(container: Object) -> None:
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name):
             _probe(container[name])
-    limits, requests = container["resources"].get("limits"), container["resources"].get("requests")
-    if limits:
-        container["resources"]["requests"] = {**limits, **(requests or {})}
     for variable in container.get("env") or ():
         field = (variable.get("valueFrom") or {}).get("fieldRef")
         if field:
@@ -89,22 +86,18 @@ def _volume(volume: Object) -> None:
 
 
 def pod_spec(spec: Object) -> None:
-    """A PodSpec, of a pod or a template."""
+    """A PodSpec of a pod or a template."""
     _set(spec, "restartPolicy", "Always")
     _set(spec, "dnsPolicy", "ClusterFirst")
     _set(spec, "schedulerName", "default-scheduler")
     if spec.get("terminationGracePeriodSeconds") is None:
         spec["terminationGracePeriodSeconds"] = 30
     spec.setdefault("securityContext", {})
-    spec.setdefault("enableServiceLinks", True)
     if spec.get("serviceAccount") and not spec.get("serviceAccountName"):
         spec["serviceAccountName"] = spec["serviceAccount"]
     for group in ("initContainers", "containers"):
         for container in spec.get(group) or ():
             _container(container)
-            if spec.get("hostNetwork"):
-                for port in container.get("ports") or ():
-                    port.setdefault("hostPort", port["containerPort"])
     for volume in spec.get("volumes") or ():
         _volume(volume)
 
@@ -124,10 +117,24 @@ def _qos_class(spec: Object) -> str:
     return "Guaranteed"
 
 
+def _pod_only(spec: Object) -> None:
+    # Templates stay without these, as upstream: what is compared there is what the user wrote.
+    spec.setdefault("enableServiceLinks", True)
+    for group in ("initContainers", "containers"):
+        for container in spec.get(group) or ():
+            resources = container["resources"]
+            if resources.get("limits"):
+                resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
+            if spec.get("hostNetwork"):
+                for port in container.get("ports") or ():
+                    port.setdefault("hostPort", port["containerPort"])
+
+
 def pod(obj: Object) -> None:
     """A pod, with what admission adds (service account, default tolerations, priority) and its first status."""
     spec = obj.setdefault("spec", {})
     pod_spec(spec)
+    _pod_only(spec)
     _set(spec, "serviceAccountName", "default")
     spec["serviceAccount"] = spec["serviceAccountName"]
     spec.setdefault("priority", 0)

@@ -1,15 +1,30 @@
-"""Field numbers of the protobuf messages that kubectl's typed commands send (facts of Kubernetes' wire format).
+"""Field numbers of the protobuf messages that typed clients send (facts of Kubernetes' wire format).
 
 Per message: number -> (JSON name, type). Types: string, int, bool, bytes, Time, IntOrString, Quantity, another
 message, or `repeated X`, `map X` (string keys), `pointer X` (Go's pointer: its zero is meant).
-Checked against kubectl's own JSON in tests/client.
+Pods, workloads and what they contain come from `data/messages.txt`, which `tools/trim_messages.py` makes; one line is
+one message. Checked against kubectl's own JSON in tests/client.
 """
 
+from pathlib import Path
 from typing import Final
 
 Fields = dict[int, tuple[str, str]]
 
-MESSAGES: Final[dict[str, Fields]] = {
+
+def _read(line: str) -> tuple[str, Fields]:
+    name, _, rest = line.partition(": ")
+    entries = [entry.split(" ", 2) for entry in rest.strip().split(", ") if entry.strip()]
+    return name, {int(number): (field, kind) for number, field, kind in entries}
+
+
+_TABLE: Final = Path(__file__).with_name("data") / "messages.txt"
+
+MESSAGES: Final[dict[str, Fields]] = dict(map(_read, _TABLE.read_text().splitlines())) | {
+    "LabelSelector": {1: ("matchLabels", "map string"), 2: ("matchExpressions", "repeated LabelSelectorRequirement")},
+    "LabelSelectorRequirement": {1: ("key", "string"), 2: ("operator", "string"), 3: ("values", "repeated string")},
+    "Scale": {1: ("metadata", "ObjectMeta"), 2: ("spec", "ScaleSpec")},
+    "ScaleSpec": {1: ("replicas", "int")},
     "ObjectMeta": {
         1: ("name", "string"),
         2: ("generateName", "string"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from controller.api import columns, defaults, servicefields, validation
+from controller.api import columns, defaults, servicefields, validation, workloadcolumns, workloaddefaults
 from controller.api.columns import GENERIC, Column
 from controller.api.status import Cause, Object
 
@@ -101,6 +101,7 @@ _POD_SUBRESOURCES = (
     Subresource("exec", "PodExecOptions", _STREAM),
     Subresource("log", "Pod", ("get",)),
 )
+_SCALE = (Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1"),)
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 _EVENT_FIELDS = {f"involvedObject.{name}": ("involvedObject", name) for name in _INVOLVED} | {
     "reason": ("reason",),
@@ -177,6 +178,35 @@ KINDS: Final = (
     Kind(
         "Lease", "leases", "coordination.k8s.io", schema="io.k8s.api.coordination.v1.Lease", columns=columns.LEASE,
     ),
+    Kind(
+        "Deployment", "deployments", "apps", short_names=("deploy",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=_SCALE, schema="io.k8s.api.apps.v1.Deployment", generation=True,
+        columns=workloadcolumns.DEPLOYMENT, default=workloaddefaults.deployment, validate=validation.deployment,
+    ),
+    Kind(
+        "ReplicaSet", "replicasets", "apps", short_names=("rs",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=_SCALE, schema="io.k8s.api.apps.v1.ReplicaSet", generation=True,
+        columns=workloadcolumns.REPLICA_SET, selectable={"status.replicas": ("status", "replicas")},
+        default=workloaddefaults.replica_set, validate=validation.replica_set,
+    ),
+    Kind(
+        "DaemonSet", "daemonsets", "apps", short_names=("ds",), categories=("all",), status=StatusPart.SEPARATE,
+        schema="io.k8s.api.apps.v1.DaemonSet", generation=True, columns=workloadcolumns.DAEMON_SET,
+        default=workloaddefaults.daemon_set, validate=validation.daemon_set,
+    ),
+    Kind(
+        "StatefulSet", "statefulsets", "apps", short_names=("sts",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=_SCALE, schema="io.k8s.api.apps.v1.StatefulSet", generation=True,
+        columns=workloadcolumns.STATEFUL_SET, default=workloaddefaults.stateful_set, validate=validation.stateful_set,
+    ),
+    Kind(
+        "ControllerRevision", "controllerrevisions", "apps", schema="io.k8s.api.apps.v1.ControllerRevision",
+        columns=workloadcolumns.CONTROLLER_REVISION,
+    ),
+    Kind(
+        "Job", "jobs", "batch", categories=("all",), status=StatusPart.SEPARATE, schema="io.k8s.api.batch.v1.Job",
+        generation=True, columns=workloadcolumns.JOB, default=workloaddefaults.job, validate=validation.job,
+    ),
     Kind("Topology", "topologies", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True),
     Kind(
         "Dataplane", "dataplanes", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True,
@@ -192,6 +222,16 @@ SERVICE: Final = next(kind for kind in KINDS if kind.kind == "Service")
 ENDPOINTS: Final = next(kind for kind in KINDS if kind.kind == "Endpoints")
 ENDPOINT_SLICE: Final = next(kind for kind in KINDS if kind.kind == "EndpointSlice")
 TOPOLOGY: Final = next(kind for kind in KINDS if kind.kind == "Topology")
+DEPLOYMENT: Final = next(kind for kind in KINDS if kind.kind == "Deployment")
+DAEMON_SET: Final = next(kind for kind in KINDS if kind.kind == "DaemonSet")
+STATEFUL_SET: Final = next(kind for kind in KINDS if kind.kind == "StatefulSet")
+CONTROLLER_REVISION: Final = next(kind for kind in KINDS if kind.kind == "ControllerRevision")
+JOB: Final = next(kind for kind in KINDS if kind.kind == "Job")
+REPLICA_SET: Final = next(kind for kind in KINDS if kind.kind == "ReplicaSet")
+SCALE: Final = Kind(
+    "Scale", "scales", "autoscaling", schema="io.k8s.api.autoscaling.v1.Scale", columns=workloadcolumns.SCALE
+)
+"""The form of `/scale`; it has no collection of its own."""
 
 _BY_PATH: Final = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
 _BY_KEY: Final = {kind.key: kind for kind in KINDS}

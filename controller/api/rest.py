@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from aiohttp import web
@@ -132,7 +132,7 @@ class Rest:
         kind = codec.media_type(request.content_type)
         # One thread and no await from here on: the version that is patched is the newest one.
         old = self._stored(request)
-        obj = _patched(target.kind, kind, old, codec.parse_json(body) if kind in _PATCHES else body)
+        obj = patched(target.kind, kind, old, body)
         checked = codec.check(obj, target.kind.schema, request.field_validation)
         request.warnings += checked.warnings
         new = self.objects.update(
@@ -205,7 +205,9 @@ def bind(objects: Objects, namespace: str, name: str, node: str) -> Stored:
 _PATCHES: Final = (patch.MERGE, patch.JSON, patch.STRATEGIC)
 
 
-def _patched(kind: Kind, media: str, old: Stored, change: Any) -> Object:
+def patched(kind: Kind, media: str, old: Stored, body: bytes) -> Object:
+    """A new version of an object by a patch of this media type; 415 where the kind does not take it."""
+    change = codec.parse_json(body) if media in _PATCHES else None
     if media == patch.MERGE:
         if not isinstance(change, dict):
             raise bad_request("a JSON merge patch is an object")

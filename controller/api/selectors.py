@@ -205,6 +205,15 @@ def predicate(labels: LabelSelector, fields: FieldSelector) -> Predicate | None:
     return lambda obj: labels.matches(obj["metadata"].get("labels")) and fields.matches(obj)
 
 
+def selector_query(selector: Object | None) -> str:
+    """A `LabelSelector` object as the labelSelector parameter that selects the same; empty: everything."""
+    text = selector_text(selector)
+    return "" if text == _EVERYTHING else text
+
+
+_EVERYTHING = "<none>"
+
+
 def selector_text(selector: Object | None) -> str:
     """A `LabelSelector` object as kubectl prints it; `<none>` when it selects everything."""
     words = [f"{key}={value}" for key, value in sorted(((selector or {}).get("matchLabels") or {}).items())]
@@ -219,4 +228,4 @@ def selector_text(selector: Object | None) -> str:
                 words.append(str(term["key"]))
             case _:
                 words.append(f"!{term.get('key')}")
-    return ",".join(words) or "<none>"
+    return ",".join(words) or _EVERYTHING

@@ -26,12 +26,14 @@ from controller.api.objects import Objects
 from controller.api.registry import POD
 from controller.api.request import Request, parse_path
 from controller.api.rest import Handler, Rest
+from controller.api.scale import Scales
 from controller.api.status import Object, StatusError, internal, no_such_path, unauthorized
 from controller.api.store import Store
 from controller.api.streams.exec import Exec, attach
 from controller.api.streams.logs import Logs
 from controller.api.streams.session import Runtime
 from controller.workloads.garbage import Garbage
+from controller.workloads.manager import Workloads
 from controller.workloads.namespaces import Namespaces, ensure_defaults
 from controller.workloads.scheduling import Scheduling
 from controller.workloads.servicecycles import ServiceCycles
@@ -143,8 +145,8 @@ async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
     """The API and the life cycles on its store, without a listening address yet."""
     ensure_defaults(api.objects)
     objects = api.objects
-    cycles: tuple[Namespaces | Scheduling | Garbage | ServiceCycles, ...]
-    cycles = (ServiceCycles(objects), Namespaces(objects), Scheduling(objects), Garbage(objects))
+    cycles: tuple[Namespaces | Scheduling | Garbage | ServiceCycles | Workloads, ...]
+    cycles = (ServiceCycles(objects), Namespaces(objects), Scheduling(objects), Garbage(objects), Workloads(objects))
     runner = web.ServerRunner(web.Server(api.handle, access_log=None), shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -166,12 +168,14 @@ def _tls(state_dir: Path) -> ssl.SSLContext:
 def open_api(state_dir: Path, token: str, runtime: Runtime) -> Api:
     """The API on the journal in a state folder, with the streams of pods."""
     store = Store(Journal(state_dir / "api.sqlite"))
+    objects = Objects(store)
     subresources = {
+        **Scales(objects).handlers(),
         (POD.key, "log"): Logs(store, state_dir).handle,
         (POD.key, "exec"): Exec(store, runtime).handle,
         (POD.key, "attach"): attach,
     }
-    return Api(Objects(store), token, subresources)
+    return Api(objects, token, subresources)
 
 
 async def _until_terminated() -> None:

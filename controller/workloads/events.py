@@ -10,18 +10,26 @@ from controller.api.status import Object
 
 
 def record(
-    objects: Objects, about: Object, reason: str, message: str, *, component: str, kind: Literal["Normal", "Warning"]
+    objects: Objects,
+    about: Object,
+    reason: str,
+    message: str,
+    *,
+    component: str,
+    kind: Literal["Normal", "Warning"],
+    same: str = "",
 ) -> None:
     """Write an event about a namespaced object, or count up the one that says the same.
 
-    A namespace that is being deleted takes no new events: nothing is written there.
+    `same`: what makes it the same event, where that is not its message. A namespace that is being deleted takes no new
+    events: nothing is written there.
     """
     metadata = about["metadata"]
     namespace = metadata["namespace"]
     home = objects.store.get(NAMESPACE.key, "", namespace)
     if home is None or home.object["metadata"].get("deletionTimestamp"):
         return
-    told = hashlib.sha256(f"{metadata['uid']}/{reason}/{message}".encode()).hexdigest()[:16]
+    told = hashlib.sha256(f"{metadata['uid']}/{reason}/{same or message}".encode()).hexdigest()[:16]
     name = f"{metadata['name'][:200]}.{told}"
     now = times.now()
     old = objects.store.get(EVENT.key, namespace, name)
@@ -29,6 +37,7 @@ def record(
         again = old.copy()
         again["count"] = again.get("count", 1) + 1
         again["lastTimestamp"] = now
+        again["message"] = message
         objects.update(EVENT, old, again)
         return
     involved = {"apiVersion": about["apiVersion"], "kind": about["kind"], "namespace": namespace}

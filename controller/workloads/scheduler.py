@@ -86,6 +86,22 @@ def _node(node: Object) -> _Node:
     return _Node(node["metadata"]["name"], node["metadata"].get("labels") or {}, taints, ready, capacity=limit)
 
 
+def daemon_fit(spec: Object, node: Object) -> tuple[bool, bool]:
+    """Whether a daemon of this pod spec shall run on a node, and whether one that runs there may stay.
+
+    Affinity decides about both; a taint that is not tolerated keeps new ones away, NoExecute removes those there, too.
+    """
+    there = _node(node)
+    wanted = spec.get("nodeSelector") or {}
+    named = spec.get("nodeName") in (None, "", there.name)
+    if not named or any(there.labels.get(key) != value for key, value in wanted.items()) or not _affine(spec, there):
+        return False, False
+    tolerations = spec.get("tolerations") or ()
+    refused = [taint for taint in there.taints if not _tolerated(taint, tolerations)]
+    effects = {taint["effect"] for taint in refused}
+    return not effects & {"NoSchedule", "NoExecute"}, "NoExecute" not in effects
+
+
 def _host_ports(pod: Object) -> set[tuple[str, int]]:
     containers = pod["spec"].get("containers") or ()
     ports = [port for container in containers for port in container.get("ports") or () if port.get("hostPort")]

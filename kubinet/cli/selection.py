@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kubinet.errors import UsageError
 
 if TYPE_CHECKING:
     from kubinet.client import Client, Resource
+
+
+_ALL: Final = frozenset(("pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets", "jobs"))
+"""What kubectl's category `all` has of the kinds here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def select(client: "Client", words: Sequence[str]) -> list[Selected]:
     kinds = [kind for kind in words[0].split(",") if kind]
     names = tuple(words[1:])
     if kinds == ["all"]:
-        return [Selected(resource) for resource in client.resources() if resource.plural in {"pods", "services"}]
+        return [Selected(resource) for resource in client.resources() if resource.plural in _ALL]
     if not kinds:
         raise UsageError(f"{words[0]!r} names no kind; `kubinet api-resources` lists the kinds")
     return [Selected(client.resource(kind), names) for kind in kinds]

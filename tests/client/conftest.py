@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fakeagent import FakeAgent
 
 from kubinet.client import Client
 
@@ -38,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (state / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--token", token], stdout=subprocess.PIPE, stderr=log, env=environment, text=True
+            [*command, f"--token={token}"], stdout=subprocess.PIPE, stderr=log, env=environment, text=True
         )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
@@ -146,3 +147,11 @@ def running_pod(server: Server) -> str:
     )
     client.close()
     return "web"
+
+
+@pytest.fixture(scope="module")
+def agent(server: Server) -> Iterator[None]:
+    """Two nodes on which every pod runs."""
+    running = FakeAgent(server.client(), ("n1", "n2"))
+    yield
+    running.close()

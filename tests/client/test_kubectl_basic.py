@@ -89,9 +89,9 @@ def test_unknown_field_is_refused(kubectl: Kubectl) -> None:
 
 def test_unserved_kind_is_kubectls_own_error(kubectl: Kubectl) -> None:
     """A kind that is not served yet gives kubectl's own clear error."""
-    text = '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x"}}'
+    text = '{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"x"}}'
     refused = kubectl("apply", "-f", "-", stdin=text, code=1)
-    assert 'no matches for kind "Deployment" in version "apps/v1"' in refused.stderr
+    assert 'no matches for kind "CronJob" in version "batch/v1"' in refused.stderr
 
 
 def test_typed_create_commands_send_protobuf(kubectl: Kubectl) -> None:

@@ -12,6 +12,7 @@ Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "shared" / "manifests"
 SERVED = {"Namespace", "Pod", "Service", "ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy", "Endpoints"}
+SERVED |= {"Deployment", "ReplicaSet", "DaemonSet", "StatefulSet", "Job"}
 # Upstream accepts these: a null label value is empty, an absent selector selects everything, a rule may have no effect.
 ACCEPTED = {
     "matchlabels_empty_value_label.yaml",
@@ -29,7 +30,7 @@ def _documents(path: Path) -> list[dict[str, object]]:
 
 
 def test_real_manifests_are_accepted(kubectl: Kubectl, tmp_path: Path) -> None:
-    """Every Pod, Service, NetworkPolicy and ConfigMap of the collected manifests passes `apply --dry-run=server`."""
+    """Every object of a served kind in the collected manifests passes `apply --dry-run=server`."""
     if not MANIFESTS.is_dir():
         pytest.skip("shared/manifests is not beside the checkout")
     files = [p for p in MANIFESTS.rglob("*.yaml") if "invalid" not in p.parent.name]

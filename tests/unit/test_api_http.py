@@ -311,3 +311,69 @@ def test_pods_are_scheduled(tmp_path: Path) -> None:
             assert bound["status"]["conditions"][0]["status"] == "True"
 
     serve(tmp_path, scenario)
+
+
+def test_scale(tmp_path: Path) -> None:
+    """`/scale` reads and writes the replicas only, checks the resourceVersion, and refuses what is no Scale."""
+    deployments = "/apis/apps/v1/namespaces/default/deployments"
+
+    async def scenario(api: Connection) -> None:
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        spec = {"replicas": 0, "template": template, "selector": {"matchLabels": {"a": "b"}}}
+        status, made = await api.ask("POST", deployments, {"metadata": {"name": "web"}, "spec": spec})
+        assert status == 201
+        path = f"{deployments}/web/scale"
+        status, scale = await api.ask("GET", path)
+        assert (status, scale["kind"], scale["apiVersion"], scale["spec"]) == (200, "Scale", "autoscaling/v1", {})
+        assert scale["status"] == {"replicas": 0, "selector": "a=b"}
+        assert scale["metadata"]["uid"] == made["metadata"]["uid"]
+        status, scaled = await api.ask("PATCH", path, {"spec": {"replicas": 2}}, Content_Type=MERGE)
+        assert (status, scaled["spec"]) == (200, {"replicas": 2})
+        status, stale = await api.ask("PUT", path, {**scale, "spec": {"replicas": 5}})
+        assert (status, stale["reason"]) == (409, "Conflict")
+        del scale["metadata"]["resourceVersion"]
+        status, scaled = await api.ask("PUT", path, {**scale, "spec": {"replicas": 3}})
+        assert (status, scaled["spec"]) == (200, {"replicas": 3})
+        _, now = await api.ask("GET", f"{deployments}/web")
+        assert now["spec"] == {**made["spec"], "replicas": 3}
+        status, answer = await api.ask("PUT", path, {"spec": {"replicas": -1}})
+        assert (status, answer["message"]) == (
+            422,
+            'Scale.autoscaling "web" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0',
+        )
+        for method, body, code in (("PUT", {"spec": {"replicas": "x"}}, 400), ("POST", {}, 405), ("PUT", [], 400)):
+            assert (await api.ask(method, path, body))[0] == code, (method, body)
+        assert (await api.ask("GET", f"{deployments}/none/scale"))[0] == 404
+
+    serve(tmp_path, scenario)
+
+
+def test_a_deployment_makes_pods(tmp_path: Path) -> None:
+    """A Deployment's pods appear by themselves, owned by its ReplicaSet, and go with it."""
+    deployments = "/apis/apps/v1/namespaces/default/deployments"
+
+    async def scenario(api: Connection) -> None:
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        spec = {"replicas": 2, "template": template, "selector": {"matchLabels": {"a": "b"}}}
+        async with api.watch(PODS) as event:
+            await api.ask("POST", deployments, {"metadata": {"name": "web"}, "spec": spec})
+            pods = [(await event())[1] for _ in range(2)]
+            _, sets = await api.ask("GET", "/apis/apps/v1/namespaces/default/replicasets")
+            (owner,) = sets["items"]
+            for pod in pods:
+                (reference,) = pod["metadata"]["ownerReferences"]
+                assert reference == {
+                    "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner["metadata"]["name"],
+                    "uid": owner["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True,
+                }  # fmt: skip
+                assert pod["metadata"]["name"].startswith(f"{owner['metadata']['name']}-")
+                assert pod["metadata"]["labels"] == {"a": "b", "pod-template-hash": owner["metadata"]["name"][4:]}
+            await api.ask("DELETE", f"{deployments}/web")
+            gone: set[str] = set()
+            while len(gone) < 2:
+                kind, pod = await event()
+                if kind == "DELETED":
+                    gone.add(pod["metadata"]["name"])
+            assert gone == {pod["metadata"]["name"] for pod in pods}
+
+    serve(tmp_path, scenario)

@@ -12,22 +12,28 @@ from controller.api.validation.others import config_map, node, secret
 from controller.api.validation.pods import pod
 from controller.api.validation.services import service, service_status
 from controller.api.validation.servicewarnings import service_warnings
+from controller.api.validation.workloads import daemon_set, deployment, job, replica_set, stateful_set
 
 __all__ = [
     "config_map",
+    "daemon_set",
+    "deployment",
     "endpoint_slice",
     "endpoint_slice_warnings",
     "endpoints",
     "endpoints_warnings",
+    "job",
     "label",
     "metadata",
     "network_policy",
     "node",
     "pod",
+    "replica_set",
     "rfc1035_label",
     "secret",
     "service",
     "service_status",
     "service_warnings",
+    "stateful_set",
     "subdomain",
 ]

@@ -25,42 +25,43 @@ _AFFINITY_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 def pod(new: Object, old: Object | None) -> list[Cause]:
     """A new pod, or a change of one."""
     spec = new["spec"]
-    found = _spec(spec)
+    found = pod_spec(spec)
     if old is not None:
         found += _change(spec, old["spec"])
     return found
 
 
-def _spec(spec: Object) -> list[Cause]:
+def pod_spec(spec: Object, path: str = "spec") -> list[Cause]:
+    """A PodSpec of a pod, or of the template at `path`."""
     found: list[Cause] = []
     volumes: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
-        where = f"spec.volumes[{index}].name"
+        where = f"{path}.volumes[{index}].name"
         name = volume.get("name") or ""
         found += _name(where, name, volumes)
         if len(volume) > 2:
-            found.append(forbidden(f"spec.volumes[{index}]", "may not specify more than 1 volume type"))
+            found.append(forbidden(f"{path}.volumes[{index}]", "may not specify more than 1 volume type"))
     names: set[str] = set()
     if not spec.get("containers"):
-        found.append(required("spec.containers"))
+        found.append(required(f"{path}.containers"))
     for group in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(group) or ()):
-            found += _container(f"spec.{group}[{index}]", container, names, volumes)
-    found += _host_ports(spec)
-    found += one_of("spec.restartPolicy", spec["restartPolicy"], ("Always", "Never", "OnFailure"))
+            found += _container(f"{path}.{group}[{index}]", container, names, volumes)
+    found += _host_ports(spec, path)
+    found += one_of(f"{path}.restartPolicy", spec["restartPolicy"], ("Always", "Never", "OnFailure"))
     policies = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-    found += one_of("spec.dnsPolicy", spec["dnsPolicy"], policies)
+    found += one_of(f"{path}.dnsPolicy", spec["dnsPolicy"], policies)
     if spec["dnsPolicy"] == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
         why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        found.append(required("spec.dnsConfig.nameservers", why))
+        found.append(required(f"{path}.dnsConfig.nameservers", why))
     if spec["terminationGracePeriodSeconds"] < 0:
         value = spec["terminationGracePeriodSeconds"]
-        found.append(invalid("spec.terminationGracePeriodSeconds", value, "must be greater than or equal to 0"))
+        found.append(invalid(f"{path}.terminationGracePeriodSeconds", value, "must be greater than or equal to 0"))
     for field, rule in (("nodeName", subdomain), ("hostname", label), ("subdomain", label)):
         if spec.get(field) and (why := rule(spec[field])):
-            found.append(invalid(f"spec.{field}", spec[field], why))
-    found += labels("spec.nodeSelector", spec.get("nodeSelector"))
-    return found + _tolerations(spec) + _node_affinity(spec)
+            found.append(invalid(f"{path}.{field}", spec[field], why))
+    found += labels(f"{path}.nodeSelector", spec.get("nodeSelector"))
+    return found + _tolerations(spec, path) + _node_affinity(spec, path)
 
 
 def _name(field: str, name: str, seen: set[str]) -> list[Cause]:
@@ -170,7 +171,7 @@ def _resources(field: str, resources: Object) -> list[Cause]:
     return found
 
 
-def _host_ports(spec: Object) -> list[Cause]:
+def _host_ports(spec: Object, path: str) -> list[Cause]:
     found: list[Cause] = []
     seen: set[tuple[Any, ...]] = set()
     for index, container in enumerate(spec.get("containers") or ()):
@@ -178,7 +179,7 @@ def _host_ports(spec: Object) -> list[Cause]:
             if not port.get("hostPort"):
                 continue
             key = (port["protocol"], port.get("hostIP"), port["hostPort"])
-            where = f"spec.containers[{index}].ports[{position}]"
+            where = f"{path}.containers[{index}].ports[{position}]"
             if key in seen:
                 found.append(duplicate(f"{where}.hostPort", f"{key[0]}/{key[1] or ''}/{key[2]}"))
             seen.add(key)
@@ -188,10 +189,10 @@ def _host_ports(spec: Object) -> list[Cause]:
     return found
 
 
-def _tolerations(spec: Object) -> list[Cause]:
+def _tolerations(spec: Object, path: str) -> list[Cause]:
     found: list[Cause] = []
     for index, toleration in enumerate(spec.get("tolerations") or ()):
-        where = f"spec.tolerations[{index}]"
+        where = f"{path}.tolerations[{index}]"
         operator = toleration.get("operator") or "Equal"
         if operator not in ("Equal", "Exists"):
             found.append(not_supported(f"{where}.operator", operator, ("Equal", "Exists")))
@@ -207,12 +208,12 @@ def _tolerations(spec: Object) -> list[Cause]:
     return found
 
 
-def _node_affinity(spec: Object) -> list[Cause]:
+def _node_affinity(spec: Object, path: str) -> list[Cause]:
     name = "requiredDuringSchedulingIgnoredDuringExecution"
     needed = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(name)
     if needed is None:
         return []
-    field = f"spec.affinity.nodeAffinity.{name}.nodeSelectorTerms"
+    field = f"{path}.affinity.nodeAffinity.{name}.nodeSelectorTerms"
     terms = needed.get("nodeSelectorTerms") or ()
     if not terms:
         return [required(field, "must have at least one node selector term")]

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kubinet.cli.describing import generic, namespace, networkpolicy, node, pod, service
+from kubinet.cli.describing import generic, namespace, networkpolicy, node, pod, service, workload
 from kubinet.cli.describing.lines import Describer, Related
 from kubinet.cli.describing.related import related_of
 from kubinet.cli.selection import Scope, Selected
@@ -23,6 +23,11 @@ _DESCRIBERS: Final[Mapping[str, Describer]] = {
     "Service": service.describe,
     "NetworkPolicy": networkpolicy.describe,
     "Namespace": namespace.describe,
+    "Deployment": workload.describe_deployment,
+    "ReplicaSet": workload.describe_replica_set,
+    "DaemonSet": workload.describe_daemon_set,
+    "StatefulSet": workload.describe_stateful_set,
+    "Job": workload.describe_job,
 }
 
 

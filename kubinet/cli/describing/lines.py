@@ -18,6 +18,8 @@ class Related:
     events: Sequence[Object] = ()
     pods: Sequence[Object] = ()
     endpoint_slices: Sequence[Object] = ()
+    sets: Sequence[Object] = ()
+    """A namespace's ReplicaSets."""
 
 
 Describer: TypeAlias = Callable[[Object, Related], str]

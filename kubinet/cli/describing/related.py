@@ -25,11 +25,12 @@ def related_of(client: "Client", obj: Object) -> Related:
     slices: list[Object] = []
     if kind == "Node":
         pods = _items(client, "pods", None, fields=f"spec.nodeName={name}")
-    elif kind == "NetworkPolicy":
+    elif kind in ("NetworkPolicy", "ReplicaSet", "DaemonSet", "StatefulSet"):
         pods = _items(client, "pods", namespace)
     elif kind == "Service":
         slices = _items(client, "endpointslices", namespace, labels=f"kubernetes.io/service-name={name}")
-    return Related(sorted(events, key=last_seen), pods, slices)
+    sets = _items(client, "replicasets.apps", namespace) if kind == "Deployment" else []
+    return Related(sorted(events, key=last_seen), pods, slices, sets)
 
 
 def _items(
