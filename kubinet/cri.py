@@ -293,6 +293,24 @@ class RuntimeClient:
         connection.socket.settimeout(None)
         return ExecProcess(connection, connection.answer["pid"])
 
+    def exec_unawaited(self, pod_uid: str, container: str, argv: Sequence[str], *, output: int) -> "UnawaitedExec":
+        """Ask for a program inside a running container, for event loops: returns before the runtime has answered.
+
+        Standard output and error go to the descriptor `output`; the caller keeps its own copy.
+        """
+        request = {
+            "call": "exec",
+            "pod_uid": pod_uid,
+            "container": container,
+            "argv": tuple(argv),
+            "tty": False,
+            "env": {},
+            "streams": ("stdout", "stderr"),
+        }
+        connection = _Connection(self._path, self._timeout, encode(request), (output, output), awaited=False)
+        connection.socket.setblocking(False)
+        return UnawaitedExec(connection)
+
     def _call(self, call: str, **arguments: object) -> Any:
         with self._connect(call, arguments, ()) as connection:
             return connection.answer
@@ -304,14 +322,16 @@ class RuntimeClient:
 class _Connection:
     """One request, its answer, and the lines after it."""
 
-    def __init__(self, path: Path, timeout: float, request: object, fds: Sequence[int]) -> None:
+    def __init__(
+        self, path: Path, timeout: float, request: object, fds: Sequence[int], *, awaited: bool = True
+    ) -> None:
         self._path = path
         self._buffer = bytearray()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
         try:
             self._send(json.dumps(request).encode() + b"\n", fds)
-            self.answer = self._read_answer()
+            self.answer: Any = self.read_answer() if awaited else None
         except BaseException:
             self.socket.close()
             raise
@@ -327,7 +347,8 @@ class _Connection:
                 f"container runtime: {self._path}: {error}; is the cluster up, and its runtime service running?"
             ) from error
 
-    def _read_answer(self) -> Any:
+    def read_answer(self) -> Any:
+        """The answer to the request, or the error that it is."""
         line = self.read()
         if line is None:
             raise RuntimeUnavailableError(f"container runtime: {self._path} closed the connection without an answer")
@@ -446,6 +467,44 @@ class ExecProcess:
             self._connection.socket.send(json.dumps({"signal": int(signal_number)}).encode() + b"\n")
         except OSError:
             return
+
+    def close(self) -> None:
+        """Let go of the process: it is killed when it still runs."""
+        self._connection.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class UnawaitedExec:
+    """A process inside a container that starts, runs or has ended; a context manager that kills what still runs."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._started = False
+
+    def fileno(self) -> int:
+        """Readable when there is something for `poll`."""
+        return self._connection.socket.fileno()
+
+    def poll(self) -> int | None:
+        """The exit status, or 128 + signal; None while it runs. Does not block.
+
+        ContainerNotFoundError, ExecStartError, RuntimeUnavailableError.
+        """
+        try:
+            if not self._started:
+                self._connection.read_answer()
+                self._started = True
+            line = self._connection.read()
+        except BlockingIOError:
+            return None
+        if line is None:
+            raise RuntimeUnavailableError("container runtime: it ended while a program ran in a container")
+        return int(line["exit_code"])
 
     def close(self) -> None:
         """Let go of the process: it is killed when it still runs."""
