@@ -157,7 +157,7 @@ def test_a_finished_pod_has_its_final_phase(code: int, phase: str) -> None:
     """All containers ended for good: Succeeded when all returned 0, else Failed; never ready."""
     status = status_of(pod(policy="Never"), actual(exited(code)))
     assert status["phase"] == phase
-    assert conditions(status)["Ready"] == ("False", "PodCompleted" if code == 0 else "ContainersNotReady")
+    assert conditions(status)["Ready"] == ("False", "PodCompleted" if code == 0 else "PodFailed")
 
 
 def test_a_problem_is_the_containers_waiting_reason() -> None:

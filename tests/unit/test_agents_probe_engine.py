@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -200,8 +201,6 @@ def test_what_goes_wrong_is_told_in_kubelets_words() -> None:
 
 def test_https_is_asked_without_verifying_the_certificate(tmp_path: Path) -> None:
     """A self-signed certificate of another name is fine; a server without TLS is not."""
-    import ssl
-
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other.example", "-days", "1"]
     subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -237,7 +236,7 @@ def test_an_exec_probe_passes_with_status_0_and_tells_the_commands_output(tmp_pa
 
 
 def test_an_exec_probe_that_takes_too_long_fails_and_lets_go_of_its_process(tmp_path: Path) -> None:
-    """The connection is closed, on which the runtime kills the process; more output than a pipe holds is no obstacle."""
+    """The connection is closed, on which the runtime kills the process; without a runtime nothing is decided."""
     with runtime(tmp_path, (b"", b'{"ok": {"pid": 5}}\n')) as (client, _):
         assert probe(Exec(("sleep", "60")), timeout=0.1, client=client) == Result(BAD, 'command "sleep 60" timed out')
     assert probe(Exec(("true",))).outcome is ERROR, "no runtime: thrown away"
