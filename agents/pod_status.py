@@ -75,6 +75,13 @@ def addresses(address: IPv4Address) -> Object:
     return {"podIP": str(address), "podIPs": [{"ip": str(address)}]}
 
 
+def status_patch(status: Object) -> Object:
+    """The strategic merge patch that writes the status and leaves the conditions of others (readiness gates) alone."""
+    own = [{"reason": None, "message": None, **entry} for entry in status["conditions"] if entry["type"] in _CONDITIONS]
+    lists: Object = {key: [{"$patch": "replace"}, *status[key]] for key in ("podIPs", "hostIPs") if key in status}
+    return {**status, **lists, "conditions": own}
+
+
 def differs(status: Object, old: Mapping[str, Any]) -> bool:
     """Whether the API's status says something else; fields that others wrote do not count."""
     return any(old.get(key) != value for key, value in status.items() if key != "conditions") or _other_conditions(
@@ -84,7 +91,8 @@ def differs(status: Object, old: Mapping[str, Any]) -> bool:
 
 def _other_conditions(wanted: Sequence[Object], old: Sequence[Object]) -> bool:
     def essence(entries: Sequence[Object]) -> list[tuple[object, ...]]:
-        return sorted((entry["type"], entry["status"], entry.get("reason", "")) for entry in entries)
+        told = [(entry["type"], entry["status"], entry.get("reason", "")) for entry in entries]
+        return sorted(entry for entry in told if entry[0] in _CONDITIONS)
 
     return essence(wanted) != essence(old)
 

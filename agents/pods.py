@@ -13,7 +13,7 @@ from agents.plan import BACKOFF_RESET_SECONDS, Action, Actual, Do, Plan, plan
 from agents.pod_health import PodHealth
 from agents.pod_network import Attached, PodLink, PodNetwork
 from agents.pod_start import ContainerStarter
-from agents.pod_status import DEADLINE_EXCEEDED, DEADLINE_MESSAGE, Told, addresses, differs, pod_status
+from agents.pod_status import DEADLINE_EXCEEDED, DEADLINE_MESSAGE, Told, addresses, differs, pod_status, status_patch
 from agents.pod_stop import ContainerStopper
 from agents.podcontainers import sandbox_spec
 from agents.podrecord import PodTools, Record
@@ -356,7 +356,9 @@ class PodManager:
         if not differs(status, record.written if stale and record.written else pod.wire.get("status") or {}):
             return []
         try:
-            patched = self._client.patch("Pod", pod.name, {"status": status}, pod.namespace, subresource="status")
+            patched = self._client.patch(
+                "Pod", pod.name, {"status": status_patch(status)}, pod.namespace, type="strategic", subresource="status"
+            )
         except ApiError as error:
             if error.status != 404:
                 _LOG.warning("node %s: pod %s: status: %s", self._node.name, pod.key, error)
