@@ -109,7 +109,9 @@ def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
             netlink.set_link_up(uplink, network.underlay_mtu),
             netlink.set_link_up(inner, network.pod_mtu),
             netlink.add_address(uplink, node.underlay),
-            netlink.add_address(inner, IPv4Interface((gateway, node.pod_cidr.prefixlen))),
+            # /32: its own pods too are reached over the route below, without an entry in the machine's neighbour table
+            # for each; that table is shared by all namespaces and holds 1024.
+            netlink.add_address(inner, IPv4Interface((gateway, 32))),
             netlink.add_neighbour(inner, STACK_ROUTER, VIRTUAL_MAC, permanent=True),
             netlink.add_route(network.pod_cidr, inner, gateway=STACK_ROUTER, source=gateway),
         ]

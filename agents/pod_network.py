@@ -142,6 +142,7 @@ class PodNetwork:
 
     def _configure(self, link: PodLink) -> None:
         cidr = self._node.pod_cidr
+        gateway = gateway_address(cidr)
         with namespace(link.namespace):
             set_sysctls(_SYSCTLS)
             disable_offloads([POD_INTERFACE])
@@ -152,7 +153,9 @@ class PodNetwork:
                 [
                     netlink.set_link_up(index),
                     netlink.add_address(index, IPv4Interface((link.address, cidr.prefixlen))),
-                    netlink.add_route(_EVERYWHERE, index, gateway=gateway_address(cidr)),
+                    # Known for good: the machine's neighbour table has no room for one entry that ages per pod.
+                    netlink.add_neighbour(index, gateway, pod_mac(gateway), permanent=True),
+                    netlink.add_route(_EVERYWHERE, index, gateway=gateway),
                 ]
             )
 
