@@ -18,6 +18,9 @@ from kubinet.netns import of_process
 from kubinet.state import NodeFacts
 
 _NO_LIMIT_SECONDS: Final = 10.0 * 365 * 86400
+_Essence = tuple[tuple[tuple[str, int], ...], bool]
+"""What of a pod is probed: containers with their attempts; whether the pod is being deleted."""
+_NOTHING: Final[_Essence] = ((), False)
 
 
 class PodHealth:
@@ -27,32 +30,33 @@ class PodHealth:
         self._prober = tools.prober
         self._runtime = tools.runtime
         self._node = node
-        self._watched: dict[str, Mapping[str, Watched]] = {}
+        self._watched: dict[str, _Essence] = {}
 
     def declare(self, record: Record, address: IPv4Address) -> None:
         """Have the engine probe the containers that run now, and only those."""
         pod = record.pod
-        wanted: dict[str, Watched] = {}
-        if pod is not None and any(container.probes for container in pod.all_containers):
+        runs: list[tuple[Container, ContainerStatus]] = []
+        if pod is not None and pod.probed:
             containers, _ = self._runtime.containers(record.uid)
             hooked = self.post_start(pod, containers)
             for container in pod.all_containers:
                 status = containers.get(container.name)
-                if container.probes and _runs(status) and container.name not in hooked:
-                    assert status is not None
-                    wanted[container.name] = Watched(
-                        self.target(pod, container, status.attempt, address),
-                        container.probes,
-                        status.started_at,
-                        pod.deleting,
-                        _before(pod, status),
-                    )
-        if _essence(wanted) != _essence(self._watched.get(record.uid, {})):
-            self._prober.watch(record.uid, wanted)
-        if wanted:
-            self._watched[record.uid] = wanted
-        else:
-            self._watched.pop(record.uid, None)
+                if container.probes and status is not None and _runs(status) and container.name not in hooked:
+                    runs.append((container, status))
+        # Asked each time that the agent looks: what is declared already must cost next to nothing.
+        essence = tuple((container.name, status.attempt) for container, status in runs), bool(pod and pod.deleting)
+        if essence == self._watched.get(record.uid, _NOTHING):
+            return
+        wanted = {}
+        for container, status in runs:
+            assert pod is not None
+            target = self.target(pod, container, status.attempt, address)
+            before = _before(pod, status)
+            wanted[container.name] = Watched(target, container.probes, status.started_at, pod.deleting, before)
+        self._prober.watch(record.uid, wanted)
+        self._watched[record.uid] = essence
+        if not wanted:
+            del self._watched[record.uid]
 
     def close(self) -> None:
         """Probe nothing of this node any more; the pods live on."""
@@ -140,7 +144,3 @@ def _before(pod: Pod, status: ContainerStatus) -> Before | None:
         if entry["name"] == status.name and entry.get("containerID") == container_id(status):
             return Before(bool(entry.get("started")), bool(entry.get("ready")))
     return None
-
-
-def _essence(watched: Mapping[str, Watched]) -> list[tuple[str, int, bool]]:
-    return sorted((name, one.target.attempt, one.terminating) for name, one in watched.items())

@@ -85,6 +85,11 @@ class Pod:
         """Init containers, then containers."""
         return self.init_containers + self.containers
 
+    @property
+    def probed(self) -> bool:
+        """Whether a container has probes."""
+        return any(container.probes for container in self.all_containers)
+
     def subject(self, container: str = "") -> Subject:
         """For events about the pod or one of its containers."""
         kind = "initContainers" if any(c.name == container for c in self.init_containers) else "containers"

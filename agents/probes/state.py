@@ -1,6 +1,6 @@
 """What probes decide about one run of a container: thresholds, when the next is due, the verdicts. Pure.
 
-Source: Kubernetes' documentation of probes and the behaviour of kubelet's prober: the first run comes at once after the
+Source: Kubernetes' documentation of probes and the behaviour of kubelet's prober: the first run comes right after the
 initial delay, readiness begins as failed, liveness as passed, and the other probes wait for the startup probe.
 Times are seconds of a monotonic clock.
 """
@@ -9,8 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from types import MappingProxyType
+from typing import Final
 
 from agents.probes.spec import Kind, Probe
+
+_SETTLE_SECONDS: Final = 0.2
+"""A program that has just been started is not asked at once; kubelet, too, learns of a start a moment later."""
+_EARLY_SECONDS: Final = 1.0
+_NEVER_EARLY: Final = 1000
+"""Of a container that has been ready once: from then on whole periods."""
 
 
 class Outcome(Enum):
@@ -42,6 +49,19 @@ class _Progress:
     running: bool = False
     last: bool | None = None
     streak: int = 0
+    early: int = 0
+    """Runs of a readiness probe that has not passed yet."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds from the begin of a run to the next.
+
+        A container that has never been ready is asked after 1, 2, 4 … s, so that it need not wait for a whole period
+        because it was asked a moment too early; kubelet does alike by running the probe whenever it syncs the pod.
+        """
+        if self.probe.kind is Kind.READINESS and self.passed is False:
+            return min(self.probe.period, _EARLY_SECONDS * 2.0 ** min(self.early, 30))
+        return self.probe.period
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +123,7 @@ class ProbeState:
     def begin(self, kind: Kind, now: float) -> "ProbeState":
         """A run of the probe begins; the next is due one period later."""
         one = self.progress[kind]
-        return self._with(replace(one, running=True, due=now + one.probe.period))
+        return self._with(replace(one, running=True, due=now + one.pause, early=one.early + 1))
 
     def conclude(self, kind: Kind, outcome: Outcome, now: float) -> "ProbeState":
         """A run of the probe has ended."""
@@ -114,7 +134,7 @@ class ProbeState:
         one = replace(one, last=good, streak=one.streak + 1 if one.last is good else 1)
         if one.streak < (one.probe.success_threshold if good else one.probe.failure_threshold):
             return self._with(one)
-        one = replace(one, passed=good)
+        one = replace(one, passed=good, early=_NEVER_EARLY if good else one.early)
         if kind is Kind.STARTUP or (kind is Kind.LIVENESS and not good):
             one = replace(one, due=None)
         changed = self._with(one)
@@ -137,7 +157,7 @@ class ProbeState:
         state = self
         for kind, one in self.progress.items():
             if kind is Kind.READINESS or (kind is Kind.LIVENESS and not self.terminating):
-                state = state._with(replace(one, due=max(now, self.began + one.probe.initial_delay)))
+                state = state._with(replace(one, due=max(now, _first(one.probe, self.began))))
         return state
 
     def _with(self, changed: _Progress) -> "ProbeState":
@@ -156,11 +176,15 @@ def first_state(
     progress = {}
     for probe in probes:
         passed = {Kind.STARTUP: known.started or None, Kind.LIVENESS: True, Kind.READINESS: known.ready}[probe.kind]
-        progress[probe.kind] = _Progress(probe, passed)
+        progress[probe.kind] = _Progress(probe, passed, early=_NEVER_EARLY if passed else 0)
     state = ProbeState(began, MappingProxyType(progress))
     for kind, one in progress.items():
         # Before the container has started only its startup probe runs, afterwards only the others.
         if (kind is Kind.STARTUP) is not state.started:
-            due = max(now, began + one.probe.initial_delay) + jitter * one.probe.period
+            due = max(now, _first(one.probe, began)) + jitter * one.probe.period
             state = state._with(replace(one, due=due))
     return state
+
+
+def _first(probe: Probe, began: float) -> float:
+    return began + max(probe.initial_delay, _SETTLE_SECONDS)

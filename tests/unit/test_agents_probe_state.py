@@ -36,19 +36,39 @@ def test_the_wire_objects_values_and_defaults() -> None:
 
 def test_without_a_run_readiness_has_failed_and_liveness_has_passed() -> None:
     """A container with a startup probe has not even started."""
-    assert first_state([LIVENESS, READINESS], 0, 0).health == Health(started=True, ready=False)
-    assert first_state([LIVENESS], 0, 0).health == Health(started=True, ready=True)
-    assert first_state([STARTUP], 0, 0).health == Health(started=False, ready=False)
+    assert first_state([LIVENESS, READINESS], -1, 0).health == Health(started=True, ready=False)
+    assert first_state([LIVENESS], -1, 0).health == Health(started=True, ready=True)
+    assert first_state([STARTUP], -1, 0).health == Health(started=False, ready=False)
 
 
 def test_the_first_run_comes_at_once_after_the_initial_delay_and_then_each_period() -> None:
     """Started at 100 with a delay of 5: due at 105; begun at 106, due again at 116, not before it has ended."""
-    state = first_state([replace(READINESS, initial_delay=5.0)], 100, 101)
-    assert (state.next_due, kinds(state, 104.9), kinds(state, 105)) == (105, [], [Kind.READINESS])
-    state = state.begin(Kind.READINESS, 106)
+    state = first_state([replace(LIVENESS, initial_delay=5.0)], 100, 101)
+    assert (state.next_due, kinds(state, 104.9), kinds(state, 105)) == (105, [], [Kind.LIVENESS])
+    state = state.begin(Kind.LIVENESS, 106)
     assert (state.next_due, kinds(state, 200)) == (None, [])
-    state = state.conclude(Kind.READINESS, GOOD, 120)
-    assert (state.next_due, kinds(state, 120)) == (116, [Kind.READINESS])
+    state = state.conclude(Kind.LIVENESS, GOOD, 120)
+    assert (state.next_due, kinds(state, 120)) == (116, [Kind.LIVENESS])
+
+
+def test_a_program_that_has_just_started_is_not_asked_at_once() -> None:
+    """The first run comes 0.2 s after the start at the earliest."""
+    assert first_state([READINESS], 100, 100.05).next_due == 100.2
+    assert first_state([READINESS], 100, 103).next_due == 103
+
+
+def test_until_it_has_been_ready_once_a_container_is_asked_more_often() -> None:
+    """After 1, 2, 4, 8 s and then each period of 10; once it has passed, whole periods, whatever follows."""
+    state = first_state([READINESS], -1, 0)
+    gaps, now = [], 0.0
+    for outcome in [BAD] * 6 + [GOOD] + [BAD] * 5:
+        state = run(state, Kind.READINESS, outcome, now)
+        assert state.next_due is not None
+        gaps.append(state.next_due - now)
+        now = state.next_due
+    assert gaps == [1, 2, 4, 8, 10, 10, 10, 10, 10, 10, 10, 10]
+    short = first_state([replace(READINESS, period=1.0)], -1, 0)
+    assert run(short, Kind.READINESS, BAD, 0).next_due == 1
 
 
 def test_a_new_agent_spreads_the_first_runs_over_a_period_and_keeps_what_was_known() -> None:
@@ -60,7 +80,7 @@ def test_a_new_agent_spreads_the_first_runs_over_a_period_and_keeps_what_was_kno
 
 def test_thresholds_count_equal_outcomes_in_a_row() -> None:
     """Readiness with thresholds 2 and 3: each change of outcome begins to count anew; errors count as nothing."""
-    state = first_state([replace(READINESS, success_threshold=2)], 0, 0)
+    state = first_state([replace(READINESS, success_threshold=2)], -1, 0)
     seen = []
     for turn, outcome in enumerate([GOOD, BAD, GOOD, GOOD, BAD, BAD, GOOD, BAD, BAD, ERROR, BAD, GOOD]):
         state = run(state, Kind.READINESS, outcome, 10.0 * turn)
@@ -70,7 +90,7 @@ def test_thresholds_count_equal_outcomes_in_a_row() -> None:
 
 def test_a_failed_liveness_probe_stops_and_asks_for_the_containers_end() -> None:
     """After three failures; readiness goes on until the container has ended."""
-    state = first_state([LIVENESS, READINESS], 0, 0)
+    state = first_state([LIVENESS, READINESS], -1, 0)
     for turn in range(3):
         assert state.failed is None
         state = run(state, Kind.LIVENESS, BAD, 10.0 * turn)
@@ -80,7 +100,7 @@ def test_a_failed_liveness_probe_stops_and_asks_for_the_containers_end() -> None
 
 def test_the_startup_probe_holds_the_others_back() -> None:
     """They begin when it has passed, at once, or after their own delay from the container's start; it runs no more."""
-    state = first_state([STARTUP, replace(LIVENESS, initial_delay=100.0), READINESS], 0, 0)
+    state = first_state([STARTUP, replace(LIVENESS, initial_delay=100.0), READINESS], -1, 0)
     assert kinds(state, 1000) == [Kind.STARTUP]
     state = run(state, Kind.STARTUP, BAD, 0)
     state = run(state, Kind.STARTUP, GOOD, 10)
@@ -91,14 +111,14 @@ def test_the_startup_probe_holds_the_others_back() -> None:
 def test_a_startup_probe_that_fails_asks_for_the_containers_end() -> None:
     """With failureThreshold 1 at the first failure; nothing is probed after that."""
     probe = replace(STARTUP, failure_threshold=1)
-    state = run(first_state([probe, LIVENESS, READINESS], 0, 0), Kind.STARTUP, BAD, 0)
+    state = run(first_state([probe, LIVENESS, READINESS], -1, 0), Kind.STARTUP, BAD, 0)
     assert state.health == Health(started=False, ready=False, failed=probe)
     assert state.next_due is None
 
 
 def test_while_the_pod_is_being_deleted_only_readiness_goes_on() -> None:
     """A startup probe that has not passed counts as passed, so that readiness can be told at all."""
-    state = first_state([STARTUP, LIVENESS, READINESS], 0, 0).begin(Kind.STARTUP, 0).terminate(3)
+    state = first_state([STARTUP, LIVENESS, READINESS], -1, 0).begin(Kind.STARTUP, 0).terminate(3)
     assert state.health == Health(started=True, ready=False)
     assert kinds(state, 3) == [Kind.READINESS]
     assert state.conclude(Kind.STARTUP, BAD, 4).health == state.health, "an outcome on its way changes nothing"
@@ -135,7 +155,7 @@ def test_whatever_happens_the_verdicts_follow_from_the_last_outcomes(
         )
         for probe in declared
     ]
-    state = first_state(probes, 0, 0)
+    state = first_state(probes, -1, 0)
     outcomes: dict[Kind, list[bool]] = {probe.kind: [] for probe in probes}
     expected = {Kind.STARTUP: None, Kind.LIVENESS: True, Kind.READINESS: False}
     now = 0.0
@@ -146,7 +166,7 @@ def test_whatever_happens_the_verdicts_follow_from_the_last_outcomes(
             expected |= {Kind.STARTUP: True, Kind.LIVENESS: True}
         for probe in state.due(now):
             kind = probe.kind
-            assert now >= delay
+            assert now >= delay - 1, "a second after the start at -1"
             assert (kind is Kind.STARTUP) is (not state.started), "startup alone, then the others"
             assert not (state.terminating and kind is not Kind.READINESS)
             state = state.begin(kind, now)
@@ -168,6 +188,6 @@ def test_whatever_happens_the_verdicts_follow_from_the_last_outcomes(
 @pytest.mark.parametrize("kind", list(Kind))
 def test_a_probe_slower_than_its_period_runs_again_at_once_and_never_twice(kind: Kind) -> None:
     """Begun at 0 with period 10, ended at 25: due at 25; not due while it runs."""
-    state = first_state([replace(STARTUP, kind=kind)], 0, 0).begin(kind, 0)
+    state = first_state([replace(STARTUP, kind=kind)], -1, 0).begin(kind, 0)
     assert state.due(24) == ()
     assert state.conclude(kind, BAD, 25).due(25) != ()
