@@ -68,6 +68,7 @@ class Prober:
         self._entries: dict[str, dict[str, _Entry]] = {}
         self._waiting: deque[_Entry] = deque()
         self._under_way = 0
+        self._ended = False
         self.hooks = HookRunner(self._loop, runtime)
         self.runs = 0
         """Probes run so far."""
@@ -132,6 +133,7 @@ class Prober:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        self._ended = True  # a cancelled probe makes room, for which nothing may begin any more
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
@@ -159,7 +161,7 @@ class Prober:
 
     def _serve(self) -> None:
         """Start what is due, as far as there is room."""
-        while self._waiting and self._under_way < _AT_ONCE:
+        while self._waiting and self._under_way < _AT_ONCE and not self._ended:
             entry = self._waiting.popleft()
             if entry.gone:
                 continue

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.probes.spec import Exec, Kind, Probe, probes_of
@@ -134,6 +134,7 @@ _TURNS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     declared=st.sets(st.sampled_from([STARTUP, LIVENESS, READINESS])),
     thresholds=st.tuples(st.integers(1, 3), st.integers(1, 4)),
