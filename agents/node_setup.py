@@ -109,8 +109,7 @@ def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
             netlink.set_link_up(uplink, network.underlay_mtu),
             netlink.set_link_up(inner, network.pod_mtu),
             netlink.add_address(uplink, node.underlay),
-            # /32: its own pods too are reached over the route below, without an entry in the machine's neighbour table
-            # for each; that table is shared by all namespaces and holds 1024.
+            # /32: its own pods, too, are behind the one neighbour that is always known.
             netlink.add_address(inner, IPv4Interface((gateway, 32))),
             netlink.add_neighbour(inner, STACK_ROUTER, VIRTUAL_MAC, permanent=True),
             netlink.add_route(network.pod_cidr, inner, gateway=STACK_ROUTER, source=gateway),
@@ -118,7 +117,10 @@ def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
         if node.gateway is not None:
             requests.append(netlink.add_route(_EVERYWHERE, uplink, gateway=node.gateway))
         requests += [
-            netlink.add_neighbour(uplink, neighbour.ip, mac) for neighbour, mac in segment_neighbours(facts, node)
+            # Permanent: they are facts of the topology, and the kernel's limit of neighbours, which all network
+            # namespaces of the machine share, does not count permanent ones.
+            netlink.add_neighbour(uplink, neighbour.ip, mac, permanent=True)
+            for neighbour, mac in segment_neighbours(facts, node)
         ]
         channel.run(requests)
 

@@ -14,7 +14,14 @@ from agents import netlink
 from agents.netlink import Netlink, NetlinkError
 from agents.node_setup import NodeSwitch
 from agents.ovsconfig import Interface, add_ports, pod_interface_row, port_problems, remove_ports
-from kubinet.addressing import INTEGRATION_BRIDGE, UNDERLAY_INTERFACE, gateway_address, pod_mac, pod_port
+from kubinet.addressing import (
+    INTEGRATION_BRIDGE,
+    UNDERLAY_INTERFACE,
+    VIRTUAL_MAC,
+    gateway_address,
+    pod_mac,
+    pod_port,
+)
 from kubinet.errors import KubinetError
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 
@@ -142,7 +149,6 @@ class PodNetwork:
 
     def _configure(self, link: PodLink) -> None:
         cidr = self._node.pod_cidr
-        gateway = gateway_address(cidr)
         with namespace(link.namespace):
             set_sysctls(_SYSCTLS)
             disable_offloads([POD_INTERFACE])
@@ -153,9 +159,9 @@ class PodNetwork:
                 [
                     netlink.set_link_up(index),
                     netlink.add_address(index, IPv4Interface((link.address, cidr.prefixlen))),
-                    # Known for good: the machine's neighbour table has no room for one entry that ages per pod.
-                    netlink.add_neighbour(index, gateway, pod_mac(gateway), permanent=True),
-                    netlink.add_route(_EVERYWHERE, index, gateway=gateway),
+                    netlink.add_route(_EVERYWHERE, index, gateway=gateway_address(cidr)),
+                    # The kernel's limit of neighbours counts all namespaces of the machine, but no permanent ones.
+                    netlink.add_neighbour(index, gateway_address(cidr), VIRTUAL_MAC, permanent=True),
                 ]
             )
 

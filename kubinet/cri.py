@@ -10,7 +10,7 @@ import contextlib
 import json
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -281,15 +281,8 @@ class RuntimeClient:
         """
         given = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         passed = {name: fd for name, fd in given.items() if fd is not None}
-        request = {
-            "pod_uid": pod_uid,
-            "container": container,
-            "argv": tuple(argv),
-            "tty": tty,
-            "env": dict(env or {}),
-            "streams": tuple(passed),
-        }
-        connection = self._connect("exec", request, tuple(passed.values()))
+        request = _exec_request(pod_uid, container, argv, passed, tty=tty, env=dict(env or {}))
+        connection = _Connection(self._path, self._timeout, request, tuple(passed.values()))
         connection.socket.settimeout(None)
         return ExecProcess(connection, connection.answer["pid"])
 
@@ -298,16 +291,8 @@ class RuntimeClient:
 
         Standard output and error go to the descriptor `output`; the caller keeps its own copy.
         """
-        request = {
-            "call": "exec",
-            "pod_uid": pod_uid,
-            "container": container,
-            "argv": tuple(argv),
-            "tty": False,
-            "env": {},
-            "streams": ("stdout", "stderr"),
-        }
-        connection = _Connection(self._path, self._timeout, encode(request), (output, output), awaited=False)
+        request = _exec_request(pod_uid, container, argv, ("stdout", "stderr"))
+        connection = _Connection(self._path, self._timeout, request, (output, output), awaited=False)
         connection.socket.setblocking(False)
         return UnawaitedExec(connection)
 
@@ -317,6 +302,11 @@ class RuntimeClient:
 
     def _connect(self, call: str, arguments: Mapping[str, object], fds: Sequence[int]) -> "_Connection":
         return _Connection(self._path, self._timeout, encode({"call": call, **arguments}), fds)
+
+
+def _exec_request(pod: str, container: str, argv: Sequence[str], streams: Iterable[str], **more: object) -> object:
+    words = {"call": "exec", "pod_uid": pod, "container": container, "argv": tuple(argv), "streams": tuple(streams)}
+    return encode({**words, "tty": False, "env": {}, **more})
 
 
 class _Connection:
@@ -435,21 +425,35 @@ class EventStream(Iterator[ContainerExit]):
         self.close()
 
 
-class ExecProcess:
-    """A process that runs inside a container; a context manager that kills what still runs.
+class _Exec:
+    """A context manager that kills what still runs; when its caller's process dies, the runtime kills it too."""
 
-    When its caller's process dies, the runtime kills it too.
-    """
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def fileno(self) -> int:
+        """Readable when there is something to learn without blocking: for selectors and event loops."""
+        return self._connection.socket.fileno()
+
+    def close(self) -> None:
+        """Let go of the process: it is killed when it still runs."""
+        self._connection.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ExecProcess(_Exec):
+    """A process that runs inside a container; readable (`fileno`) when it has ended."""
 
     def __init__(self, connection: _Connection, pid: int) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._exit_code: int | None = None
         self.pid = pid
         """In the sandbox's pid namespace."""
-
-    def fileno(self) -> int:
-        """Readable when the process ended (`wait` does not block then): for selectors and event loops."""
-        return self._connection.socket.fileno()
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, or 128 + signal. DeadlineError after `timeout` seconds."""
@@ -468,27 +472,13 @@ class ExecProcess:
         except OSError:
             return
 
-    def close(self) -> None:
-        """Let go of the process: it is killed when it still runs."""
-        self._connection.socket.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class UnawaitedExec:
-    """A process inside a container that starts, runs or has ended; a context manager that kills what still runs."""
+class UnawaitedExec(_Exec):
+    """A process inside a container that starts, runs or has ended; readable (`fileno`) when `poll` has news."""
 
     def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._started = False
-
-    def fileno(self) -> int:
-        """Readable when there is something for `poll`."""
-        return self._connection.socket.fileno()
 
     def poll(self) -> int | None:
         """The exit status, or 128 + signal; None while it runs. Does not block.
@@ -505,13 +495,3 @@ class UnawaitedExec:
         if line is None:
             raise RuntimeUnavailableError("container runtime: it ended while a program ran in a container")
         return int(line["exit_code"])
-
-    def close(self) -> None:
-        """Let go of the process: it is killed when it still runs."""
-        self._connection.socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
