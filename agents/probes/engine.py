@@ -80,6 +80,8 @@ class Prober:
 
     def stop(self) -> None:
         """End the thread; what is under way is given up."""
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 

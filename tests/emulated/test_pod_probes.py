@@ -307,3 +307,25 @@ def test_a_sidecars_startup_probe_comes_before_the_containers(cluster: Cluster, 
     )
     assert over["status"]["reason"] == "DeadlineExceeded"
     until_event(cluster, "beside", "DeadlineExceeded")
+
+
+def test_a_new_agents_service_probes_on_without_a_flap(cluster: Cluster, create: Callable[..., None]) -> None:
+    """After kill -9 of the agents a ready pod is ready all the time, and is probed again; the container goes on."""
+    serve = ["/usr/bin/python3", "-u", "-m", "http.server", "8000"]
+    create(
+        "kept", {"command": serve, "readinessProbe": every_second({"httpGet": {"port": 8000, "path": "/etc/hosts"}})}
+    )
+
+    def since(pod: Object) -> str:
+        return next(str(e["lastTransitionTime"]) for e in pod["status"]["conditions"] if e["type"] == "Ready")
+
+    def runs() -> int:
+        return cluster.pod("kept").logs().count("GET /etc/hosts")
+
+    before = since(until_ready(cluster, "kept"))
+    cluster.run(["kill", "-9", str(cluster.services()["agents"]["pid"])])
+    until(lambda: cluster.services()["agents"]["restarts"] == 1, "the new agents service")
+    seen = runs()
+    until(lambda: runs() > seen + 1, "probes of the new agents service")
+    pod = cluster.client.get("Pod", "kept", "default")
+    assert (ready(pod), since(pod), statuses(pod)[0]["restartCount"]) == ("True", before, 0)
