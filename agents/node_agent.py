@@ -15,6 +15,7 @@ from agents.feed import Feed
 from agents.machine import read_machine
 from agents.ovsdaemons import create_database
 from agents.podrecord import PodTools
+from agents.probes.engine import Prober
 from agents.reachability import probe_all_pairs
 from agents.runtime_view import RuntimeView
 from kubinet.client import Client
@@ -59,7 +60,9 @@ class AgentHost:
         self._client = Client(context.api_url, context.token)
         self._feed = Feed(self._client)
         self._events = EventRecorder(self._client)
-        self._runtime = RuntimeView(RuntimeClient(context.runtime_socket))
+        runtime = RuntimeClient(context.runtime_socket)
+        self._runtime = RuntimeView(runtime)
+        self._prober = Prober(runtime, self._events)
         database = context.run_dir / "empty.db"
         common = Common(
             facts=self._facts,
@@ -70,7 +73,7 @@ class AgentHost:
             client=self._client,
             feed=self._feed,
             events=self._events,
-            pods=PodTools(self._runtime, self._events, load_table()),
+            pods=PodTools(self._runtime, self._events, load_table(), self._prober),
         )
         self._agents = {node.name: NodeAgent(common, node) for node in self._facts.nodes}
         self._silent: set[str] = set()
@@ -83,6 +86,7 @@ class AgentHost:
         began = time.monotonic()
         self._client.resources()  # asked once here instead of once by each agent
         self._runtime.start(self._runtime_changed)
+        self._prober.start(self._runtime_changed)
         # Before the agents: to one that began without the pods' list, every sandbox would be a deleted pod's.
         self._feed.start(_START_SECONDS)
         for agent in self._agents.values():
@@ -126,6 +130,7 @@ class AgentHost:
                 except DeadlineError as error:
                     _LOG.warning("%s", error)
         self._feed.stop()
+        self._prober.stop()
         self._runtime.stop()
         self._events.close(1.0)
 

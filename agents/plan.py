@@ -4,12 +4,14 @@ The agent carries out the actions of all its pods together, kind by kind, and pl
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import Final
 
 from agents.podspec import Container, Pod, RestartPolicy
+from agents.probes.spec import Kind
+from agents.probes.state import Health
 from kubinet.cri import ContainerPhase, ContainerStatus
 
 BACKOFF_FIRST_SECONDS: Final = 10
@@ -35,13 +37,25 @@ class Do(IntEnum):
     STOP = 7
 
 
+class Why(Enum):
+    """Why a container is stopped."""
+
+    OVER = auto()
+    """The pod ends, or no longer needs it."""
+    LIVENESS = auto()
+    STARTUP = auto()
+    POST_START = auto()
+    """Its postStart hook failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing to do for a pod; `container` and `attempt` for START, `container` for STOP."""
+    """One thing to do for a pod; `container` and `attempt` for START, `container` and `why` for STOP."""
 
     do: Do
     container: str = ""
     attempt: int = 0
+    why: Why = Why.OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,12 @@ class Actual:
     """When a container that could not be started may be tried again."""
     stopping: frozenset[str] = frozenset()
     """Containers that were told to end."""
+    health: Mapping[str, Health] = field(default_factory=dict)
+    """What probes say of running containers; those without probes may be missing."""
+    post_start: frozenset[str] = frozenset()
+    """Running containers whose postStart hook has not ended yet: they do not count as running for others."""
+    condemned: Mapping[str, Why] = field(default_factory=dict)
+    """Containers that have to end, or have ended, because of a probe or hook: a failure, whatever their status."""
     blocked_until: datetime | None = None
     """After a failure: nothing is tried before."""
     predecessor: bool = False
@@ -79,10 +99,19 @@ class Plan:
     """Containers that wait for their back-off."""
     finished: bool = False
     """All containers ended for good: the phase is Succeeded or Failed."""
+    overdue: bool = False
+    """The pod was active for longer than its `activeDeadlineSeconds`: finished, it has failed."""
 
 
 def plan(pod: Pod | None, actual: Actual, realised: int, now: datetime) -> Plan:
     """The next step. `pod` is None when the API has it no more; `realised`: the node's generation."""
+    decided = _plan(pod, actual, realised, now)
+    if pod is None or pod.deadline is None or pod.deleting or pod.ended or now >= pod.deadline:
+        return decided
+    return replace(decided, look_again=min(decided.look_again or pod.deadline, pod.deadline))
+
+
+def _plan(pod: Pod | None, actual: Actual, realised: int, now: datetime) -> Plan:
     if actual.blocked_until is not None and now < actual.blocked_until:
         return Plan(look_again=actual.blocked_until)
     exists = actual.sandbox or actual.connected
@@ -92,6 +121,8 @@ def plan(pod: Pod | None, actual: Actual, realised: int, now: datetime) -> Plan:
         return _delete(pod, actual, exists)
     if pod.ended:
         return Plan((Action(Do.TEAR_DOWN),) if exists else (), finished=True)
+    if pod.deadline is not None and now >= pod.deadline:
+        return replace(_Step(pod, actual, now).finish(), overdue=True)
     if actual.predecessor:
         return Plan()
     if actual.published is None:
@@ -117,6 +148,22 @@ def running(status: ContainerStatus | None) -> bool:
     return status is not None and status.phase is ContainerPhase.RUNNING
 
 
+def started(container: Container, actual: Actual) -> bool:
+    """Whether it runs and has passed its postStart hook and startup probe, as far as it has them."""
+    name = container.name
+    if not running(actual.containers.get(name)) or name in actual.post_start:
+        return False
+    health = actual.health.get(name)
+    return health.started if health is not None else not container.has(Kind.STARTUP)
+
+
+def ready(container: Container, actual: Actual) -> bool:
+    """Whether it has started and its readiness probe, if any, has passed."""
+    health = actual.health.get(container.name)
+    passed = health.ready if health is not None else not container.has(Kind.READINESS)
+    return started(container, actual) and passed
+
+
 def succeeded(status: ContainerStatus | None) -> bool:
     """Whether the container ended with status 0."""
     return status is not None and status.phase is ContainerPhase.EXITED and status.exit_code == 0
@@ -138,7 +185,8 @@ def _stops(containers: Sequence[Container], actual: Actual) -> list[Action]:
 def _containers(pod: Pod, actual: Actual, now: datetime) -> Plan:
     step = _Step(pod, actual, now)
     statuses = {container.name: actual.containers.get(container.name) for container in pod.all_containers}
-    if all(_over(pod.restart_policy, statuses[container.name]) for container in pod.containers):
+    step.stop_condemned()
+    if all(step.over(container) for container in pod.containers):
         return step.finish()
     begun = any(statuses[container.name] is not None for container in pod.containers)
     for container in pod.init_containers:
@@ -146,8 +194,8 @@ def _containers(pod: Pod, actual: Actual, now: datetime) -> Plan:
         if container.sidecar:
             if not running(status):
                 step.start(container)
-                if not begun:
-                    return step.result()
+            if not begun and not started(container, actual):
+                return step.result()
         elif not begun and not succeeded(status):
             if running(status):
                 return step.result()
@@ -156,17 +204,13 @@ def _containers(pod: Pod, actual: Actual, now: datetime) -> Plan:
             step.start(container)
             return step.result()
     for container in pod.containers:
-        status = statuses[container.name]
-        if not running(status) and not _over(pod.restart_policy, status):
-            step.start(container)
+        if not running(statuses[container.name]) and not step.over(container):
+            waits = step.start(container) and container.hooks.post_start is not None
+        else:
+            waits = container.name in actual.post_start
+        if waits:
+            break  # containers are started in order, and a postStart hook belongs to the start
     return step.result()
-
-
-def _over(policy: RestartPolicy, status: ContainerStatus | None) -> bool:
-    """Whether the container ended and is not started again."""
-    if status is None or running(status) or policy is RestartPolicy.ALWAYS:
-        return False
-    return policy is RestartPolicy.NEVER or succeeded(status)
 
 
 class _Step:
@@ -180,8 +224,23 @@ class _Step:
         self._again: list[datetime] = []
         self._backing_off: set[str] = set()
 
-    def start(self, container: Container) -> None:
-        """Start it, or note when its back-off ends."""
+    def over(self, container: Container) -> bool:
+        """Whether the container ended and is not started again."""
+        policy, status = self._pod.restart_policy, self._actual.containers.get(container.name)
+        if status is None or running(status) or policy is RestartPolicy.ALWAYS:
+            return False
+        return policy is RestartPolicy.NEVER or (succeeded(status) and container.name not in self._actual.condemned)
+
+    def stop_condemned(self) -> None:
+        """Stop what a probe or a hook says has to end."""
+        for container in self._pod.all_containers:
+            why = self._actual.condemned.get(container.name)
+            alive = running(self._actual.containers.get(container.name))
+            if why is not None and alive and container.name not in self._actual.stopping:
+                self._actions.append(Action(Do.STOP, container.name, why=why))
+
+    def start(self, container: Container) -> bool:
+        """Start it, or note when its back-off ends; whether it is started."""
         name = container.name
         status = self._actual.containers.get(name)
         due = self._actual.not_before.get(name, self._now)
@@ -191,9 +250,10 @@ class _Step:
         if due > self._now:
             self._again.append(due)
             self._backing_off.add(name)
-            return
+            return False
         attempt = status.attempt + 1 if status is not None else self._actual.attempts.get(name, 0)
         self._actions.append(Action(Do.START, name, attempt))
+        return True
 
     def finish(self) -> Plan:
         """Containers ended for good: sidecars are no longer needed, and after them nothing is."""

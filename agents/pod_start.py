@@ -114,10 +114,6 @@ class ContainerStarter:
     def _mention(self, record: Record, pod: Pod, container: Container, note: str) -> None:
         if note:
             self._once(record, pod, "ImageSubstituted", note, container.name)
-        if container.probes:
-            probes = ", ".join(container.probes)
-            text = f"container {container.name}: {probes} not evaluated yet; it counts as ready while it runs"
-            self._once(record, pod, "ProbesNotEvaluated", text, container.name)
 
     def _once(self, record: Record, pod: Pod, reason: str, message: str, container: str) -> None:
         if message not in record.told:

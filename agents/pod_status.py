@@ -1,18 +1,20 @@
 """A pod's status as Kubernetes shows it, from what exists. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Any, Final
 
 from agents.node_object import timestamp
-from agents.plan import Actual, Plan, running, succeeded
+from agents.plan import Actual, Plan, ready, running, started, succeeded
 from agents.podspec import Container, Pod, RestartPolicy
 from kubinet.cri import ContainerPhase, ContainerStatus
 
 Object = dict[str, Any]
 
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
+DEADLINE_MESSAGE: Final = "Pod was active on the node longer than the specified deadline"
 _CONDITIONS: Final = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
@@ -38,6 +40,7 @@ class Told:
 def pod_status(pod: Pod, actual: Actual, decided: Plan, told: Told, now: datetime) -> Object:
     """The whole status that the agent answers for."""
     old = pod.wire.get("status") or {}
+    actual = _shown(actual)
     view = _View(pod, actual, decided, told, old)
     init = [view.container(c, view.waiting_init(position)) for position, c in enumerate(pod.init_containers)]
     main_waiting = "PodInitializing" if pod.init_containers else "ContainerCreating"
@@ -48,19 +51,35 @@ def pod_status(pod: Pod, actual: Actual, decided: Plan, told: Told, now: datetim
         "hostIP": str(told.host_address),
         "hostIPs": [{"ip": str(told.host_address)}],
         "startTime": old.get("startTime") or timestamp(now),
-        "conditions": _conditions(pod, actual, phase, main, old.get("conditions") or [], now),
+        "conditions": _conditions(pod, actual, phase, [*init, *main], old.get("conditions") or [], now),
         "containerStatuses": main,
     }
     if told.address is not None:
         status |= addresses(told.address)
     if init:
         status["initContainerStatuses"] = init
+    if decided.overdue and phase == "Failed":
+        status |= {"reason": DEADLINE_EXCEEDED, "message": DEADLINE_MESSAGE}
     return status
+
+
+def _shown(actual: Actual) -> Actual:
+    """A container is not shown as running before its postStart hook has ended."""
+    hidden = {name: actual.containers[name].attempt for name in actual.post_start if name in actual.containers}
+    shown = {name: status for name, status in actual.containers.items() if name not in hidden}
+    return replace(actual, containers=shown, attempts={**actual.attempts, **hidden})
 
 
 def addresses(address: IPv4Address) -> Object:
     """The status's fields for the pod's address."""
     return {"podIP": str(address), "podIPs": [{"ip": str(address)}]}
+
+
+def status_patch(status: Object) -> Object:
+    """The strategic merge patch that writes the status and leaves the conditions of others (readiness gates) alone."""
+    own = [{"reason": None, "message": None, **entry} for entry in status["conditions"] if entry["type"] in _CONDITIONS]
+    lists: Object = {key: [{"$patch": "replace"}, *status[key]] for key in ("podIPs", "hostIPs") if key in status}
+    return {**status, **lists, "conditions": own}
 
 
 def differs(status: Object, old: Mapping[str, Any]) -> bool:
@@ -72,7 +91,8 @@ def differs(status: Object, old: Mapping[str, Any]) -> bool:
 
 def _other_conditions(wanted: Sequence[Object], old: Sequence[Object]) -> bool:
     def essence(entries: Sequence[Object]) -> list[tuple[object, ...]]:
-        return sorted((entry["type"], entry["status"], entry.get("reason", "")) for entry in entries)
+        told = [(entry["type"], entry["status"], entry.get("reason", "")) for entry in entries]
+        return sorted(entry for entry in told if entry[0] in _CONDITIONS)
 
     return essence(wanted) != essence(old)
 
@@ -98,18 +118,19 @@ class _View:
         old = self._old.get(container.name, {})
         state = self._state(container.name, status, waiting)
         attempt = status.attempt if status is not None else self._actual.attempts.get(container.name, 0)
+        probed = container.sidecar or container in self._pod.containers
         entry: Object = {
             "name": container.name,
             "image": container.image,
             "imageID": f"kubinet://{container.image}" if status is not None else "",
-            "ready": running(status) if container in self._pod.containers or container.sidecar else succeeded(status),
-            "started": running(status),
+            "ready": ready(container, self._actual) if probed else succeeded(status),
+            "started": started(container, self._actual),
             "restartCount": attempt,
             "state": state,
             "lastState": {},
         }
         if status is not None:
-            entry["containerID"] = _container_id(status)
+            entry["containerID"] = container_id(status)
         if status is not None and "waiting" in state:
             entry["lastState"] = {"terminated": _terminated(status)}
         elif before is not None:
@@ -133,7 +154,8 @@ class _View:
         return {"terminated": _terminated(status)}
 
 
-def _container_id(status: ContainerStatus) -> str:
+def container_id(status: ContainerStatus) -> str:
+    """What the API calls one run of a container."""
     return f"kubinet://{status.pod_uid}/{status.name}/{status.attempt}"
 
 
@@ -144,7 +166,7 @@ def _terminated(status: ContainerStatus) -> Object:
         "reason": status.reason or ("Completed" if code == 0 else "Error"),
         "startedAt": timestamp(status.started_at),
         "finishedAt": timestamp(status.finished_at or status.started_at),
-        "containerID": _container_id(status),
+        "containerID": container_id(status),
     }
     if code > 128 and code - 128 < 65 and status.reason != "StartError":
         entry["signal"] = code - 128
@@ -157,6 +179,8 @@ def _phase(pod: Pod, actual: Actual, decided: Plan) -> str:
     if pod.ended:
         return pod.phase
     statuses = [actual.containers.get(container.name) for container in pod.containers]
+    if decided.finished and decided.overdue:
+        return "Failed"
     if decided.finished and not pod.deleting:
         return "Succeeded" if all(succeeded(status) for status in statuses) else "Failed"
     if any(running(status) for status in statuses) or pod.phase == "Running":
@@ -168,38 +192,53 @@ def _phase(pod: Pod, actual: Actual, decided: Plan) -> str:
 
 
 def _conditions(
-    pod: Pod, actual: Actual, phase: str, main: Sequence[Object], old: Sequence[Object], now: datetime
+    pod: Pod, actual: Actual, phase: str, entries: Sequence[Object], old: Sequence[Object], now: datetime
 ) -> list[Object]:
-    over = phase == "Succeeded"
-    initialized = all(
-        succeeded(actual.containers.get(c.name)) or (c.sidecar and running(actual.containers.get(c.name)))
-        for c in pod.init_containers
-    ) or any(actual.containers.get(c.name) is not None for c in pod.containers)
-    unready = [entry["name"] for entry in main if not entry["ready"]]
-    waiting_init = [c.name for c in pod.init_containers if not succeeded(actual.containers.get(c.name))]
-    ready = _verdict(not unready, "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]", over)
+    """`entries`: the statuses of all containers. Reasons and messages are Kubernetes'."""
+    serving = {c.name for c in pod.all_containers if c.sidecar or c in pod.containers}
+    unready = [entry["name"] for entry in entries if entry["name"] in serving and not entry["ready"]]
+    known = {entry["type"]: entry for entry in old}
+    if phase in ("Succeeded", "Failed"):
+        ready_ = containers_ready = (False, "PodCompleted" if phase == "Succeeded" else "PodFailed", "")
+    elif unready:
+        message = f"containers with unready status: [{' '.join(unready)}]"
+        ready_ = containers_ready = (False, "ContainersNotReady", message)
+    else:
+        containers_ready = (True, "", "")
+        missing = [text for gate in pod.readiness_gates if (text := _gate(gate, known.get(gate)))]
+        ready_ = (False, "ReadinessGatesNotReady", ", ".join(missing)) if missing else (True, "", "")
     verdicts = {
         "PodReadyToStartContainers": (actual.sandbox and actual.connected, "", ""),
-        "Initialized": _verdict(
-            initialized,
-            "ContainersNotInitialized",
-            f"containers with incomplete status: [{' '.join(waiting_init)}]",
-            over,
-        ),
-        "Ready": ready,
-        "ContainersReady": ready,
+        "Initialized": _initialized(pod, actual, phase),
+        "Ready": ready_,
+        "ContainersReady": containers_ready,
         "PodScheduled": (True, "", ""),
     }
-    known = {entry["type"]: entry for entry in old}
     conditions = [_condition(kind, *verdicts[kind], known.get(kind), now) for kind in _CONDITIONS]
     # Conditions of others (readiness gates, say) stay.
     return conditions + [entry for kind, entry in known.items() if kind not in verdicts]
 
 
-def _verdict(holds: bool, reason: str, message: str, over: bool) -> tuple[bool, str, str]:
-    if over:
-        return (holds, "" if holds else "PodCompleted", "")
-    return (True, "", "") if holds else (False, reason, message)
+def _initialized(pod: Pod, actual: Actual, phase: str) -> tuple[bool, str, str]:
+    waits = [
+        c.name
+        for c in pod.init_containers
+        if not (started(c, actual) if c.sidecar else succeeded(actual.containers.get(c.name)))
+    ]
+    if not waits or any(actual.containers.get(c.name) is not None for c in pod.containers):
+        return True, "", ""
+    if phase == "Succeeded":
+        return False, "PodCompleted", ""
+    return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(waits)}]"
+
+
+def _gate(kind: str, condition: Object | None) -> str:
+    """Why a readiness gate is closed; empty when it is open."""
+    if condition is None:
+        return f'corresponding condition of pod readiness gate "{kind}" does not exist.'
+    if condition["status"] != "True":
+        return f'the status of pod readiness gate "{kind}" is not "True", but {condition["status"]}'
+    return ""
 
 
 def _condition(kind: str, holds: bool, reason: str, message: str, old: Object | None, now: datetime) -> Object:

@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from agents.events import EventRecorder
+from agents.plan import Why
 from agents.pod_network import Attached
 from agents.pod_status import Problem
 from agents.podspec import Pod
+from agents.probes.engine import Prober
+from agents.probes.hooks import HookKey
 from agents.runtime_view import RuntimeView
 from kubinet.images import ImageTable
 
@@ -20,6 +23,16 @@ class PodTools:
     runtime: RuntimeView
     events: EventRecorder
     images: ImageTable
+    prober: Prober
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """A container whose preStop hook runs."""
+
+    key: HookKey
+    deadline: float
+    """When its grace is over (time.monotonic)."""
 
 
 @dataclass(slots=True)
@@ -35,6 +48,9 @@ class Record:
     problems: dict[str, Problem] = field(default_factory=dict)
     not_before: dict[str, datetime] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
+    pre_stop: dict[str, Stopping] = field(default_factory=dict)
+    condemned: dict[str, tuple[int, Why]] = field(default_factory=dict)
+    """Attempts that were stopped because of a probe or hook."""
     blocked_until: datetime | None = None
     failures: int = 0
     network_overdue: datetime | None = None

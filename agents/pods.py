@@ -3,15 +3,18 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from typing import Any, Final
 
 from agents.events import Severity
 from agents.ipam import AddressesExhaustedError, AddressPool
 from agents.node_setup import NodeSwitch
 from agents.plan import BACKOFF_RESET_SECONDS, Action, Actual, Do, Plan, plan
+from agents.pod_health import PodHealth
 from agents.pod_network import Attached, PodLink, PodNetwork
 from agents.pod_start import ContainerStarter
-from agents.pod_status import Told, addresses, differs, pod_status
+from agents.pod_status import DEADLINE_EXCEEDED, DEADLINE_MESSAGE, Told, addresses, differs, pod_status, status_patch
+from agents.pod_stop import ContainerStopper
 from agents.podcontainers import sandbox_spec
 from agents.podrecord import PodTools, Record
 from agents.podspec import Pod, pod_from_object
@@ -47,6 +50,8 @@ class PodManager:
         self._pool = AddressPool(node.pod_cidr)
         self._network = PodNetwork(switch)
         self._starter = ContainerStarter(tools, client, node)
+        self._health = PodHealth(tools, node)
+        self._stopper = ContainerStopper(tools, self._health, node)
         self._records: dict[str, Record] = {}
         self._objects: dict[str, Mapping[str, Any]] = {}
         self._epoch = tools.runtime.epoch
@@ -59,6 +64,7 @@ class PodManager:
 
     def close(self) -> None:
         """Let go of the node; the pods live on."""
+        self._health.close()
         self._network.close()
 
     def reconcile(self, objects: Mapping[str, Mapping[str, Any]], realised: int) -> float:
@@ -69,6 +75,9 @@ class PodManager:
         self._take(objects)
         plans: dict[str, Plan] = {}
         for _ in range(_ROUNDS):
+            for known in self._records.values():
+                self._health.declare(known, self._address(known))
+                self._stopper.after_hooks(known)
             now = datetime.now(UTC)
             plans = {
                 uid: plan(record.pod, self._actual(record), realised, now) for uid, record in self._records.items()
@@ -86,6 +95,8 @@ class PodManager:
         for uid, decided in plans.items():
             record = self._records.get(uid)
             if record is not None and record.pod is not None:
+                if decided.overdue:
+                    self._tell_once(record, "Normal", DEADLINE_EXCEEDED, DEADLINE_MESSAGE)
                 due = self._mind_network(record, decided, realised, now)
                 dues += [due] if due is not None else []
                 dues += self._write_status(record, decided, now)
@@ -164,6 +175,9 @@ class PodManager:
             attempts=record.attempts,
             not_before=record.not_before,
             stopping=frozenset(record.stopping),
+            health=self._health.health(record.uid, containers),
+            post_start=self._health.post_start(pod, containers) if pod is not None else frozenset(),
+            condemned=self._health.condemned(record, containers),
             blocked_until=record.blocked_until,
             predecessor=pod is not None and self._predecessor(pod),
         )
@@ -221,6 +235,7 @@ class PodManager:
         self._network.disconnect([record.attached for record in records if record.attached is not None])
         for record in records:
             record.attached = None
+            self._health.forget(record.uid)
         # A pod that ended keeps its logs until it is deleted.
         for keep in (True, False):
             uids = [record.uid for record in records if _keeps_logs(record) is keep]
@@ -262,7 +277,7 @@ class PodManager:
         specs = []
         for record in records:
             assert record.pod is not None
-            address = self._pool.address_of(record.uid) or self._node.underlay.ip
+            address = self._address(record)
             specs.append(sandbox_spec(record.pod, self._node.name, address, namespace))
         self._tools.runtime.create(specs)
         for record in records:
@@ -294,15 +309,18 @@ class PodManager:
                 count = 0 if ran >= BACKOFF_RESET_SECONDS else record.restarts.get(action.container, 0)
                 record.restarts[action.container] = count + 1
             record.stopping.discard(action.container)
-        addresses_ = {record.uid: self._pool.address_of(record.uid) or self._node.underlay.ip for record, _ in entries}
-        self._starter.start(entries, addresses_)
+            record.condemned.pop(action.container, None)
+        self._starter.start(entries, {record.uid: self._address(record) for record, _ in entries})
+        for record, action in entries:
+            self._health.run_post_start(record, action, self._address(record))
+
+    def _address(self, record: Record) -> IPv4Address:
+        """The pod's address; the node's for a host-network pod."""
+        return self._pool.address_of(record.uid) or self._node.underlay.ip
 
     def _stop(self, entries: Sequence[tuple[Record, Action]]) -> None:
         for record, action in entries:
-            assert record.pod is not None
-            self._tell(record, "Normal", "Killing", f"Stopping container {action.container}", action.container)
-            self._tools.runtime.end(record.uid, action.container, record.pod.grace_seconds)
-            record.stopping.add(action.container)
+            self._stopper.stop(record, action, self._address(record))
 
     # What to say
 
@@ -338,7 +356,9 @@ class PodManager:
         if not differs(status, record.written if stale and record.written else pod.wire.get("status") or {}):
             return []
         try:
-            patched = self._client.patch("Pod", pod.name, {"status": status}, pod.namespace, subresource="status")
+            patched = self._client.patch(
+                "Pod", pod.name, {"status": status_patch(status)}, pod.namespace, type="strategic", subresource="status"
+            )
         except ApiError as error:
             if error.status != 404:
                 _LOG.warning("node %s: pod %s: status: %s", self._node.name, pod.key, error)
@@ -346,6 +366,11 @@ class PodManager:
             return []
         record.written, record.written_version = status, int(patched["metadata"]["resourceVersion"])
         return []
+
+    def _tell_once(self, record: Record, severity: Severity, reason: str, message: str) -> None:
+        if message not in record.told:
+            record.told.add(message)
+            self._tell(record, severity, reason, message)
 
     def _tell(self, record: Record, severity: Severity, reason: str, message: str, container: str = "") -> None:
         if record.pod is not None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any, Final
 
 from agents.events import Subject
+from agents.probes.spec import Hooks, Kind, Probe, hooks_of, ports_of, probes_of
 
 Object = Mapping[str, Any]
-_PROBES: Final = ("startupProbe", "readinessProbe", "livenessProbe")
 DEFAULT_GRACE_SECONDS: Final = 30
+_NO_HOOKS: Final = Hooks()
 
 
 class RestartPolicy(StrEnum):
@@ -30,11 +32,17 @@ class Container:
     wire: Object
     sidecar: bool = False
     """An init container with restartPolicy Always: it runs beside the others and does not hold up the end."""
+    probes: tuple[Probe, ...] = ()
+    hooks: Hooks = _NO_HOOKS
 
     @property
-    def probes(self) -> tuple[str, ...]:
-        """The probes that it declares."""
-        return tuple(probe for probe in _PROBES if self.wire.get(probe))
+    def ports(self) -> Mapping[str, int]:
+        """Its named ports."""
+        return ports_of(self.wire)
+
+    def has(self, kind: Kind) -> bool:
+        """Whether it declares such a probe."""
+        return any(probe.kind is kind for probe in self.probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,10 @@ class Pod:
     grace_seconds: int
     """Of the deletion when it has begun, else `terminationGracePeriodSeconds`."""
     wire: Object
+    deadline: datetime | None = None
+    """When it has been active for `activeDeadlineSeconds`; None without them, and before its start."""
+    readiness_gates: tuple[str, ...] = ()
+    """Types of conditions that others write and that Ready needs."""
 
     @property
     def key(self) -> str:
@@ -72,6 +84,11 @@ class Pod:
     def all_containers(self) -> tuple[Container, ...]:
         """Init containers, then containers."""
         return self.init_containers + self.containers
+
+    @property
+    def probed(self) -> bool:
+        """Whether a container has probes."""
+        return any(container.probes for container in self.all_containers)
 
     def subject(self, container: str = "") -> Subject:
         """For events about the pod or one of its containers."""
@@ -95,16 +112,28 @@ def pod_from_object(obj: Object) -> Pod:
         host_network=host_network,
         restart_policy=RestartPolicy(spec.get("restartPolicy") or "Always"),
         init_containers=tuple(
-            Container(entry["name"], entry["image"], entry, entry.get("restartPolicy") == "Always")
+            _container(entry, sidecar=entry.get("restartPolicy") == "Always")
             for entry in spec.get("initContainers") or ()
         ),
-        containers=tuple(Container(entry["name"], entry["image"], entry) for entry in spec.get("containers") or ()),
+        containers=tuple(_container(entry) for entry in spec.get("containers") or ()),
         phase=status.get("phase") or "Pending",
         address=_address(status.get("podIP")),
         deleting=bool(metadata.get("deletionTimestamp")),
         grace_seconds=DEFAULT_GRACE_SECONDS if grace is None else int(grace),
         wire=obj,
+        deadline=_deadline(spec.get("activeDeadlineSeconds"), status.get("startTime")),
+        readiness_gates=tuple(gate["conditionType"] for gate in spec.get("readinessGates") or ()),
     )
+
+
+def _container(entry: Object, *, sidecar: bool = False) -> Container:
+    return Container(entry["name"], entry["image"], entry, sidecar, probes_of(entry), hooks_of(entry))
+
+
+def _deadline(seconds: int | None, start: str | None) -> datetime | None:
+    if seconds is None or not start:
+        return None
+    return datetime.fromisoformat(start) + timedelta(seconds=int(seconds))
 
 
 def _address(text: str | None) -> IPv4Address | None:

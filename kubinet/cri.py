@@ -10,7 +10,7 @@ import contextlib
 import json
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -281,17 +281,20 @@ class RuntimeClient:
         """
         given = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         passed = {name: fd for name, fd in given.items() if fd is not None}
-        request = {
-            "pod_uid": pod_uid,
-            "container": container,
-            "argv": tuple(argv),
-            "tty": tty,
-            "env": dict(env or {}),
-            "streams": tuple(passed),
-        }
-        connection = self._connect("exec", request, tuple(passed.values()))
+        request = _exec_request(pod_uid, container, argv, passed, tty=tty, env=dict(env or {}))
+        connection = _Connection(self._path, self._timeout, request, tuple(passed.values()))
         connection.socket.settimeout(None)
         return ExecProcess(connection, connection.answer["pid"])
+
+    def exec_unawaited(self, pod_uid: str, container: str, argv: Sequence[str], *, output: int) -> "UnawaitedExec":
+        """Ask for a program inside a running container, for event loops: returns before the runtime has answered.
+
+        Standard output and error go to the descriptor `output`; the caller keeps its own copy.
+        """
+        request = _exec_request(pod_uid, container, argv, ("stdout", "stderr"))
+        connection = _Connection(self._path, self._timeout, request, (output, output), awaited=False)
+        connection.socket.setblocking(False)
+        return UnawaitedExec(connection)
 
     def _call(self, call: str, **arguments: object) -> Any:
         with self._connect(call, arguments, ()) as connection:
@@ -301,17 +304,24 @@ class RuntimeClient:
         return _Connection(self._path, self._timeout, encode({"call": call, **arguments}), fds)
 
 
+def _exec_request(pod: str, container: str, argv: Sequence[str], streams: Iterable[str], **more: object) -> object:
+    words = {"call": "exec", "pod_uid": pod, "container": container, "argv": tuple(argv), "streams": tuple(streams)}
+    return encode({**words, "tty": False, "env": {}, **more})
+
+
 class _Connection:
     """One request, its answer, and the lines after it."""
 
-    def __init__(self, path: Path, timeout: float, request: object, fds: Sequence[int]) -> None:
+    def __init__(
+        self, path: Path, timeout: float, request: object, fds: Sequence[int], *, awaited: bool = True
+    ) -> None:
         self._path = path
         self._buffer = bytearray()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
         try:
             self._send(json.dumps(request).encode() + b"\n", fds)
-            self.answer = self._read_answer()
+            self.answer: Any = self.read_answer() if awaited else None
         except BaseException:
             self.socket.close()
             raise
@@ -327,7 +337,8 @@ class _Connection:
                 f"container runtime: {self._path}: {error}; is the cluster up, and its runtime service running?"
             ) from error
 
-    def _read_answer(self) -> Any:
+    def read_answer(self) -> Any:
+        """The answer to the request, or the error that it is."""
         line = self.read()
         if line is None:
             raise RuntimeUnavailableError(f"container runtime: {self._path} closed the connection without an answer")
@@ -414,21 +425,35 @@ class EventStream(Iterator[ContainerExit]):
         self.close()
 
 
-class ExecProcess:
-    """A process that runs inside a container; a context manager that kills what still runs.
+class _Exec:
+    """A context manager that kills what still runs; when its caller's process dies, the runtime kills it too."""
 
-    When its caller's process dies, the runtime kills it too.
-    """
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def fileno(self) -> int:
+        """Readable when there is something to learn without blocking: for selectors and event loops."""
+        return self._connection.socket.fileno()
+
+    def close(self) -> None:
+        """Let go of the process: it is killed when it still runs."""
+        self._connection.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ExecProcess(_Exec):
+    """A process that runs inside a container; readable (`fileno`) when it has ended."""
 
     def __init__(self, connection: _Connection, pid: int) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._exit_code: int | None = None
         self.pid = pid
         """In the sandbox's pid namespace."""
-
-    def fileno(self) -> int:
-        """Readable when the process ended (`wait` does not block then): for selectors and event loops."""
-        return self._connection.socket.fileno()
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, or 128 + signal. DeadlineError after `timeout` seconds."""
@@ -447,12 +472,26 @@ class ExecProcess:
         except OSError:
             return
 
-    def close(self) -> None:
-        """Let go of the process: it is killed when it still runs."""
-        self._connection.socket.close()
 
-    def __enter__(self) -> Self:
-        return self
+class UnawaitedExec(_Exec):
+    """A process inside a container that starts, runs or has ended; readable (`fileno`) when `poll` has news."""
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __init__(self, connection: _Connection) -> None:
+        super().__init__(connection)
+        self._started = False
+
+    def poll(self) -> int | None:
+        """The exit status, or 128 + signal; None while it runs. Does not block.
+
+        ContainerNotFoundError, ExecStartError, RuntimeUnavailableError.
+        """
+        try:
+            if not self._started:
+                self._connection.read_answer()
+                self._started = True
+            line = self._connection.read()
+        except BlockingIOError:
+            return None
+        if line is None:
+            raise RuntimeUnavailableError("container runtime: it ended while a program ran in a container")
+        return int(line["exit_code"])

@@ -14,10 +14,12 @@ SUBCOMMANDS: Final = {
     "dns-suffix": ("hostinfo", "prints the search list of /etc/resolv.conf"),
     "entrypoint-tester": ("hostinfo", "prints its own command line"),
     "etc-hosts": ("hostinfo", "prints /etc/hosts"),
+    "liveness": ("probed", "an HTTP server whose /healthz fails after 10 seconds"),
     "netexec": ("netexec", "HTTP(S), UDP and SCTP servers with endpoints for tests"),
     "pause": ("hostinfo", "waits for SIGTERM (exit 2) or SIGINT (exit 1)"),
     "porter": ("porter", "serves the values of SERVE_PORT_<n> and the like on port <n>"),
     "serve-hostname": ("serve_hostname", "serves the host name over HTTP, TCP or UDP"),
+    "test-webserver": ("probed", "serves the container's files over HTTP"),
 }
 """Name -> (module, what it does). A module has one function per subcommand, with `_` for `-`."""
 

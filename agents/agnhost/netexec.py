@@ -24,6 +24,7 @@ _FLAGS: Final[dict[str, Any]] = {
     "tls-cert-file": "",
     "tls-private-key-file": "",
     "http-override": "",
+    "delay-shutdown": 0,
 }
 
 
@@ -134,7 +135,8 @@ def netexec(arguments: list[str]) -> int:
     """Serve until /exit, /shutdown or a signal."""
     values, _ = flags.parse(arguments, _FLAGS)
     # A first process of a pid namespace is not ended by signals that it does not handle; Go's programs exit with 2.
-    signal.signal(signal.SIGTERM, lambda *_: _end(2))
+    delay = values["delay-shutdown"]
+    signal.signal(signal.SIGTERM, (lambda *_: net.in_thread(_end_later, delay)) if delay > 0 else (lambda *_: _end(2)))
     signal.signal(signal.SIGINT, lambda *_: _end(2))
     server = NetExec()
     if values["udp-port"] != -1:
@@ -228,6 +230,12 @@ def _shell(request: Request) -> Response:
     elif ended.returncode < 0:
         output["error"] = f"signal: {signal.strsignal(-ended.returncode)}"
     return Response(json_text(output))
+
+
+def _end_later(seconds: int) -> None:
+    net.log(f"Sleeping {seconds} seconds before terminating...")
+    time.sleep(seconds)  # asked for by --delay-shutdown
+    _end(0)
 
 
 def _end(code: int) -> Any:

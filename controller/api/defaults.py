@@ -48,9 +48,13 @@ def _probe(probe: Object) -> None:
     for key, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
         if not probe.get(key):
             probe[key] = value
-    if "httpGet" in probe:
-        _set(probe["httpGet"], "path", "/")
-        _set(probe["httpGet"], "scheme", "HTTP")
+    _http_get(probe)
+
+
+def _http_get(handler: Object) -> None:
+    if "httpGet" in handler:
+        _set(handler["httpGet"], "path", "/")
+        _set(handler["httpGet"], "scheme", "HTTP")
 
 
 def _container(container: Object) -> None:
@@ -66,6 +70,9 @@ def _container(container: Object) -> None:
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name):
             _probe(container[name])
+    for hook in (container.get("lifecycle") or {}).values():
+        if isinstance(hook, dict):
+            _http_get(hook)
     for variable in container.get("env") or ():
         field = (variable.get("valueFrom") or {}).get("fieldRef")
         if field:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.plan import Action, Actual, Do, Plan, plan, restart_delay
+from agents.plan import Action, Actual, Do, Plan, Why, plan, restart_delay
 from agents.podspec import Pod, pod_from_object
+from agents.probes.spec import Exec, Kind, Probe
+from agents.probes.state import Health
 from kubinet.cri import ContainerPhase, ContainerStatus
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -196,6 +198,69 @@ def test_after_a_failure_nothing_is_tried_until_its_time() -> None:
     later = NOW + timedelta(seconds=2)
     assert plan(pod(), replace(READY, blocked_until=later), X, NOW) == Plan(look_again=later)
     assert plan(pod(), replace(READY, blocked_until=NOW), X, NOW).actions == do(Do.START, "main")
+
+
+# Probes, hooks and deadlines
+
+PROBE = {"exec": {"command": ["true"]}}
+FAILED = Health(started=True, ready=False, failed=Probe(Kind.LIVENESS, Exec(("true",))))
+
+
+def test_a_condemned_container_is_stopped_once_and_started_again() -> None:
+    """STOP says why; while it ends nothing is done; then it is the next attempt's turn."""
+    sick = actual(running(), condemned={"main": Why.LIVENESS})
+    assert plan(pod(), sick, X, NOW) == Plan((Action(Do.STOP, "main", why=Why.LIVENESS),))
+    assert plan(pod(), replace(sick, stopping=frozenset({"main"})), X, NOW) == Plan()
+    ended = actual(exited(0), condemned={"main": Why.LIVENESS})
+    assert plan(pod(), ended, X, NOW).actions == do(Do.START, "main", 1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "again"), [("Always", True), ("OnFailure", True), ("Never", False)]
+)  # fmt: skip
+def test_a_condemned_container_has_failed_whatever_its_status(policy: str, again: bool) -> None:
+    """A server that ends with 0 on SIGTERM is started again under OnFailure when a probe has ended it."""
+    decided = plan(pod(policy=policy), actual(exited(0), condemned={"main": Why.STARTUP}), X, NOW)
+    assert decided == (Plan(do(Do.START, "main", 1)) if again else Plan(finished=True))
+
+
+def test_probes_do_not_end_containers_of_a_pod_that_is_being_deleted() -> None:
+    """They are stopped as the deletion says."""
+    sick = actual(running(), condemned={"main": Why.LIVENESS})
+    assert plan(pod(deleting=True, grace_seconds=5), sick, X, NOW) == Plan(do(Do.STOP, "main"))
+
+
+def test_containers_wait_for_the_sidecars_startup_probe() -> None:
+    """Until it has passed nothing else is started; later it does not hold up restarts."""
+    wanted = pod(init=({**SIDECAR[0], "startupProbe": PROBE},))
+    assert plan(wanted, actual(running("side")), X, NOW) == Plan()
+    unstarted = actual(running("side"), health={"side": Health(started=False, ready=False)})
+    assert plan(wanted, unstarted, X, NOW) == Plan()
+    assert plan(wanted, actual(running("side"), health={"side": Health()}), X, NOW).actions == do(Do.START, "main")
+    restart = actual(running("side", 1), exited(1), health={"side": Health(started=False, ready=False)})
+    assert plan(wanted, restart, X, NOW).actions == do(Do.START, "main", 1)
+
+
+def test_a_post_start_hook_holds_back_the_containers_after_it() -> None:
+    """Kubernetes starts containers in order, and the hook is a part of the start."""
+    wanted = pod(containers=("a", "b"))
+    hook = {"lifecycle": {"postStart": PROBE}}
+    first, second = wanted.wire["spec"]["containers"]
+    wanted = pod_from_object({**wanted.wire, "spec": {**wanted.wire["spec"], "containers": [first | hook, second]}})
+    assert plan(wanted, READY, X, NOW).actions == do(Do.START, "a")
+    assert plan(wanted, actual(running("a"), post_start=frozenset({"a"})), X, NOW) == Plan()
+    assert plan(wanted, actual(running("a")), X, NOW).actions == do(Do.START, "b")
+
+
+def test_a_pod_past_its_deadline_is_stopped_and_finished() -> None:
+    """Before that the plan says when it will be; afterwards nothing is started, and what runs is stopped."""
+    wanted = replace(pod(), deadline=NOW + timedelta(seconds=9))
+    assert plan(wanted, actual(running()), X, NOW) == Plan(look_again=NOW + timedelta(seconds=9))
+    late = NOW + timedelta(seconds=9)
+    assert plan(wanted, actual(running()), X, late) == Plan(do(Do.STOP, "main"), overdue=True)
+    assert plan(wanted, actual(exited(137)), X, late) == Plan(finished=True, overdue=True)
+    assert plan(wanted, READY, X, late) == Plan(finished=True, overdue=True)
+    assert plan(replace(wanted, deleting=True, grace_seconds=0), actual(running()), X, late) == Plan(do(Do.TEAR_DOWN))
 
 
 _STATUSES = st.one_of(

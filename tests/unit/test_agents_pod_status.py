@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from agents.plan import Actual, Plan, plan
-from agents.pod_status import Problem, Told, differs, pod_status
+from agents.pod_status import Problem, Told, differs, pod_status, status_patch
 from agents.podspec import Pod, pod_from_object
+from agents.probes.state import Health
+from controller.api.patch import strategic
 from kubinet.cri import ContainerPhase, ContainerStatus
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -157,7 +159,7 @@ def test_a_finished_pod_has_its_final_phase(code: int, phase: str) -> None:
     """All containers ended for good: Succeeded when all returned 0, else Failed; never ready."""
     status = status_of(pod(policy="Never"), actual(exited(code)))
     assert status["phase"] == phase
-    assert conditions(status)["Ready"] == ("False", "PodCompleted" if code == 0 else "ContainersNotReady")
+    assert conditions(status)["Ready"] == ("False", "PodCompleted" if code == 0 else "PodFailed")
 
 
 def test_a_problem_is_the_containers_waiting_reason() -> None:
@@ -196,3 +198,125 @@ def test_an_unchanged_status_is_not_written_again() -> None:
     assert not differs(later, first)
     assert differs(status_of(again, actual(exited(1))), first)
     assert differs(later, {**first, "conditions": first["conditions"][1:]})
+
+
+def test_writing_a_status_leaves_others_conditions_alone() -> None:
+    """A gate's condition that changed since we looked keeps its value; our own lose reasons that no longer hold."""
+    gate = {"type": "example.com/gate", "status": "False"}
+    seen = status_of(pod(status={"conditions": [gate]}), actual())
+    stored = {
+        **seen,
+        "conditions": [*seen["conditions"][:5], {**gate, "status": "True"}],
+        "podIPs": [{"ip": "10.9.9.9"}],
+    }
+    wanted = status_of(pod(status={"conditions": [gate]}), actual(running()))
+    merged = strategic({"status": stored}, {"status": status_patch(wanted)}, "io.k8s.api.core.v1.Pod")["status"]
+    assert conditions(merged) == {**conditions(wanted), "example.com/gate": ("True", "")}
+    assert [entry for entry in merged["conditions"] if "message" in entry] == []
+    assert merged["podIPs"] == [{"ip": "10.244.1.5"}]
+    assert merged["containerStatuses"] == wanted["containerStatuses"]
+    assert not differs(wanted, merged)
+
+
+# Probes, hooks, gates and deadlines
+
+READINESS = {"readinessProbe": {"exec": {"command": ["true"]}}}
+HOOK = {"lifecycle": {"postStart": {"exec": {"command": ["true"]}}}}
+
+
+def probed(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), **spec: Any) -> Pod:
+    """A pod of these containers, named a, b, …"""
+    named = [{"name": name, "image": "busybox", **entry} for name, entry in zip("abc", containers, strict=False)]
+    whole = {
+        "containers": named,
+        "initContainers": [{"image": "busybox", "restartPolicy": "Always", **entry} for entry in init],
+        **spec,
+    }
+    metadata = {"uid": "u", "namespace": "default", "name": "p", "resourceVersion": "1"}
+    return pod_from_object({"metadata": metadata, "spec": whole, "status": {"startTime": TEXT}})
+
+
+def ready_of(status: dict[str, Any]) -> dict[str, tuple[bool, bool]]:
+    entries = [*status.get("initContainerStatuses", ()), *status["containerStatuses"]]
+    return {entry["name"]: (entry["started"], entry["ready"]) for entry in entries}
+
+
+def test_a_container_is_ready_when_its_probes_say_so() -> None:
+    """Before the first verdict not ready; without probes ready while it runs; the condition says who is not."""
+    wanted = probed(READINESS, {})
+    before = status_of(wanted, actual(running("a"), running("b")))
+    assert ready_of(before) == {"a": (True, False), "b": (True, True)}
+    assert conditions(before)["ContainersReady"] == conditions(before)["Ready"] == ("False", "ContainersNotReady")
+    message = {entry["type"]: entry.get("message") for entry in before["conditions"]}["Ready"]
+    assert message == "containers with unready status: [a]"
+    health = {"a": Health(started=True, ready=True)}
+    after = status_of(wanted, actual(running("a"), running("b"), health=health))
+    assert ready_of(after) == {"a": (True, True), "b": (True, True)}
+    assert conditions(after)["Ready"] == ("True", "")
+
+
+def test_a_container_that_has_not_passed_its_startup_probe_is_not_started() -> None:
+    """Nor ready, whatever its readiness."""
+    wanted = probed({"startupProbe": {"exec": {"command": ["true"]}}})
+    assert ready_of(status_of(wanted, actual(running("a")))) == {"a": (False, False)}
+    health = {"a": Health(started=False, ready=False)}
+    assert ready_of(status_of(wanted, actual(running("a"), health=health))) == {"a": (False, False)}
+    assert ready_of(status_of(wanted, actual(running("a"), health={"a": Health()}))) == {"a": (True, True)}
+
+
+def test_a_sidecars_readiness_counts_and_its_start_is_part_of_initialization() -> None:
+    """Kubernetes lists a restartable init container among those that Ready needs."""
+    wanted = probed({}, init=({"name": "side", **READINESS, "startupProbe": {"exec": {"command": ["true"]}}},))
+    starting = status_of(wanted, actual(running("side")))
+    assert conditions(starting)["Initialized"] == ("False", "ContainersNotInitialized")
+    health = {"side": Health(started=True, ready=False)}
+    unready = status_of(wanted, actual(running("side"), running("a"), health=health))
+    assert ready_of(unready) == {"side": (True, False), "a": (True, True)}
+    assert (conditions(unready)["Ready"], conditions(unready)["Initialized"]) == (
+        ("False", "ContainersNotReady"),
+        ("True", ""),
+    )
+
+
+def test_a_container_whose_post_start_hook_runs_is_not_shown_as_running() -> None:
+    """It waits with ContainerCreating, and its restart count is that of the run under way."""
+    status = status_of(probed(HOOK), actual(running("a", attempt=2), post_start=frozenset({"a"})))
+    entry = status["containerStatuses"][0]
+    assert entry["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    assert (entry["started"], entry["ready"], entry["restartCount"]) == (False, False, 2)
+    assert (status["phase"], conditions(status)["Ready"]) == ("Pending", ("False", "ContainersNotReady"))
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason", "message"),
+    [
+        (None, "ReadinessGatesNotReady", 'corresponding condition of pod readiness gate "x/lb" does not exist.'),
+        ("False", "ReadinessGatesNotReady", 'the status of pod readiness gate "x/lb" is not "True", but False'),
+        ("True", "", None),
+    ],
+)
+def test_readiness_gates_hold_ready_back_but_not_containers_ready(
+    gate: str | None, reason: str, message: str | None
+) -> None:
+    """The condition that the gate names is written by somebody else; until it is True the pod is not ready."""
+    wanted = probed({}, readinessGates=[{"conditionType": "x/lb"}])
+    old = [{"type": "x/lb", "status": gate}] if gate else []
+    wanted = replace(wanted, wire={**wanted.wire, "status": {"conditions": old}})
+    status = status_of(wanted, actual(running("a")))
+    assert conditions(status)["ContainersReady"] == ("True", "")
+    assert conditions(status)["Ready"] == ("True" if gate == "True" else "False", reason)
+    assert {entry["type"]: entry.get("message") for entry in status["conditions"]}["Ready"] == message
+
+
+def test_a_pod_past_its_deadline_has_failed_when_its_containers_have_ended() -> None:
+    """Reason DeadlineExceeded, even where all containers returned 0; Running until they have ended."""
+    wanted = replace(probed({}, activeDeadlineSeconds=60), phase="Running")
+    late = NOW + timedelta(seconds=60)
+    going = actual(running("a"), stopping=frozenset({"a"}))
+    assert pod_status(wanted, going, plan(wanted, going, 1, late), TOLD, late)["phase"] == "Running"
+    ended = pod_status(wanted, actual(exited(0, "a")), plan(wanted, actual(exited(0, "a")), 1, late), TOLD, late)
+    assert (ended["phase"], ended["reason"], ended["message"]) == (
+        "Failed",
+        "DeadlineExceeded",
+        "Pod was active on the node longer than the specified deadline",
+    )

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.agnhost import flags, hostinfo, net, porter
+from agents.agnhost import flags, hostinfo, net, porter, probed, web
 from agents.agnhost.netexec import NetExec, answer_datagram
 from agents.agnhost.web import serve_connection
 
@@ -163,3 +164,52 @@ def connect(*arguments: str) -> tuple[int, str]:
         pytest.skip("/usr/bin/python3 is missing")
     ended = subprocess.run([AGNHOST, "connect", *arguments], capture_output=True, text=True, timeout=20, check=False)
     return ended.returncode, ended.stderr
+
+
+def test_liveness_is_healthy_for_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/healthz says ok up to an age of 10 s and 500 afterwards; /started tells the age; other paths are 404."""
+
+    def get(path: str, query: dict[str, str] | None = None) -> tuple[int, str]:
+        answer = probed.liveness_answer(100.0, web.Request("GET", path, query or {}, {}, "127.0.0.1:1", 8080))
+        return answer.status, answer.headers.get("Location", answer.body)
+
+    monkeypatch.setattr(probed.time, "monotonic", lambda: 110.0)
+    assert get("/healthz") == (200, "ok")
+    monkeypatch.setattr(probed.time, "monotonic", lambda: 110.5)
+    assert get("/healthz") == (500, "error: 10.5")
+    assert get("/started") == (200, "10.5")
+    assert get("/redirect", {"loc": "http://example.com/"}) == (302, "http://example.com/")
+    assert get("/none")[0] == 404
+
+
+def test_the_test_webserver_serves_files_and_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    """Files by their bytes, folders as a list of links, what is missing as 404."""
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / "data").write_bytes(b"\xffraw")
+    (tmp_path / "secret").write_text("no")
+
+    def get(path: str) -> tuple[int, bytes]:
+        answer = probed.file_answer(tmp_path / "in", web.Request("GET", path, {}, {}, "127.0.0.1:1", 80))
+        return answer.status, answer.body.encode("utf-8", "surrogateescape")
+
+    assert get("/data") == (200, b"\xffraw")
+    assert get("/") == (200, b'<pre>\n<a href="data">data</a>\n<a href="sub/">sub/</a>\n</pre>\n')
+    assert get("/missing")[0] == get("/../secret")[0] == 404
+
+
+def test_netexec_delays_its_end_when_told_to(tmp_path: Path) -> None:
+    """With --delay-shutdown=1 SIGTERM ends it with 0 a second later; without, at once with 2, as Go's programs do."""
+    found = []
+    for flag in ("--delay-shutdown=1", "--delay-shutdown=0"):
+        log = tmp_path / "log"
+        with log.open("w") as errors:
+            argv = [AGNHOST, "netexec", "--http-port=0", "--udp-port=-1", flag]
+            process = subprocess.Popen(argv, stderr=errors)
+            deadline = time.monotonic() + 10
+            while "Started HTTP server" not in log.read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            began = time.monotonic()
+            process.terminate()
+            found.append((process.wait(10), time.monotonic() - began >= 1))
+    assert found == [(0, True), (2, False)]

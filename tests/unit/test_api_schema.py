@@ -68,6 +68,7 @@ def test_defaulting_is_idempotent() -> None:
 
 
 CONTAINER = {"name": "c", "image": "i"}
+EXEC = {"exec": {"command": ["true"]}}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,57 @@ CONTAINER = {"name": "c", "image": "i"}
         ),
         ({"dnsPolicy": "None"}, "spec.dnsConfig.nameservers", "Required value: must provide at least one DNS"),
         ({"tolerations": [{"value": "x"}]}, "spec.tolerations[0].operator", "operator must be Exists when `key` is"),
+        (
+            {"containers": [{**CONTAINER, "livenessProbe": {}}]},
+            "spec.containers[0].livenessProbe",
+            "Required value: must specify a handler type",
+        ),
+        (
+            {"containers": [{**CONTAINER, "readinessProbe": {"grpc": {"port": 1}}}]},
+            "spec.containers[0].readinessProbe.grpc",
+            "gRPC probes are not run by Kubinet; use httpGet, tcpSocket or exec",
+        ),
+        (
+            {"containers": [{**CONTAINER, "livenessProbe": {**EXEC, "successThreshold": 2}}]},
+            "spec.containers[0].livenessProbe.successThreshold",
+            "Invalid value: 2: must be 1",
+        ),
+        (
+            {"containers": [{**CONTAINER, "startupProbe": {**EXEC, "periodSeconds": -1}}]},
+            "spec.containers[0].startupProbe.periodSeconds",
+            "must be greater than or equal to 0",
+        ),
+        (
+            {"containers": [{**CONTAINER, "readinessProbe": {**EXEC, "terminationGracePeriodSeconds": 1}}]},
+            "spec.containers[0].readinessProbe.terminationGracePeriodSeconds",
+            "must not be set for readinessProbes",
+        ),
+        (
+            {"containers": [{**CONTAINER, "livenessProbe": {"httpGet": {"port": 1, "scheme": "FTP"}}}]},
+            "spec.containers[0].livenessProbe.httpGet.scheme",
+            'Unsupported value: "FTP"',
+        ),
+        (
+            {"containers": [{**CONTAINER, "livenessProbe": {"tcpSocket": {"port": 0}}}]},
+            "spec.containers[0].livenessProbe.tcpSocket.port",
+            "must be between 1 and 65535, inclusive",
+        ),
+        (
+            {"containers": [{**CONTAINER, "lifecycle": {"preStop": {"exec": {}}}}]},
+            "spec.containers[0].lifecycle.preStop.exec.command",
+            "Required value",
+        ),
+        (
+            {"containers": [{**CONTAINER, "lifecycle": {"preStop": {"sleep": {"seconds": 31}}}}]},
+            "spec.containers[0].lifecycle.preStop.sleep.seconds",
+            "less than terminationGracePeriodSeconds (30)",
+        ),
+        (
+            {"containers": [CONTAINER], "initContainers": [{"name": "i", "image": "i", "livenessProbe": EXEC}]},
+            "spec.initContainers[0].livenessProbe",
+            "may not be set for init containers without restartPolicy=Always",
+        ),
+        ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds", "must be between 1 and 2147483647, inclusive"),
     ],
 )
 def test_pod_rules(spec: dict[str, Any], field: str, text: str) -> None:

@@ -1,11 +1,14 @@
 """The container runtime's client, against a socket that answers what the test says."""
 
+import os
 import select
 import socket
 import threading
 from pathlib import Path
 
-from kubinet.cri import RuntimeClient
+import pytest
+
+from kubinet.cri import ExecStartError, RuntimeClient
 
 
 def _runtime(path: Path, *parts: bytes) -> threading.Thread:
@@ -41,3 +44,25 @@ def test_an_answer_in_pieces_is_put_together(tmp_path: Path) -> None:
     with RuntimeClient(tmp_path / "runtime.sock").exec("u", "main", ["true"]) as process:
         assert (process.pid, process.wait(10.0)) == (5, 0)
     server.join(10.0)
+
+
+def test_an_exec_that_is_not_awaited_is_polled_without_blocking(tmp_path: Path) -> None:
+    """None before the answer and while it runs, then the status; a refusal is its error."""
+    reader, writer = os.pipe()
+    server = _runtime(tmp_path / "runtime.sock", b'{"ok": {"pid": 5}}\n', b'{"exit_', b'code": 3}\n')
+    with RuntimeClient(tmp_path / "runtime.sock").exec_unawaited("u", "main", ["false"], output=writer) as process:
+        seen: list[int | None] = []
+        while not seen or seen[-1] is None:
+            select.select([process], [], [], 10.0)
+            seen.append(process.poll())
+        assert seen[-1] == 3
+    server.join(10.0)
+    (tmp_path / "runtime.sock").unlink()
+    server = _runtime(tmp_path / "runtime.sock", b'{"error": "ExecStartError", "message": "no such program"}\n')
+    with RuntimeClient(tmp_path / "runtime.sock").exec_unawaited("u", "main", ["x"], output=writer) as process:
+        select.select([process], [], [], 10.0)
+        with pytest.raises(ExecStartError, match="no such program"):
+            process.poll()
+    server.join(10.0)
+    os.close(reader)
+    os.close(writer)

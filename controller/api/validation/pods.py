@@ -15,6 +15,7 @@ from controller.api.validation.causes import (
     required,
 )
 from controller.api.validation.names import label, labels, port_name, selector_term, subdomain
+from controller.api.validation.probes import probes_and_hooks
 
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[mkMGTPEunµ]|[eE][+-]?\d+)?")
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
@@ -47,6 +48,7 @@ def pod_spec(spec: Object, path: str = "spec") -> list[Cause]:
     for group in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(group) or ()):
             found += _container(f"{path}.{group}[{index}]", container, names, volumes)
+            found += probes_and_hooks(f"{path}.{group}[{index}]", container, spec["terminationGracePeriodSeconds"])
     found += _host_ports(spec, path)
     found += one_of(f"{path}.restartPolicy", spec["restartPolicy"], ("Always", "Never", "OnFailure"))
     policies = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
@@ -54,6 +56,10 @@ def pod_spec(spec: Object, path: str = "spec") -> list[Cause]:
     if spec["dnsPolicy"] == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
         why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
         found.append(required(f"{path}.dnsConfig.nameservers", why))
+    deadline = spec.get("activeDeadlineSeconds")
+    if deadline is not None and deadline < 1:
+        why = "must be between 1 and 2147483647, inclusive"
+        found.append(invalid(f"{path}.activeDeadlineSeconds", deadline, why))
     if spec["terminationGracePeriodSeconds"] < 0:
         value = spec["terminationGracePeriodSeconds"]
         found.append(invalid(f"{path}.terminationGracePeriodSeconds", value, "must be greater than or equal to 0"))
@@ -100,9 +106,6 @@ def _container(field: str, container: Object, names: set[str], volumes: set[str]
         elif path in paths:
             found.append(invalid(f"{where}.mountPath", path, "must be unique"))
         paths.add(path)
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if name in container:
-            found += _probe(f"{field}.{name}", container[name])
     return found + _resources(f"{field}.resources", container["resources"])
 
 
@@ -140,24 +143,6 @@ def _variable(field: str, variable: Object) -> list[Cause]:
     elif source is not None and len(source) != 1:
         found.append(invalid(f"{field}.valueFrom", "", "must specify exactly one source of the value"))
     return found
-
-
-def _probe(field: str, probe: Object) -> list[Cause]:
-    handlers = [name for name in ("exec", "grpc", "httpGet", "tcpSocket") if name in probe]
-    if not handlers:
-        return [required(field, "must specify a handler type")]
-    if len(handlers) > 1:
-        return [forbidden(f"{field}.{handlers[1]}", "may not specify more than 1 handler type")]
-    handler, kind = probe[handlers[0]], handlers[0]
-    if kind == "exec" and not handler.get("command"):
-        return [required(f"{field}.exec.command")]
-    if kind != "exec":
-        port = handler.get("port")
-        if isinstance(port, int):
-            return port_number(f"{field}.{kind}.port", port)
-        if why := port_name(port or ""):
-            return [invalid(f"{field}.{kind}.port", port, why)]
-    return []
 
 
 def _resources(field: str, resources: Object) -> list[Cause]:

@@ -1,0 +1,1 @@
+"""Probes and life-cycle hooks of containers, run from the node."""
