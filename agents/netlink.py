@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
@@ -32,7 +33,10 @@ _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 17, 20, 24, 28
 _IFF_UP: Final = 1
-_RT_TABLE_MAIN: Final = 254
+_RTM_NEWRULE, _RTM_DELRULE = 32, 33
+MAIN_TABLE: Final = 254
+LOCAL_TABLE: Final = 255
+_FR_ACT_TO_TBL: Final = 1
 _RTPROT_STATIC: Final = 4
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _RTN_UNICAST: Final = 1
@@ -115,16 +119,21 @@ def add_address(index: int, address: IPv4Interface) -> Request:
 
 
 def add_route(
-    destination: IPv4Network, index: int, *, gateway: IPv4Address | None = None, source: IPv4Address | None = None
+    destination: IPv4Network,
+    index: int,
+    *,
+    gateway: IPv4Address | None = None,
+    source: IPv4Address | None = None,
+    table: int = MAIN_TABLE,
 ) -> Request:
-    """A route of the main table, over `gateway` or directly; replaces one with the same destination.
+    """A route over `gateway` or directly; replaces one of the same table with the same destination.
 
     The gateway need not be in a subnet of the interface (the route is `onlink`).
     """
     fields: dict[str, object] = {
         "family": socket.AF_INET,
         "dst_len": destination.prefixlen,
-        "table": _RT_TABLE_MAIN,
+        "table": table,
         "proto": _RTPROT_STATIC,
         "scope": _RT_SCOPE_UNIVERSE if gateway else _RT_SCOPE_LINK,
         "type": _RTN_UNICAST,
@@ -139,6 +148,50 @@ def add_route(
         attributes.append(("RTA_PREFSRC", str(source)))
     message = _encode(rtmsg(), _RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
     return Request(f"route {destination} on interface {index}", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which routing table packets use that match all that is given (ip-rule(8)); the lowest priority is asked first."""
+
+    priority: int
+    table: int
+    destination: IPv4Address | None = None
+    protocol: int | None = None
+    """IP protocol number."""
+    ports: tuple[int, int] | None = None
+    """First and last destination port."""
+    local: bool = False
+    """Only packets that the machine itself sends, not those that it forwards or receives."""
+
+    def __str__(self) -> str:
+        return f"rule {self.priority} to table {self.table}"
+
+
+def add_rule(rule: Rule) -> Request:
+    """A routing rule; one that exists is fine."""
+    message = _rule(rule, _RTM_NEWRULE, _NLM_F_CREATE | _NLM_F_EXCL)
+    return Request(str(rule), message, (errno.EEXIST,))
+
+
+def delete_rule(rule: Rule) -> Request:
+    """Delete a routing rule; one that does not exist is fine."""
+    return Request(f"delete {rule}", _rule(rule, _RTM_DELRULE, 0), (errno.ENOENT,))
+
+
+def _rule(rule: Rule, kind: int, flags: int) -> bytes:
+    fields: dict[str, object] = {"family": socket.AF_INET, "table": rule.table, "action": _FR_ACT_TO_TBL}
+    attributes: list[tuple[str, object]] = [("FRA_PRIORITY", rule.priority), ("FRA_TABLE", rule.table)]
+    if rule.destination is not None:
+        fields["dst_len"] = 32
+        attributes.append(("FRA_DST", str(rule.destination)))
+    if rule.local:
+        attributes.append(("FRA_IIFNAME", "lo"))
+    if rule.protocol is not None:
+        attributes.append(("FRA_IP_PROTO", rule.protocol))
+    if rule.ports is not None:
+        attributes.append(("FRA_DPORT_RANGE", f"{rule.ports[0]}:{rule.ports[1]}"))
+    return _encode(fibmsg(), kind, flags, fields, attributes)
 
 
 def add_neighbour(index: int, address: IPv4Address, mac: str, *, permanent: bool = False) -> Request:

@@ -35,9 +35,23 @@ STACK_ROUTER: Final = IPv4Address("169.254.1.1")
 instead of an ARP request and an entry of the machine's neighbour table for each pod. It is also the source address of
 Service connections that go into the node's own stack, so that their replies come back to br-int."""
 
+REJECT_ADDRESS: Final = IPv4Address("169.254.1.2")
+"""An address of every node's own stack, on gw0: where br-int sends connections that have to be refused."""
+
 REJECT_PORT: Final = 1
 """A port of the node's own stack that nothing listens on: connections to Services without endpoints go there, and the
 kernel refuses them as it refuses any (TCP reset, ICMP port unreachable)."""
+
+MAIN_ZONE: Final = 1
+"""Conntrack zone of every node's connections, with the translation of Services' addresses in it. Each node's Open
+vSwitch has a connection table of its own, so the number is the same on all nodes."""
+
+SNAT_ZONE: Final = 2
+"""Conntrack zone of source translations."""
+
+FIRST_NODE_PORT: Final = 30000
+LAST_NODE_PORT: Final = 32767
+"""The ports of type NodePort (Kubernetes' `--service-node-port-range`), both included."""
 
 VIRTUAL_MAC: Final = "aa:bb:cc:dd:ee:ff"
 """What every pod believes to be its neighbours' and its router's MAC address; OVS answers ARP with it."""
