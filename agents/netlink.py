@@ -33,11 +33,11 @@ _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 17, 20, 24, 28
 _IFF_UP: Final = 1
-_RTM_NEWRULE, _RTM_DELRULE = 32, 33
+_RTM_DELROUTE, _RTM_NEWRULE, _RTM_DELRULE = 25, 32, 33
 MAIN_TABLE: Final = 254
 LOCAL_TABLE: Final = 255
 _FR_ACT_TO_TBL: Final = 1
-_RTPROT_STATIC: Final = 4
+_RTPROT_STATIC, _RTPROT_BGP = 4, 186
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _RTN_UNICAST: Final = 1
 _RTNH_F_ONLINK: Final = 4
@@ -148,6 +148,32 @@ def add_route(
         attributes.append(("RTA_PREFSRC", str(source)))
     message = _encode(rtmsg(), _RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
     return Request(f"route {destination} on interface {index}", message)
+
+
+def add_announced(address: IPv4Address, next_hops: Sequence[IPv4Address]) -> Request:
+    """The route to one address over equal-cost next hops, as a routing daemon would add it; replaces an older one."""
+    gateways: list[tuple[str, object]] = [("RTA_GATEWAY", str(hop)) for hop in next_hops]
+    if len(gateways) > 1:
+        gateways = [("RTA_MULTIPATH", [{"hops": 0, "attrs": [gateway]} for gateway in gateways])]
+    message = _announced(address, _RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, gateways)
+    return Request(f"route to {address} over {', '.join(map(str, next_hops))}", message)
+
+
+def delete_announced(address: IPv4Address) -> Request:
+    """Withdraw what `add_announced` added; one that is gone is fine."""
+    return Request(f"withdraw {address}", _announced(address, _RTM_DELROUTE, 0, []), (errno.ESRCH,))
+
+
+def _announced(address: IPv4Address, kind: int, flags: int, attributes: list[tuple[str, object]]) -> bytes:
+    fields: dict[str, object] = {
+        "family": socket.AF_INET,
+        "dst_len": 32,
+        "table": MAIN_TABLE,
+        "proto": _RTPROT_BGP,
+        "scope": _RT_SCOPE_UNIVERSE,
+        "type": _RTN_UNICAST,
+    }
+    return _encode(rtmsg(), kind, flags, fields, [("RTA_DST", str(address)), *attributes])
 
 
 @dataclass(frozen=True, slots=True)
