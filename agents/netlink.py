@@ -38,7 +38,7 @@ MAIN_TABLE: Final = 254
 LOCAL_TABLE: Final = 255
 _FR_ACT_TO_TBL: Final = 1
 _RTPROT_STATIC, _RTPROT_BGP = 4, 186
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RT_SCOPE_NOWHERE = 0, 253, 255
 _RTN_UNICAST: Final = 1
 _RTNH_F_ONLINK: Final = 4
 _NUD_STALE: Final = 4
@@ -200,9 +200,9 @@ def add_rule(rule: Rule) -> Request:
     return Request(str(rule), message, (errno.EEXIST,))
 
 
-def delete_rule(rule: Rule) -> Request:
-    """Delete a routing rule; one that does not exist is fine."""
-    return Request(f"delete {rule}", _rule(rule, _RTM_DELRULE, 0), (errno.ENOENT,))
+def delete_rule(rule: Rule, *, must_exist: bool = False) -> Request:
+    """Delete the first routing rule that agrees with all that is given; none is fine, unless it must exist."""
+    return Request(f"delete {rule}", _rule(rule, _RTM_DELRULE, 0), () if must_exist else (errno.ENOENT,))
 
 
 def _rule(rule: Rule, kind: int, flags: int) -> bytes:
@@ -218,6 +218,19 @@ def _rule(rule: Rule, kind: int, flags: int) -> bytes:
     if rule.ports is not None:
         attributes.append(("FRA_DPORT_RANGE", f"{rule.ports[0]}:{rule.ports[1]}"))
     return _encode(fibmsg(), kind, flags, fields, attributes)
+
+
+def delete_route(destination: IPv4Network) -> Request:
+    """Delete a route that `add_route` added to the main table; one that is gone is fine."""
+    fields: dict[str, object] = {
+        "family": socket.AF_INET,
+        "dst_len": destination.prefixlen,
+        "table": MAIN_TABLE,
+        "proto": _RTPROT_STATIC,
+        "scope": _RT_SCOPE_NOWHERE,
+    }
+    message = _encode(rtmsg(), _RTM_DELROUTE, 0, fields, [("RTA_DST", str(destination.network_address))])
+    return Request(f"delete route {destination}", message, (errno.ESRCH,))
 
 
 def add_neighbour(index: int, address: IPv4Address, mac: str, *, permanent: bool = False) -> Request:
