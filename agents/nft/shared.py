@@ -1,4 +1,4 @@
-"""Elements of the shared maps, several of which two Services may claim: the first in the order of their names has it."""
+"""Elements of the shared maps. Where two Services claim one, the first in the order of their names has it."""
 
 from collections.abc import Iterable, Mapping
 

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from agents.events import EventRecorder, Subject
 from agents.feed import Feed
+from agents.nft.connections import KernelConnections
+from agents.nft.proxy import NftProxy
 from agents.ovsrpc import Appctl
 from agents.services.external_routes import ExternalRoutes
-from agents.services.forget import Forgetter
+from agents.services.forget import Connections, Forgetter
 from agents.services.health import ServiceCheck
 from agents.services.health_checks import HealthChecks
 from agents.services.ovs_connections import OvsConnections
@@ -18,8 +20,9 @@ from kubinet.client import Client
 from kubinet.errors import KubinetError
 from kubinet.informer import Informer
 from kubinet.kubernetes import node_from_object
+from kubinet.netns import of_process
 from kubinet.serviceobjects import ServiceCache
-from kubinet.state import ClusterFacts
+from kubinet.state import ClusterFacts, NodeFacts, ServiceProxy
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 1.0
@@ -50,8 +53,9 @@ class ServicesHost:
         self._versions = SliceVersions()
         self._health = HealthChecks(facts, self._health_failed)
         self._routes = ExternalRoutes(facts)
-        tables = {node.name: OvsConnections(controls[node.name], node.underlay.ip) for node in facts.nodes}
-        self._forgetter = Forgetter(tables)
+        self._nft = NftProxy(facts) if facts.network.services is ServiceProxy.NFTABLES else None
+        self._realised = self._nft.realised if self._nft is not None else feed.endpoint_generation
+        self._forgetter = Forgetter({node.name: self._connections(node, controls[node.name]) for node in facts.nodes})
         self._thread = threading.Thread(target=self._run, name="services", daemon=True)
 
     def start(self, timeout: float) -> None:
@@ -73,6 +77,13 @@ class ServicesHost:
         if self._thread.is_alive():
             self._thread.join()
         self._health.close()
+        if self._nft is not None:
+            self._nft.close()
+
+    def _connections(self, node: NodeFacts, control: Callable[[], Appctl]) -> Connections:
+        if self._nft is not None:
+            return KernelConnections(of_process(node.pid), node.underlay.ip)
+        return OvsConnections(control, node.underlay.ip)
 
     def _run(self) -> None:
         wait: float | None = None
@@ -97,9 +108,11 @@ class ServicesHost:
         services = self._cache.services(self._informers["Service"].snapshot(), slices, default)
         nodes = [node for node in map(node_from_object, self._informers["Node"].snapshot().values()) if node]
         self._routes.update(services.values())
-        self._health.update(services, nodes, lambda name: self._feed.endpoint_generation(name) >= version)
+        complete = self._nft is None or self._nft.update(services, nodes, version)
+        self._health.update(services, nodes, lambda name: self._realised(name) >= version)
         self._forgetter.update(services, self._pods(), version)
-        return self._forgetter.run(self._feed.endpoint_generation)
+        wait = self._forgetter.run(self._realised)
+        return wait if complete else min(_RETRY_SECONDS, wait or _RETRY_SECONDS)
 
     def _pods(self) -> frozenset[IPv4Address]:
         """Addresses of all pods that have one of their own."""

@@ -1,15 +1,11 @@
 """A node's own routes and rules, with packets: gw0 leads to a namespace that stands in for br-int and a pod."""
 
-import contextlib
-import socket
 import subprocess
-import threading
-from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from pathlib import Path
 from typing import Any
 
 import pytest
+from hosts import TCP, UDP, ask, new_host, server, shell
 from sandboxed import call_sandboxed
 
 from agents.netlink import Netlink, add_rule, delete_rule
@@ -40,64 +36,8 @@ table ip standin {
 """
 
 
-def _shell(command: str) -> str:
-    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
-
-
-def _namespace() -> int:
-    child = subprocess.Popen(
-        ["unshare", "--net", "--kill-child", "--fork", "sh", "-c", "ip link set lo up; echo ok; exec sleep 1000"],
-        stdout=subprocess.PIPE,
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"ok\n"
-    return int(Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text())
-
-
-@contextlib.contextmanager
-def _server(pid: int, address: str, port: int, kind: int, word: bytes) -> Iterator[None]:
-    """Answers each connection or datagram with the word and the client's address."""
-    with namespace(of_process(pid)):
-        server = socket.socket(socket.AF_INET, kind)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind((address, port))
-
-    def run() -> None:
-        with contextlib.suppress(OSError):
-            if kind == socket.SOCK_STREAM:
-                server.listen()
-            while True:
-                if kind == socket.SOCK_STREAM:
-                    connection, peer = server.accept()
-                    connection.sendall(word + b" " + peer[0].encode())
-                    connection.close()
-                else:
-                    _, peer = server.recvfrom(100)
-                    server.sendto(word + b" " + peer[0].encode(), peer)
-
-    threading.Thread(target=run, daemon=True).start()
-    yield
-    server.close()
-
-
-def _ask(pid: int, address: str, port: int, kind: int = socket.SOCK_STREAM) -> str:
-    with namespace(of_process(pid)):
-        client = socket.socket(socket.AF_INET, kind)
-    client.settimeout(2.0)
-    with client:
-        try:
-            client.connect((address, port))
-            if kind == socket.SOCK_DGRAM:
-                client.send(b"?")
-            return client.recv(100).decode()
-        except ConnectionRefusedError:
-            return "refused"
-        except TimeoutError:
-            return "silence"
-
-
 def _node(services: str) -> tuple[NodeFacts, ClusterFacts, int]:
-    node_pid, switch = _namespace(), _namespace()
+    node_pid, switch = new_host(), new_host()
     node = NodeFacts(
         name="n1",
         index=1,
@@ -111,9 +51,9 @@ def _node(services: str) -> tuple[NodeFacts, ClusterFacts, int]:
         pod_cidr=IPv4Network("10.244.1.0/24"),
     )
     inside = f"nsenter -t {node_pid} -n"
-    _shell(f"{inside} ip link add n1-eth0 type veth peer name far; {inside} ip link set far up")
-    _shell(f"{inside} ip link add br-phy type veth peer name far2; {inside} ip link set far2 up")
-    _shell(f"{inside} ip link add gw0 address {MAC} type veth peer name eth0 address aa:bb:cc:dd:ee:ff netns {switch}")
+    shell(f"{inside} ip link add n1-eth0 type veth peer name far; {inside} ip link set far up")
+    shell(f"{inside} ip link add br-phy type veth peer name far2; {inside} ip link set far2 up")
+    shell(f"{inside} ip link add gw0 address {MAC} type veth peer name eth0 address aa:bb:cc:dd:ee:ff netns {switch}")
     with namespace(of_process(node_pid)):
         set_sysctls(NODE_SYSCTLS)
     facts = ClusterFacts("t", NetworkConfig(services=ServiceProxy(services)), IPv4Address("172.30.0.1"), (node,))
@@ -122,7 +62,7 @@ def _node(services: str) -> tuple[NodeFacts, ClusterFacts, int]:
     with namespace(of_process(switch)):
         set_sysctls({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "0"})
     outside = f"nsenter -t {switch} -n"
-    _shell(
+    shell(
         f"{outside} sh -c 'ip link set eth0 up mtu 1450; ip addr add 10.244.1.5/32 dev eth0;"
         f"ip route add 10.244.1.1 dev eth0; ip route add 169.254.1.2 via 10.244.1.1 dev eth0 onlink;"
         f"ip neigh add 10.244.1.1 lladdr {MAC} dev eth0 nud permanent'"
@@ -134,12 +74,12 @@ def _node(services: str) -> tuple[NodeFacts, ClusterFacts, int]:
 def reach_services() -> dict[str, Any]:
     node, _, switch = _node("sdn")
     found: dict[str, Any] = {}
-    tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
+    tcp, udp = TCP, UDP
     with (
-        _server(switch, "10.244.1.5", 80, tcp, b"pod"),
-        _server(switch, "10.244.1.5", 80, udp, b"pod"),
-        _server(node.pid, "0.0.0.0", 8080, tcp, b"node"),
-        _server(node.pid, "0.0.0.0", 30999, tcp, b"node"),
+        server(switch, "10.244.1.5", 80, tcp, "pod"),
+        server(switch, "10.244.1.5", 80, udp, "pod"),
+        server(node.pid, "0.0.0.0", 8080, tcp, "node"),
+        server(node.pid, "0.0.0.0", 30999, tcp, "node"),
     ):
         for name, address, port, kind in (
             ("cluster IP", "10.96.0.10", 80, tcp),
@@ -151,25 +91,25 @@ def reach_services() -> dict[str, Any]:
             ("own closed port", OWN, 8081, tcp),
             ("no endpoint", "10.96.0.11", 80, tcp),
         ):
-            found[name] = _ask(node.pid, address, port, kind)
-        found["no endpoint, 100 times"] = [_ask(node.pid, "10.96.0.11", 80) for _ in range(100)].count("refused")
+            found[name] = ask(node.pid, address, port, kind)
+        found["no endpoint, 100 times"] = [ask(node.pid, "10.96.0.11", 80) for _ in range(100)].count("refused")
         with Netlink(of_process(node.pid)) as channel:
             channel.run([add_rule(own_port_rule(node, 30999))])
-            found["exempt port"] = _ask(node.pid, OWN, 30999)
+            found["exempt port"] = ask(node.pid, OWN, 30999)
             channel.run([delete_rule(own_port_rule(node, 30999))])
-        found["rules"] = [" ".join(line.split()) for line in _shell(f"nsenter -t {node.pid} -n ip rule").splitlines()]
+        found["rules"] = [" ".join(line.split()) for line in shell(f"nsenter -t {node.pid} -n ip rule").splitlines()]
     return found
 
 
 def refuse_datagrams() -> dict[str, Any]:
     node, _, switch = _node("sdn")
-    answers = [_ask(switch, "169.254.1.2", 1, socket.SOCK_DGRAM) for _ in range(60)]
+    answers = [ask(switch, "169.254.1.2", 1, UDP) for _ in range(60)]
     return {"refused": answers.count("refused"), "of": len(answers), "node": node.name}
 
 
 def rules_with_nftables() -> list[str]:
     node, _, _ = _node("nftables")
-    return [" ".join(line.split()) for line in _shell(f"nsenter -t {node.pid} -n ip rule").splitlines()]
+    return [" ".join(line.split()) for line in shell(f"nsenter -t {node.pid} -n ip rule").splitlines()]
 
 
 def test_a_nodes_own_processes_reach_services_and_their_own_ports() -> None:
