@@ -23,6 +23,7 @@ from agents.machine import memory_of
 from agents.node_object import Machine, conditions, node_object, node_status
 from agents.node_setup import NodeSwitch, set_up_node
 from agents.ovsdaemons import SwitchHome
+from agents.ovsrpc import Appctl
 from agents.podrecord import PodTools
 from agents.pods import PodManager
 from kubinet.client import Client
@@ -108,6 +109,10 @@ class NodeAgent:
         """Look again."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_write(self._wakeup, 1)
+
+    def control(self) -> Appctl:
+        """A control connection to the node's ovs-vswitchd; KubinetError while it is down."""
+        return self._switch_now().appctl()
 
     def stats(self) -> Mapping[str, object]:
         """Numbers of this node, for people."""

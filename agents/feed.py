@@ -23,6 +23,8 @@ class Feed:
         self._wake: dict[str, Callable[[], None]] = {}
         self._pods: dict[str, dict[str, Object]] = {}
         self._generations: dict[str, int] = {}
+        self._endpoint_generations: dict[str, int] = {}
+        self._listener: Callable[[], None] | None = None
         self._informers = (
             informer(client, "Pod", on_change=self._changed.set),
             informer(client, "Dataplane", on_change=self._changed.set),
@@ -55,6 +57,11 @@ class Feed:
         with self._lock:
             self._wake.pop(node, None)
 
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` (from another thread) when anything changed on any node."""
+        with self._lock:
+            self._listener = wake
+
     def pods(self, node: str) -> Mapping[str, Object]:
         """The pods bound to the node, by uid; not to be changed."""
         with self._lock:
@@ -64,6 +71,11 @@ class Feed:
         """The highest resourceVersion that the node's flows include; 0 before the controller's first word."""
         with self._lock:
             return self._generations.get(node, 0)
+
+    def endpoint_generation(self, node: str) -> int:
+        """The highest resourceVersion of EndpointSlices that the node's flows include; 0 before the first word."""
+        with self._lock:
+            return self._endpoint_generations.get(node, 0)
 
     def wait_realised(self, nodes: Collection[str], timeout: float) -> tuple[str, ...]:
         """Wait until the controller has programmed each of the nodes once; returns those still without flows."""
@@ -94,13 +106,18 @@ class Feed:
         dataplane = self._informers[1].snapshot().get("cluster") or {}
         realised = (dataplane.get("status") or {}).get("nodes") or {}
         generations = {node: int(entry.get("generation") or 0) for node, entry in realised.items()}
+        endpoint_generations = {node: int(entry.get("endpointGeneration") or 0) for node, entry in realised.items()}
         with self._lock:
             changed = {
                 node for node in {*pods, *self._pods} if not _same(pods.get(node, {}), self._pods.get(node, {}))
             } | {node for node, generation in generations.items() if generation != self._generations.get(node)}
             self._pods, self._generations = pods, generations
+            news = bool(changed) or endpoint_generations != self._endpoint_generations
+            self._endpoint_generations = endpoint_generations
             self._lock.notify_all()
             wakes = [self._wake[node] for node in changed if node in self._wake]
+            if news and self._listener is not None:
+                wakes.append(self._listener)
         for wake in wakes:
             wake()
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
@@ -32,9 +33,12 @@ _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 17, 20, 24, 28
 _IFF_UP: Final = 1
-_RT_TABLE_MAIN: Final = 254
-_RTPROT_STATIC: Final = 4
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
+_RTM_DELROUTE, _RTM_NEWRULE, _RTM_DELRULE = 25, 32, 33
+MAIN_TABLE: Final = 254
+LOCAL_TABLE: Final = 255
+_FR_ACT_TO_TBL: Final = 1
+_RTPROT_STATIC, _RTPROT_BGP = 4, 186
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RT_SCOPE_NOWHERE = 0, 253, 255
 _RTN_UNICAST: Final = 1
 _RTNH_F_ONLINK: Final = 4
 _NUD_STALE: Final = 4
@@ -115,16 +119,21 @@ def add_address(index: int, address: IPv4Interface) -> Request:
 
 
 def add_route(
-    destination: IPv4Network, index: int, *, gateway: IPv4Address | None = None, source: IPv4Address | None = None
+    destination: IPv4Network,
+    index: int,
+    *,
+    gateway: IPv4Address | None = None,
+    source: IPv4Address | None = None,
+    table: int = MAIN_TABLE,
 ) -> Request:
-    """A route of the main table, over `gateway` or directly; replaces one with the same destination.
+    """A route over `gateway` or directly; replaces one of the same table with the same destination.
 
     The gateway need not be in a subnet of the interface (the route is `onlink`).
     """
     fields: dict[str, object] = {
         "family": socket.AF_INET,
         "dst_len": destination.prefixlen,
-        "table": _RT_TABLE_MAIN,
+        "table": table,
         "proto": _RTPROT_STATIC,
         "scope": _RT_SCOPE_UNIVERSE if gateway else _RT_SCOPE_LINK,
         "type": _RTN_UNICAST,
@@ -139,6 +148,89 @@ def add_route(
         attributes.append(("RTA_PREFSRC", str(source)))
     message = _encode(rtmsg(), _RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
     return Request(f"route {destination} on interface {index}", message)
+
+
+def add_announced(address: IPv4Address, next_hops: Sequence[IPv4Address]) -> Request:
+    """The route to one address over equal-cost next hops, as a routing daemon would add it; replaces an older one."""
+    gateways: list[tuple[str, object]] = [("RTA_GATEWAY", str(hop)) for hop in next_hops]
+    if len(gateways) > 1:
+        gateways = [("RTA_MULTIPATH", [{"hops": 0, "attrs": [gateway]} for gateway in gateways])]
+    message = _announced(address, _RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, gateways)
+    return Request(f"route to {address} over {', '.join(map(str, next_hops))}", message)
+
+
+def delete_announced(address: IPv4Address) -> Request:
+    """Withdraw what `add_announced` added; one that is gone is fine."""
+    return Request(f"withdraw {address}", _announced(address, _RTM_DELROUTE, 0, []), (errno.ESRCH,))
+
+
+def _announced(address: IPv4Address, kind: int, flags: int, attributes: list[tuple[str, object]]) -> bytes:
+    fields: dict[str, object] = {
+        "family": socket.AF_INET,
+        "dst_len": 32,
+        "table": MAIN_TABLE,
+        "proto": _RTPROT_BGP,
+        "scope": _RT_SCOPE_UNIVERSE,
+        "type": _RTN_UNICAST,
+    }
+    return _encode(rtmsg(), kind, flags, fields, [("RTA_DST", str(address)), *attributes])
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which routing table packets use that match all that is given (ip-rule(8)); the lowest priority is asked first."""
+
+    priority: int
+    table: int
+    destination: IPv4Address | None = None
+    protocol: int | None = None
+    """IP protocol number."""
+    ports: tuple[int, int] | None = None
+    """First and last destination port."""
+    local: bool = False
+    """Only packets that the machine itself sends, not those that it forwards or receives."""
+
+    def __str__(self) -> str:
+        return f"rule {self.priority} to table {self.table}"
+
+
+def add_rule(rule: Rule) -> Request:
+    """A routing rule; one that exists is fine."""
+    message = _rule(rule, _RTM_NEWRULE, _NLM_F_CREATE | _NLM_F_EXCL)
+    return Request(str(rule), message, (errno.EEXIST,))
+
+
+def delete_rule(rule: Rule, *, must_exist: bool = False) -> Request:
+    """Delete the first routing rule that agrees with all that is given; none is fine, unless it must exist."""
+    return Request(f"delete {rule}", _rule(rule, _RTM_DELRULE, 0), () if must_exist else (errno.ENOENT,))
+
+
+def _rule(rule: Rule, kind: int, flags: int) -> bytes:
+    fields: dict[str, object] = {"family": socket.AF_INET, "table": rule.table, "action": _FR_ACT_TO_TBL}
+    attributes: list[tuple[str, object]] = [("FRA_PRIORITY", rule.priority), ("FRA_TABLE", rule.table)]
+    if rule.destination is not None:
+        fields["dst_len"] = 32
+        attributes.append(("FRA_DST", str(rule.destination)))
+    if rule.local:
+        attributes.append(("FRA_IIFNAME", "lo"))
+    if rule.protocol is not None:
+        attributes.append(("FRA_IP_PROTO", rule.protocol))
+    if rule.ports is not None:
+        attributes.append(("FRA_DPORT_RANGE", f"{rule.ports[0]}:{rule.ports[1]}"))
+    return _encode(fibmsg(), kind, flags, fields, attributes)
+
+
+def delete_route(destination: IPv4Network) -> Request:
+    """Delete a route that `add_route` added to the main table; one that is gone is fine."""
+    fields: dict[str, object] = {
+        "family": socket.AF_INET,
+        "dst_len": destination.prefixlen,
+        "table": MAIN_TABLE,
+        "proto": _RTPROT_STATIC,
+        "scope": _RT_SCOPE_NOWHERE,
+    }
+    message = _encode(rtmsg(), _RTM_DELROUTE, 0, fields, [("RTA_DST", str(destination.network_address))])
+    return Request(f"delete route {destination}", message, (errno.ESRCH,))
 
 
 def add_neighbour(index: int, address: IPv4Address, mac: str, *, permanent: bool = False) -> Request:

@@ -18,6 +18,7 @@ from agents.podrecord import PodTools
 from agents.probes.engine import Prober
 from agents.reachability import probe_all_pairs
 from agents.runtime_view import RuntimeView
+from agents.services.host import ServicesHost
 from kubinet.client import Client
 from kubinet.cri import RuntimeClient
 from kubinet.errors import DeadlineError, KubinetError, UsageError
@@ -76,6 +77,13 @@ class AgentHost:
             pods=PodTools(self._runtime, self._events, load_table(), self._prober),
         )
         self._agents = {node.name: NodeAgent(common, node) for node in self._facts.nodes}
+        self._services = ServicesHost(
+            self._facts,
+            self._client,
+            self._feed,
+            self._events,
+            {name: agent.control for name, agent in self._agents.items()},
+        )
         self._silent: set[str] = set()
         self._control: ControlServer | None = None
         if not database.exists():
@@ -94,6 +102,7 @@ class AgentHost:
         for agent in self._agents.values():
             agent.wait_started(_START_SECONDS)
             agent.wake()
+        self._services.start(_START_SECONDS)
         self._control = ControlServer(
             self._context.run_dir / "agents.sock",
             {
@@ -123,6 +132,7 @@ class AgentHost:
         """End the agents; the nodes' Open vSwitch and pods live on."""
         if self._control is not None:
             self._control.close()
+        self._services.stop()
         for agent in self._agents.values():
             if agent.running:
                 try:

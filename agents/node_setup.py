@@ -4,31 +4,43 @@ import logging
 import socket
 import time
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Final
 
 from agents import netlink
 from agents.netlink import Netlink
+from agents.node_routes import node_routes, node_rules
 from agents.ovsconfig import bridge_operations, node_bridges, port_problems, root_operations
 from agents.ovsdaemons import Daemon, SwitchHome
 from agents.ovsrpc import Appctl, Ovsdb, OvsError
-from kubinet.addressing import GATEWAY_INTERFACE, STACK_ROUTER, UPLINK_BRIDGE, VIRTUAL_MAC, gateway_address
+from kubinet.addressing import (
+    GATEWAY_INTERFACE,
+    REJECT_ADDRESS,
+    STACK_ROUTER,
+    UPLINK_BRIDGE,
+    VIRTUAL_MAC,
+    gateway_address,
+)
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 from kubinet.state import ClusterFacts, Datapath, NodeFacts, Overlay
 
 _LOG = logging.getLogger(__name__)
-_EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
-_SYSCTLS: Final = {
+NODE_SYSCTLS: Final = {
     "net.ipv4.ip_forward": "1",
     # Pods' packets come back over another interface than the route to their source names.
     "net.ipv4.conf.all.rp_filter": "0",
     "net.ipv4.conf.default.rp_filter": "0",
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.default.send_redirects": "0",
+    # Refusals (ICMP destination unreachable) are not rationed: a Service without endpoints refuses every connection.
+    # These are the kernel's default types of limited messages (ip-sysctl: icmp_ratemask) without bit 3.
+    "net.ipv4.icmp_ratemask": "6160",
     # IPv4 only: interfaces that speak IPv6 unasked would fill the bridges' drop counters.
     "net.ipv6.conf.default.disable_ipv6": "1",
 }
+# br-int gives the node's own connections to its node ports back with the node's own address as their replies' source.
+_GATEWAY_SYSCTLS: Final = {f"net.ipv4.conf.{GATEWAY_INTERFACE}.accept_local": "1"}
 _NEIGHBOUR_SECONDS: Final = "3600"
 """The longest that ovs-vswitchd keeps an idle tunnel neighbour (lib/tnl-neigh-cache.c)."""
 
@@ -69,7 +81,7 @@ def set_up_node(facts: ClusterFacts, node: NodeFacts, home: SwitchHome, empty_da
     clock = _Clock()
     home.prepare(empty_database)
     with namespace(home.namespace):
-        set_sysctls(_SYSCTLS)  # before the interfaces that inherit them are made
+        set_sysctls(NODE_SYSCTLS)  # before the interfaces that inherit them are made
     database_server = home.ensure_database_server()
     clock.lap("ovsdb-server")
     database = Ovsdb(home.database_socket)
@@ -101,6 +113,7 @@ def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
     owned = (UPLINK_BRIDGE, GATEWAY_INTERFACE, node.interface)
     with namespace(of_process(node.pid)):
         disable_offloads(owned)
+        set_sysctls(_GATEWAY_SYSCTLS)
         uplink, inner, underlay = map(socket.if_nametoindex, owned)
         channel = Netlink()
     with channel:
@@ -111,11 +124,11 @@ def configure_interfaces(facts: ClusterFacts, node: NodeFacts) -> None:
             netlink.add_address(uplink, node.underlay),
             # /32: its own pods, too, are behind the one neighbour that is always known.
             netlink.add_address(inner, IPv4Interface((gateway, 32))),
+            netlink.add_address(inner, IPv4Interface(REJECT_ADDRESS)),
             netlink.add_neighbour(inner, STACK_ROUTER, VIRTUAL_MAC, permanent=True),
-            netlink.add_route(network.pod_cidr, inner, gateway=STACK_ROUTER, source=gateway),
+            *node_routes(network, node, uplink=uplink, inner=inner),
+            *node_rules(network, node),
         ]
-        if node.gateway is not None:
-            requests.append(netlink.add_route(_EVERYWHERE, uplink, gateway=node.gateway))
         requests += [
             # Permanent: they are facts of the topology, and the kernel's limit of neighbours, which all network
             # namespaces of the machine share, does not count permanent ones.

@@ -45,6 +45,10 @@ MAIN_ZONE: Final = 1
 SNAT_ZONE: Final = 2
 """br-int's connection tracking of connections whose source is translated."""
 
+FIRST_NODE_PORT: Final = 30000
+LAST_NODE_PORT: Final = 32767
+"""The ports of type NodePort (Kubernetes' `--service-node-port-range`), both included."""
+
 VIRTUAL_MAC: Final = "aa:bb:cc:dd:ee:ff"
 """What every pod believes to be its neighbours' and its router's MAC address; OVS answers ARP with it."""
 

@@ -53,6 +53,12 @@ class Informer:
             if not self._lock.wait_for(lambda: self._synced, timeout):
                 raise DeadlineError(f"informer of {self._kind}: no list from {self._client.url} in {timeout:g} s")
 
+    @property
+    def synced(self) -> bool:
+        """Whether the first complete list is here."""
+        with self._lock:
+            return self._synced
+
     def snapshot(self) -> Mapping[str, Object]:
         """A copy of the map; the objects themselves are shared and must not be changed."""
         with self._lock:

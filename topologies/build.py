@@ -24,9 +24,10 @@ _FORWARDING = {
     "net.ipv4.ip_forward": "1",
     "net.ipv4.conf.all.rp_filter": "0",
     "net.ipv4.conf.default.rp_filter": "0",
-    # Layer-4 hash: the overlay's outer UDP source port spreads pods' flows over equal-cost paths.
-    "net.ipv4.fib_multipath_hash_policy": "1",
 }
+# Layer-4 hash: the overlay's outer UDP source port spreads pods' flows over equal-cost paths, and an outside host's
+# connections to a balancer's address spread over the nodes of its segment.
+_SPREADING = {"net.ipv4.fib_multipath_hash_policy": "1"}
 # The node's own connections and the pods' translated ones draw their ports from separate ranges.
 _NODE = {
     "net.ipv4.ip_local_port_range": "32768 49151",
@@ -164,6 +165,8 @@ def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, 
         set_sysctls(_QUIET)
         if role in (Role.NODE, Role.ROUTER):
             set_sysctls(_FORWARDING)
+        if role is not Role.SWITCH:
+            set_sysctls(_SPREADING)
         if role is Role.NODE:
             set_sysctls(_NODE)
         disable_offloads(interface.name for interface in interfaces)

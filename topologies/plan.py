@@ -68,14 +68,10 @@ class _Segment:
 def make_plan(topology: Topology) -> Plan:
     """The plan; InvalidInputError where a CIDR is too small."""
     segments = _segments(topology)
-    addresses = {
-        end: IPv4Interface((address, segment.subnet.prefixlen))
-        for segment in segments
-        for end, address in zip(segment.ends, _hosts(segment.subnet), strict=False)
-    }
+    addresses = _addresses(segments)
     interfaces = _interfaces(topology, addresses)
     pod_cidrs = _pod_cidrs(topology)
-    hops = _Hops(topology, segments, addresses)
+    hops = Ways(topology, segments, addresses)
     gateways = {
         vertex.name: gateway
         for vertex in topology.vertices
@@ -94,6 +90,20 @@ def make_plan(topology: Topology) -> Plan:
         },
         management_address=IPv4Interface((management[1], management.prefixlen)),
     )
+
+
+def make_ways(topology: Topology) -> "Ways":
+    """The shortest ways through the topology that `make_plan` accepted."""
+    segments = _segments(topology)
+    return Ways(topology, segments, _addresses(segments))
+
+
+def _addresses(segments: Sequence[_Segment]) -> dict[tuple[str, str], IPv4Interface]:
+    return {
+        end: IPv4Interface((address, segment.subnet.prefixlen))
+        for segment in segments
+        for end, address in zip(segment.ends, _hosts(segment.subnet), strict=False)
+    }
 
 
 def _segments(topology: Topology) -> list[_Segment]:
@@ -187,7 +197,7 @@ def _pod_cidrs(topology: Topology) -> dict[str, IPv4Network]:
         raise InvalidInputError(f"network: podCIDR {network.pod_cidr} has no subnet left for every node") from error
 
 
-class _Hops:
+class Ways:
     """Shortest ways between segments over routers."""
 
     def __init__(
@@ -223,6 +233,28 @@ class _Hops:
                 for end in segment.ends:
                     if end[0] in pod_cidrs:
                         yield Route(pod_cidrs[end[0]], hops or (self._addresses[end].ip,))
+
+    def nearest(self, vertex: str, nodes: frozenset[str]) -> tuple[IPv4Address, ...]:
+        """Equal-cost next hops from a router or outside host to those of the nodes that are fewest routers away.
+
+        Nodes on a segment of its own are next hops themselves. Empty where the default route serves (an outside host
+        without such nodes beside it), and where there is no way or no node.
+        """
+        here = frozenset(self._of[vertex])
+        beside = {self._addresses[end].ip for index in here for end in self._segments[index].ends if end[0] in nodes}
+        if beside or vertex not in self._routers:
+            return tuple(sorted(beside))
+        targets = {index for node in nodes for index in self._of.get(node, ())}
+        away = {target: self._away(here, target) for target in targets}
+        fewest = min((one for one in away.values() if one is not None), default=None)
+        if fewest is None:
+            return ()
+        found = {hop for target, one in away.items() if one == fewest for hop in self._next_hops(vertex, target)}
+        return tuple(sorted(found))
+
+    def _away(self, here: frozenset[int], target: int) -> int | None:
+        distance = self._distances(target)
+        return min((distance[index] for index in here if index in distance), default=None)
 
     def _next_hops(self, router: str, target: int) -> tuple[IPv4Address, ...]:
         distance = self._distances(target)

@@ -20,10 +20,12 @@ from typing import Any
 
 from mininet.cli import CLI
 
+from kubinet.client import Client
 from kubinet.errors import KubinetError
 from kubinet.facts import facts_to_json
 from kubinet.netns import netlink, of_process
 from kubinet.service import ServiceContext
+from topologies.announcer import Announcer
 from topologies.build import Underlay, build
 from topologies.datapath import choose_datapath, detect_datapaths
 from topologies.document import parse_topology, spell, to_document
@@ -55,11 +57,13 @@ def serve(context: ServiceContext) -> None:
     listener.bind(str(context.run_dir / SOCKET))
     listener.listen(16)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    announcer = Announcer(underlay, Client(context.api_url, context.token))
+    announcer.start()
     context.ready({name: round(seconds, 3) for name, seconds in underlay.timings.items()})
     try:
         while True:
             connection, _ = listener.accept()
-            threading.Thread(target=_answer, args=(underlay, connection), daemon=True).start()
+            threading.Thread(target=_answer, args=(underlay, announcer, connection), daemon=True).start()
     finally:
         underlay.close()
 
@@ -70,11 +74,11 @@ def _with_datapath(topology: Topology) -> Topology:
     return replace(topology, datapath_requested=str(datapath), network=replace(topology.network, datapath=datapath))
 
 
-def _answer(underlay: Underlay, connection: socket.socket) -> None:
+def _answer(underlay: Underlay, announcer: Announcer, connection: socket.socket) -> None:
     with connection:
         request, fds = _receive(connection)
         try:
-            answer = _do(underlay, request, fds)
+            answer = _do(underlay, announcer, request, fds)
         except KubinetError as error:
             answer = {"error": str(error)}
         except Exception:
@@ -101,12 +105,12 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return request, list(fds)
 
 
-def _do(underlay: Underlay, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+def _do(underlay: Underlay, announcer: Announcer, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
     match request.get("command"):
         case "links":
             return {"links": [_describe(underlay, name) for name in underlay.ends]}
         case "link":
-            return _set_link(underlay, str(request.get("name")), up=bool(request.get("up")))
+            return _set_link(underlay, announcer, str(request.get("name")), up=bool(request.get("up")))
         case "set":
             return _change_link(underlay, str(request.get("name")), dict(request.get("values") or {}))
         case "measure":
@@ -141,12 +145,14 @@ def _describe(underlay: Underlay, name: str) -> dict[str, Any]:
     }
 
 
-def _set_link(underlay: Underlay, name: str, *, up: bool) -> dict[str, Any]:
+def _set_link(underlay: Underlay, announcer: Announcer, name: str, *, up: bool) -> dict[str, Any]:
     ends = _ends(underlay, name)
     for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
         with netlink(of_process(pid)) as connection:
             index = connection.link_lookup(ifname=end.name)[0]
             connection.link("set", index=index, state="up" if up else "down")
+    if up:
+        announcer.refresh((ends.a.vertex, ends.b.vertex))
     return {"name": name, "up": up}
 
 

@@ -1,0 +1,174 @@
+"""One Service to its part of a node's ruleset: pure. The rules are those of kube-proxy's nftables mode.
+
+Per port: a chain `in/…` for the cluster IP and `ext/…` for what comes from outside or to outside addresses; `pick/…`
+chooses among all endpoints of the cluster, `near/…` among the node's own; `ep/…` translates to one endpoint.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import collapse_addresses
+
+from agents.nft.base import MASQUERADE, REJECT
+from agents.nft.model import (
+    CLUSTER_IPS,
+    EMPTY,
+    HAIRPIN,
+    NODE_PORTS,
+    REFUSED,
+    REFUSED_NODE_PORTS,
+    SERVICES,
+    Collection,
+    Fragment,
+)
+from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends
+from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
+
+_NUMBERS = "typeof numgen random mod 2 : verdict;"
+"""The key's type has no name of its own."""
+
+
+def fragment(service: Service, node: Node, network: NetworkConfig, previous: Fragment = EMPTY) -> Fragment:
+    """The Service's rules on the node; endpoints keep the numbers that they have in `previous`."""
+    draft = _Draft(service, node, network, previous)
+    draft.shared[CLUSTER_IPS, str(service.cluster_ip)] = ""
+    for port in service.ports:
+        _port(draft, port)
+    return Fragment(draft.chains, draft.collections, draft.shared, draft.slots)
+
+
+@dataclass(slots=True)
+class _Draft:
+    service: Service
+    node: Node
+    network: NetworkConfig
+    previous: Fragment
+    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    collections: dict[str, Collection] = field(default_factory=dict)
+    shared: dict[tuple[str, str], str] = field(default_factory=dict)
+    slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _port(draft: _Draft, port: ServicePort) -> None:
+    service = draft.service
+    name = f"{service.namespace}/{service.name}/{port.protocol.name.lower()}/{port.port}"
+    for front in frontends(service, port, draft.node):
+        verdict = _verdict(draft, port, name, front)
+        kind = front.kind
+        if kind is FrontendKind.NODE_PORT:
+            served, refused = NODE_PORTS, REFUSED_NODE_PORTS
+            key = f"{port.protocol.name.lower()} . {front.port}"
+        else:
+            served, refused = SERVICES, REFUSED
+            key = f"{front.address} . {port.protocol.name.lower()} . {front.port}"
+        if verdict is None:
+            draft.shared[refused, key] = _refusal(draft, name, front)
+        else:
+            draft.shared[served, key] = verdict
+
+
+def _verdict(draft: _Draft, port: ServicePort, name: str, front: Frontend) -> str | None:
+    """Where new connections to the front go; None where nobody may serve them."""
+    if front.kind is FrontendKind.CLUSTER_IP:
+        if not front.internal.endpoints:
+            return None
+        chain = f"in/{name}"
+        if chain not in draft.chains:
+            draft.chains[chain] = (
+                f"ip saddr != {draft.network.pod_cidr} jump {MASQUERADE}",
+                _choose(draft, port, name, front.internal, near=draft.service.internal_local),
+            )
+        return f"goto {chain}"
+    if not front.internal.endpoints:
+        return None
+    chain = f"ext/{name}"
+    if chain not in draft.chains:
+        draft.chains[chain] = tuple(_external(draft, port, name, front))
+    return _guarded(draft, front, f"from/{name}", f"goto {chain}")
+
+
+def _external(draft: _Draft, port: ServicePort, name: str, front: Frontend) -> Iterator[str]:
+    if front.masquerade:
+        yield f"jump {MASQUERADE}"
+        yield _choose(draft, port, name, front.internal, near=False)
+        return
+    # externalTrafficPolicy Local is for the outside; pods and the node itself have the whole cluster.
+    anyone = _choose(draft, port, name, front.internal, near=False)
+    yield f"ip saddr {draft.network.pod_cidr} {anyone}"
+    yield f"fib saddr type local jump {MASQUERADE}"
+    yield f"fib saddr type local {anyone}"
+    yield _choose(draft, port, name, front.external, near=True) if front.external.endpoints else "drop"
+
+
+def _refusal(draft: _Draft, name: str, front: Frontend) -> str:
+    verdict = f"goto {REJECT}"
+    if front.kind is FrontendKind.CLUSTER_IP and front.internal.otherwise is NoEndpoint.DROP:
+        verdict = "drop"
+    return _guarded(draft, front, f"none/{name}", verdict)
+
+
+def _guarded(draft: _Draft, front: Frontend, chain: str, verdict: str) -> str:
+    """The verdict, behind a chain that lets only loadBalancerSourceRanges through where the front has them."""
+    ranges = list(collapse_addresses(draft.service.source_ranges))
+    if front.kind is not FrontendKind.LOAD_BALANCER or not ranges or ranges[0].prefixlen == 0:
+        return verdict
+    draft.chains[chain] = (f"ip saddr {{ {', '.join(map(str, ranges))} }} {verdict}", "drop")
+    return f"goto {chain}"
+
+
+def _choose(draft: _Draft, port: ServicePort, name: str, choice: Choice, *, near: bool) -> str:
+    """A verdict that leads to one of the choice's endpoints (`near`: only the node's own); makes what it needs."""
+    chain = f"{'near' if near else 'pick'}/{name}"
+    if chain in draft.chains:
+        return f"goto {chain}"
+    ends = [_endpoint(draft, port, name, endpoint) for endpoint in choice.endpoints]
+    rules = []
+    if draft.service.affinity_seconds is not None:
+        rules = [f"ip saddr @{_clients(draft, end)} goto {end}" for end in ends]
+    if len(ends) == 1:
+        rules.append(f"goto {ends[0]}")
+    else:
+        slots = place(draft.previous.slots.get(chain, ()), ends)
+        draft.slots[chain] = slots
+        elements = {str(number): f"goto {end}" for number, end in enumerate(slots)}
+        draft.collections[f"{chain}/by-number"] = Collection("map", _NUMBERS, elements)
+        rules.append(f"numgen random mod {len(slots)} vmap @{chain}/by-number")
+    draft.chains[chain] = tuple(rules)
+    return f"goto {chain}"
+
+
+def _endpoint(draft: _Draft, port: ServicePort, name: str, endpoint: Endpoint) -> str:
+    """The chain that translates to the endpoint."""
+    address = endpoint.address
+    chain = f"ep/{name}/{address}/{endpoint.port}"
+    if chain in draft.chains:
+        return chain
+    rules = [f"meta l4proto {port.protocol.name.lower()} dnat to {address}:{endpoint.port}"]
+    seconds = draft.service.affinity_seconds
+    if seconds is not None:
+        clients = _clients(draft, chain)
+        draft.collections[clients] = Collection("set", f"type ipv4_addr; flags dynamic,timeout; timeout {seconds}s;")
+        rules.insert(0, f"update @{clients} {{ ip saddr }}")
+    draft.chains[chain] = tuple(rules)
+    if address in draft.node.pod_cidr:
+        draft.shared[HAIRPIN, f"{address} . {address}"] = ""
+    return chain
+
+
+def _clients(draft: _Draft, endpoint_chain: str) -> str:
+    """The set of clients that stay with the endpoint; another timeout makes another set."""
+    return f"clients-{draft.service.affinity_seconds}-{endpoint_chain}"
+
+
+def place(previous: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """The wanted ones in slots 0…n-1, as many as can be in the slots that they had: one change moves at most one more.
+
+    Who had a slot that there is no more, and who is new, fills the holes in order.
+    """
+    left = dict.fromkeys(wanted)
+    slots: list[str | None] = []
+    for one in previous[: len(wanted)]:
+        slots.append(one if one in left else None)
+        left.pop(one, None)
+    fillers = iter(left)
+    filled = [next(fillers) if one is None else one for one in slots]
+    return (*filled, *fillers)

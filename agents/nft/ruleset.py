@@ -1,0 +1,53 @@
+"""A node's ruleset as it follows the Services: pure, texts for nft come out."""
+
+from collections.abc import Mapping
+
+from agents.nft.base import base
+from agents.nft.compile import fragment
+from agents.nft.model import EMPTY, Fragment
+from agents.nft.shared import SharedElements
+from agents.nft.text import change, whole
+from kubinet.state import NetworkConfig, Node, Service
+
+
+def ruleset(services: Mapping[str, Service], node: Node, network: NetworkConfig) -> str:
+    """The node's whole ruleset, to be loaded in the place of what is there."""
+    return Ruleset(node, network).update(services)
+
+
+class Ruleset:
+    """What was last said to a node's nft, to say next time only what changed."""
+
+    def __init__(self, node: Node, network: NetworkConfig) -> None:
+        self.node = node
+        self._network = network
+        self._services: Mapping[str, Service] = {}
+        self._fragments: dict[str, Fragment] = {}
+        self._shared = SharedElements()
+        self._loaded = False
+
+    def update(self, services: Mapping[str, Service]) -> str:
+        """The commands that bring the node to these Services; empty where nothing changes.
+
+        Unchanged Services are the same values as before (`kubinet.serviceobjects.ServiceCache`).
+        """
+        changes: list[tuple[str, Fragment, Fragment]] = []
+        for key in self._services.keys() - services.keys():
+            changes.append((key, self._fragments.pop(key), EMPTY))
+        for key, service in services.items():
+            if self._services.get(key) is service:
+                continue
+            old = self._fragments.get(key, EMPTY)
+            new = fragment(service, self.node, self._network, old)
+            changes.append((key, old, new))
+            self._fragments[key] = new
+        self._services = services
+        shared = self._shared.change(changes)
+        if not self._loaded:
+            self._loaded = True
+            return whole(base(self.node, self._network), self._fragments.values(), self._shared.all())
+        return change(((old, new) for _, old, new in changes), shared)
+
+    def reload(self) -> str:
+        """Everything once more: nobody knows what the kernel has."""
+        return whole(base(self.node, self._network), self._fragments.values(), self._shared.all())

@@ -1,0 +1,1 @@
+"""What Services need on nodes outside of OpenFlow: health checks, forgotten connections, the nftables baseline."""

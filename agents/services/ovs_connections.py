@@ -1,0 +1,42 @@
+"""A node's tracked connections in its own Open vSwitch."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+from agents.ovsrpc import Appctl
+from agents.services.stale import (
+    Known,
+    Stale,
+    flush_entry,
+    flush_pod,
+    flush_stale,
+    read_entries,
+    stale_entries,
+)
+from kubinet.addressing import MAIN_ZONE
+
+_FLUSH = "dpctl/flush-conntrack"
+
+
+class OvsConnections:
+    """Forgets connections by `dpctl/flush-conntrack`."""
+
+    def __init__(self, control: Callable[[], Appctl], own: IPv4Address) -> None:
+        """`control` opens a control connection to the node's ovs-vswitchd; `own` is the node's underlay address."""
+        self._control = control
+        self._own = own
+
+    def forget(self, stale: frozenset[Stale], pods: frozenset[IPv4Address]) -> None:
+        """Remove the stale UDP connections, and all that these pods answered; OvsError where the switch is down."""
+        with self._control() as appctl:
+            for one in stale:
+                appctl(_FLUSH, *flush_stale(one, self._own))
+            for address in pods:
+                appctl(_FLUSH, *flush_pod(address))
+
+    def sweep(self, known: Known) -> None:
+        """Compare all UDP connections with what is known, and remove the stale ones."""
+        with self._control() as appctl:
+            dump = appctl("dpctl/dump-conntrack", f"zone={MAIN_ZONE}")
+            for entry in stale_entries(read_entries(dump), known, self._own):
+                appctl(_FLUSH, *flush_entry(entry))
