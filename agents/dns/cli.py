@@ -150,3 +150,7 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

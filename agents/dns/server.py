@@ -5,7 +5,7 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from dns.rcode import REFUSED, SERVFAIL
 
@@ -80,8 +80,7 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep it for the answers."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # its class does not say so
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """One query."""
@@ -155,9 +154,12 @@ def sockets(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     return udp, tcp
 
 
-async def listen(responder: Responder, udp: socket.socket, tcp: socket.socket) -> None:
-    """Answer on these sockets from now on."""
+async def listen(
+    responder: Responder, udp: socket.socket, tcp: socket.socket
+) -> tuple[asyncio.Server, asyncio.DatagramTransport]:
+    """Answer on these sockets until what is returned is closed."""
     for one in (udp, tcp):
         one.setblocking(False)
-    await asyncio.get_running_loop().create_datagram_endpoint(lambda: Datagrams(responder), sock=udp)
-    await asyncio.start_server(Streams(responder).serve, sock=tcp)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: Datagrams(responder), sock=udp)
+    return await asyncio.start_server(Streams(responder).serve, sock=tcp), transport

@@ -1,15 +1,16 @@
-"""Names of a cluster: what the DNS specification says of Services, endpoints and pods, as one small cluster shows it."""
+"""What the DNS specification says of Services, endpoints and pods, as one small cluster shows it."""
 
 from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
-from agents.dns.answer import Content, answer
-from agents.dns.cluster import Cluster
-from agents.dns.records import ClusterNames
 from dns.name import from_text
 from dns.rcode import NOERROR, NXDOMAIN, SERVFAIL
 from dns.rdatatype import RdataType
+
+from agents.dns.answer import Content, answer
+from agents.dns.cluster import Cluster
+from agents.dns.records import ClusterNames
 
 NAMES = ClusterNames(reverse=(IPv4Network("10.96.0.0/16"), IPv4Network("10.244.0.0/16")))
 SOA = "cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. {} 7200 1800 86400 5"
@@ -19,9 +20,7 @@ def service(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
-def endpoint_slice(
-    of: str, endpoints: list[dict[str, Any]], ports: list[dict[str, Any]], name: str = ""
-) -> dict[str, Any]:
+def endpoint_slice(of: str, endpoints: list[Any], ports: list[Any], name: str = "") -> dict[str, Any]:
     labels = {"kubernetes.io/service-name": of}
     metadata = {"name": name or f"{of}-1", "namespace": "shop", "labels": labels}
     return {"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}
