@@ -8,6 +8,7 @@ from typing import Any
 from agents.events import EventRecorder
 from agents.pod_network import Attached
 from agents.pod_status import Problem
+from agents.podresolver import ClusterDns
 from agents.podspec import Pod
 from agents.runtime_view import RuntimeView
 from kubinet.images import ImageTable
@@ -20,6 +21,7 @@ class PodTools:
     runtime: RuntimeView
     events: EventRecorder
     images: ImageTable
+    dns: ClusterDns
 
 
 @dataclass(slots=True)
