@@ -77,8 +77,8 @@ def _wait(client: Client, deadline: float) -> None:
     pods = client.list("Pod", NAMESPACE, label_selector=SELECTOR)["items"]
     seen = "; ".join(map(describe, pods)) or "no pods"
     raise DeadlineError(
-        f"the cluster's DNS is not available after {DEADLINE_SECONDS:g} s: {seen}; `kubinet describe pods -n {NAMESPACE}` "
-        "says more, `--set network.dnsReplicas=0` leaves it out"
+        f"the cluster's DNS is not available after {DEADLINE_SECONDS:g} s: {seen}; "
+        f"`kubinet describe pods -n {NAMESPACE}` says more, `--set network.dnsReplicas=0` leaves it out"
     )
 
 
