@@ -57,7 +57,8 @@ class Server:
         await listen(responder, *sockets(options.address, options.port))
         await health.serve(options.address, options.health_port, "/health", lambda: "")
         await health.serve(options.address, options.ready_port, "/ready", self.missing)
-        _LOG.info("serving %s on port %d; other names: %s", options.domain, options.port, self._default or "refused")
+        upstreams = ", ".join(map(str, self._default)) or "nobody"
+        _LOG.info("serving %s on port %d; asking %s for other names", options.domain, options.port, upstreams)
         for kind, path in _PATHS.items():
             self._follow(loop, access, path, partial(self.cluster.replace, kind), partial(self._change, kind))
         namespace, name = options.config.split("/")
