@@ -75,8 +75,9 @@ class Cluster:
     def _put_service(self, obj: Object) -> None:
         service = service_from_object(obj)
         key = service.namespace, service.name
-        self._services[key] = service
-        self._renew(key)
+        if self._services.get(key) != service:
+            self._services[key] = service
+            self._renew(key)
 
     def _drop_service(self, key: Key) -> None:
         self._services.pop(key, None)
@@ -86,6 +87,8 @@ class Cluster:
         one = slice_from_object(obj)
         key = one.namespace, one.name
         before = self._slices.get(key)
+        if before == one:
+            return
         self._slices[key] = one
         if before is not None and before.service != one.service:
             self._forget(key, before)
