@@ -234,9 +234,12 @@ def expand_env(env: Mapping[str, str]) -> dict[str, str]:
 
 def _module_path(image: str, name: str) -> Path:
     """The folder of a Python package of our own environment."""
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
     if spec is None or not spec.submodule_search_locations:
-        raise MissingProgramError(f"image {image!r}: Python package {name!r} is not in Kubinet's environment; make env")
+        raise MissingProgramError(f"image {image!r}: Python package {name!r} is not in Kubinet's environment")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
