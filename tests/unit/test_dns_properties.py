@@ -5,7 +5,7 @@ from typing import Any
 
 from dns.rcode import NOERROR, NXDOMAIN
 from dns.rdatatype import ANY, CNAME, PTR, SOA, SRV, A, RdataType
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.dns.answer import Content, answer
@@ -76,6 +76,8 @@ _OBJECTS = st.one_of(
     pods().map(lambda obj: ("pods", obj)),
 )
 _CHANGES = st.lists(st.tuples(_OBJECTS, st.booleans()), max_size=14)
+# On a busy machine making the examples takes longer than hypothesis expects.
+_PATIENT = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Change = tuple[tuple[str, dict[str, Any]], bool]
 
 
@@ -102,7 +104,7 @@ def owned(cluster: Cluster, rdtype: RdataType) -> list[tuple[Key, Any]]:
 
 
 @given(_CHANGES)
-@settings(max_examples=150, deadline=None)
+@_PATIENT
 def test_the_order_of_changes_leaves_no_trace(changes: list[Change]) -> None:
     """A cluster changed step by step has the same names and records as one that lists only what is left."""
     stepped = told(changes)
@@ -121,7 +123,7 @@ def test_the_order_of_changes_leaves_no_trace(changes: list[Change]) -> None:
 
 
 @given(_CHANGES)
-@settings(max_examples=150, deadline=None)
+@_PATIENT
 def test_a_name_does_not_exist_exactly_when_nothing_is_at_or_below_it(changes: list[Change]) -> None:
     """NXDOMAIN if and only if no record's name is the name or ends in it; NODATA and NXDOMAIN carry the SOA."""
     cluster = told(changes)
@@ -142,7 +144,7 @@ def test_a_name_does_not_exist_exactly_when_nothing_is_at_or_below_it(changes: l
 
 
 @given(_CHANGES)
-@settings(max_examples=150, deadline=None)
+@_PATIENT
 def test_pointers_and_services_lead_to_addresses(changes: list[Change]) -> None:
     """The name that a PTR record gives has the address that was asked for; every SRV target has an address."""
     cluster = told(changes)
@@ -156,7 +158,7 @@ def test_pointers_and_services_lead_to_addresses(changes: list[Change]) -> None:
 
 
 @given(_CHANGES)
-@settings(max_examples=100, deadline=None)
+@_PATIENT
 def test_what_has_records_is_answered(changes: list[Change]) -> None:
     """Every name with records answers ANY and each of its types with NOERROR and all records of that type."""
     cluster = told(changes)

@@ -131,7 +131,7 @@ def test_modules_are_those_of_our_own_environment(tmp_path: Path) -> None:
     images = load_table([table], user_table=NO_USER_TABLE)
     package = Path(kubinet.__file__).parent
     assert images.resolve("me/good", which=everything).programs == {"/run/python/kubinet": package}
-    with pytest.raises(MissingProgramError, match="image 'me/bad': Python package 'no.such' is not in Kubinet's"):
+    with pytest.raises(MissingProgramError, match=r"image 'me/bad': Python package 'no\.such' is not in Kubinet's"):
         images.resolve("me/bad", which=everything)
 
 
