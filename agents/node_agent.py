@@ -15,6 +15,7 @@ from agents.feed import Feed
 from agents.machine import read_machine
 from agents.ovsdaemons import create_database
 from agents.podrecord import PodTools
+from agents.podresolver import cluster_dns
 from agents.probes.engine import Prober
 from agents.reachability import probe_all_pairs
 from agents.runtime_view import RuntimeView
@@ -74,7 +75,7 @@ class AgentHost:
             client=self._client,
             feed=self._feed,
             events=self._events,
-            pods=PodTools(self._runtime, self._events, load_table(), self._prober),
+            pods=PodTools(self._runtime, self._events, load_table(), self._prober, cluster_dns(self._facts)),
         )
         self._agents = {node.name: NodeAgent(common, node) for node in self._facts.nodes}
         self._services = ServicesHost(

@@ -1,10 +1,11 @@
 """A container of a Pod object as the runtime's `ContainerSpec`, and the pod as its `SandboxSpec`."""
 
 from collections.abc import Mapping
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from agents.podresolver import ClusterDns, ipv4, pod_hostname, resolver
 from agents.podsources import ContainerConfigError, Surroundings, field_value, quantity, resource_value
 from agents.podspec import Container, Pod
 from agents.podvolumes import mounts
@@ -12,36 +13,28 @@ from kubinet.cri import ContainerSpec, HostAlias, ResourceLimits, SandboxSpec
 from kubinet.images import ImageTable, ResolvedImage, expand_env
 
 Object = Mapping[str, Any]
-CLUSTER_DOMAIN: Final = "cluster.local"
 
 
-def sandbox_spec(pod: Pod, node: str, address: IPv4Address, node_namespace: str) -> SandboxSpec:
-    """The pod's sandbox; a host-network pod shares the node's namespace and name."""
+def sandbox_spec(pod: Pod, node: str, address: IPv4Address, node_namespace: str, dns: ClusterDns) -> SandboxSpec:
+    """The pod's sandbox; a host-network pod shares the node's namespace and name. Raises HostnameError."""
     spec = pod.wire["spec"]
-    dns = spec.get("dnsConfig") or {}
-    searches = list(dns.get("searches") or ())
-    if spec.get("dnsPolicy", "ClusterFirst") == "ClusterFirst" and not pod.host_network:
-        domain = f"svc.{CLUSTER_DOMAIN}"
-        searches = [f"{pod.namespace}.{domain}", domain, CLUSTER_DOMAIN, *searches]
-    options = [
-        f"{entry['name']}:{entry['value']}" if entry.get("value") else entry["name"]
-        for entry in dns.get("options") or ()
-    ]
+    own, resolving = pod_hostname(pod, node), resolver(pod, dns)
     return SandboxSpec(
         pod_uid=pod.uid,
         namespace=pod.namespace,
         name=pod.name,
-        hostname=node if pod.host_network else (spec.get("hostname") or pod.name)[:63].rstrip("-."),
+        hostname=own.hostname,
+        fqdn=own.fqdn,
         node=node,
         network_namespace=Path(node_namespace) if pod.host_network else None,
         address=address,
-        nameservers=tuple(found for text in dns.get("nameservers") or () if (found := _ipv4(text)) is not None),
-        searches=tuple(searches),
-        dns_options=tuple(options),
+        nameservers=resolving.nameservers,
+        searches=resolving.searches,
+        dns_options=resolving.options,
         host_aliases=tuple(
             HostAlias(found, tuple(alias.get("hostnames") or ()))
             for alias in spec.get("hostAliases") or ()
-            if (found := _ipv4(alias["ip"])) is not None
+            if (found := ipv4(alias["ip"])) is not None
         ),
     )
 
@@ -133,10 +126,3 @@ def _limits(wire: Object) -> ResourceLimits:
         cpu=float(quantity(str(cpu))) if cpu is not None else None,
         memory=int(quantity(str(memory))) if memory is not None else None,
     )
-
-
-def _ipv4(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        return None  # IPv6: the cluster has none

@@ -9,6 +9,7 @@ from agents.events import EventRecorder
 from agents.plan import Why
 from agents.pod_network import Attached
 from agents.pod_status import Problem
+from agents.podresolver import ClusterDns
 from agents.podspec import Pod
 from agents.probes.engine import Prober
 from agents.probes.hooks import HookKey
@@ -24,6 +25,7 @@ class PodTools:
     events: EventRecorder
     images: ImageTable
     prober: Prober
+    dns: ClusterDns
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from agents.pod_status import DEADLINE_EXCEEDED, DEADLINE_MESSAGE, Told, address
 from agents.pod_stop import ContainerStopper
 from agents.podcontainers import sandbox_spec
 from agents.podrecord import PodTools, Record
+from agents.podresolver import HostnameError, resolver
 from agents.podspec import Pod, pod_from_object
 from kubinet.addressing import pod_interface
 from kubinet.client import Client
@@ -274,13 +275,22 @@ class PodManager:
 
     def _create(self, records: Sequence[Record]) -> None:
         namespace = of_process(self._node.pid)
-        specs = []
+        specs, made = [], []
         for record in records:
             assert record.pod is not None
             address = self._address(record)
-            specs.append(sandbox_spec(record.pod, self._node.name, address, namespace))
+            try:
+                specs.append(sandbox_spec(record.pod, self._node.name, address, namespace, self._tools.dns))
+            except HostnameError as error:
+                self._block(record, "FailedCreatePodSandBox", error)
+                continue
+            made.append(record)
+            if omitted := resolver(record.pod, self._tools.dns).omitted:
+                self._tell(
+                    record, "Warning", "DNSConfigForming", f"limits of resolv.conf exceeded, left out: {omitted}"
+                )
         self._tools.runtime.create(specs)
-        for record in records:
+        for record in made:
             record.network_overdue = datetime.now(UTC) + _NETWORK_PATIENCE
 
     def _connect(self, records: Sequence[Record]) -> None:

@@ -7,3 +7,6 @@ DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 
 BUSYBOX_FOLDER: Final = "/run/busybox"
 """busybox's applets, in containers whose image asks for them."""
+
+MODULES_FOLDER: Final = "/run/python"
+"""Python packages of Kubinet's environment, in containers whose image asks for them."""

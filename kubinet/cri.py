@@ -54,11 +54,14 @@ class SandboxSpec:
     namespace: str
     name: str
     hostname: str
+    """The kernel's host name."""
     node: str
     network_namespace: Path | None = None
     """None: the pod gets its own. Else the path of one, e.g. `/proc/<node pid>/ns/net` (hostNetwork)."""
     address: IPv4Address | None = None
     """The pod's address, for its line in /etc/hosts."""
+    fqdn: str = ""
+    """The host name with its domain, for the same line; empty: without one."""
     nameservers: tuple[IPv4Address, ...] = ()
     searches: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ Kubinet downloads no images. The table says which program runs for which image; 
 error that says how to add it, never a silent success.
 """
 
+import importlib.util
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from kubinet.containers import DEFAULT_PATH
+from kubinet.containers import DEFAULT_PATH, MODULES_FOLDER
 from kubinet.errors import InvalidInputError, KubinetError, MissingCapabilityError
 from kubinet.imagetable import Entry, read_table
 
@@ -161,6 +162,7 @@ class ImageTable:
         variables = expand_env(env or {})
         argv = [*command, *args] if command else [*entry.entrypoint, *(args or entry.cmd)]
         programs = {path: _program_path(image, program, which) for path, program in entry.programs.items()}
+        programs |= {f"{MODULES_FOLDER}/{name}": _module_path(image, name) for name in entry.modules}
         return ResolvedImage(
             tuple(expand(word, variables) for word in argv), {**entry.env, **variables}, programs, entry.busybox, note
         )
@@ -228,6 +230,17 @@ def expand_env(env: Mapping[str, str]) -> dict[str, str]:
     for name, value in env.items():
         expanded[name] = expand(value, expanded)
     return expanded
+
+
+def _module_path(image: str, name: str) -> Path:
+    """The folder of a Python package of our own environment."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingProgramError(f"image {image!r}: Python package {name!r} is not in Kubinet's environment")
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _program_path(image: str, program: str, which: Which) -> Path:

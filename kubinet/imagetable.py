@@ -24,6 +24,8 @@ class Entry:
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     programs: Mapping[str, str] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    """Python packages of Kubinet's own environment that the programs import."""
     requires: Mapping[str, str] = field(default_factory=dict)
     """Program -> Debian package."""
     busybox: bool = False
@@ -93,7 +95,7 @@ class _Reader:
                 return self._checker(mapping, name, where, "a string")(value, str)
             case "busybox":
                 return self._checker(mapping, name, where, "true or false")(value, bool)
-            case "entrypoint" | "cmd" | "tags":
+            case "entrypoint" | "cmd" | "modules" | "tags":
                 check = self._checker(mapping, name, where, "a list of strings")
                 return tuple(check(item, str) for item in check(value, list))
             case "ports":

@@ -150,6 +150,11 @@ def mount(source: str, target: str | Path, kind: str | None, flags: int = 0, dat
     _check(_libc.mount(*arguments, flags, data.encode() if data is not None else None), f"mount {target}")
 
 
+def bind(source: Path, target: Path) -> None:
+    """Show a file or folder at another place too, in this mount namespace."""
+    mount(str(source), target, None, _MS_BIND)
+
+
 def furnish() -> None:
     """As a sandbox's first process: mount a private /run and a /sys of this network namespace; keep the cgroup tree."""
     mount("tmpfs", "/run", "tmpfs", data="mode=0755")

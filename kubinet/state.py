@@ -81,6 +81,11 @@ class NetworkConfig:
         """The underlay's MTU less the overlay's outer headers, bytes."""
         return self.underlay_mtu - self.overlay.overhead
 
+    @property
+    def dns_service_address(self) -> IPv4Address:
+        """The clusterIP of the cluster's DNS: the tenth of serviceCIDR, as kubeadm has it."""
+        return self.service_cidr[10]
+
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:

@@ -14,6 +14,8 @@ MAX_RATE = 10e9
 """Bits per second: htb's and tbf's own tables stay exact up to here; no userspace datapath comes near."""
 POD_CIDR_PREFIXES = range(17, 29)
 """A pod's OpenFlow port is its place in the node's pod CIDR, and OpenFlow has 65,279 ports (OFPP_MAX)."""
+_DNS_ROOM = 12
+"""Addresses of a serviceCIDR whose tenth one can be used."""
 _RESERVED = ("lo", "default", "all")
 """What the kernel calls interfaces, or all of them, in every namespace."""
 
@@ -116,6 +118,9 @@ def _dns_problems(topology: Topology) -> Iterator[str]:
     upstream = topology.network.dns_upstream
     if upstream is not None and upstream not in {vertex.name for vertex in topology.of(Role.OUTSIDE)}:
         yield f"network: dnsUpstream '{upstream}' is no outside host of this topology; add it to `outside`"
+    service_cidr = topology.network.service_cidr
+    if topology.network.dns_replicas and service_cidr.num_addresses < _DNS_ROOM:
+        yield f"network: serviceCIDR {service_cidr} is too small for the DNS Service's address, the tenth; widen it"
 
 
 def _pod_cidr_problems(topology: Topology) -> Iterator[str]:

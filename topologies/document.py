@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar
 
 import jsonschema
@@ -84,6 +84,8 @@ def _vertex_document(vertex: Vertex) -> dict[str, Any]:
         document["labels"] = dict(vertex.labels)
     if vertex.pod_cidr is not None:
         document["podCIDR"] = str(vertex.pod_cidr)
+    if vertex.dns is not None:
+        document["dns"] = {name: list(map(str, addresses)) for name, addresses in vertex.dns.items()}
     return document
 
 
@@ -142,8 +144,20 @@ def _vertices(spec: Mapping[str, Any], where: Where) -> list[Vertex]:
         for index, entry in enumerate(spec.get(section, ())):
             path: list[str | int] = ["spec", section, index, "podCIDR"]
             pod_cidr = _read(entry, "podCIDR", IPv4Network, None, path, where)
-            found.append(Vertex(entry["name"], role, entry.get("labels", {}), pod_cidr))
+            dns = _dns(entry, ["spec", section, index, "dns"], where)
+            found.append(Vertex(entry["name"], role, entry.get("labels", {}), pod_cidr, dns))
     return found
+
+
+def _dns(entry: Mapping[str, Any], path: Path, where: Where) -> Mapping[str, tuple[IPv4Address, ...]] | None:
+    if "dns" not in entry:
+        return None
+    given = {name: [value] if isinstance(value, str) else value for name, value in entry["dns"].items()}
+
+    def addresses(values: Sequence[str]) -> tuple[IPv4Address, ...]:
+        return tuple(map(IPv4Address, values))
+
+    return {name: _read(given, name, addresses, (), [*path, name], where) for name in given}
 
 
 def _links(spec: Mapping[str, Any], where: Where) -> list[Link]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from kubinet.state import NetworkConfig
 from kubinet.units import Queue
@@ -27,6 +27,8 @@ class Vertex:
     labels: Mapping[str, str] = field(default_factory=dict)
     pod_cidr: IPv4Network | None = None
     """Only for nodes: a pod CIDR that the user chose."""
+    dns: Mapping[str, tuple[IPv4Address, ...]] | None = None
+    """Only for outside hosts: what its name server answers, beside the host's own name; None: it has no server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ SERVICES = (
     Service("underlay", "topologies.underlay"),
     Service("controller", "controller.app", after=("api",)),
     Service("agents", "agents.node_agent", after=("api", "runtime", "underlay")),
+    Service("dns", "topologies.coredns", after=("api", "agents"), once=True),
     Service("reachability", "topologies.readiness", after=("agents", "controller"), once=True),
 )
 

@@ -34,6 +34,8 @@ from topologies.links.measure import measure
 from topologies.links.tools import detect_tools
 from topologies.links.wires import LinkEnds
 from topologies.model import Topology
+from topologies.plan import make_plan
+from topologies.resolvers import Resolvers, publish_resolv_conf, resolv_conf, served_names
 from topologies.underlay_protocol import SOCKET
 
 _LOG = logging.getLogger(__name__)
@@ -48,7 +50,10 @@ def serve(context: ServiceContext) -> None:
     context.run_dir.mkdir(exist_ok=True)
     tools = detect_tools()
     topology = _with_datapath(topology)
+    plan = make_plan(topology)
+    publish_resolv_conf(resolv_conf(topology, plan), context.run_dir)  # before the hosts: they copy the mounts
     underlay = build(topology, context.run_dir, tools)
+    resolvers = Resolvers(served_names(topology, plan), underlay.pid)
     (context.state_dir / "topology.json").write_text(json.dumps(to_document(topology)))
     draft = context.facts_file.with_suffix(".new")
     draft.write_text(facts_to_json(underlay.facts(context.cluster)))
@@ -65,6 +70,7 @@ def serve(context: ServiceContext) -> None:
             connection, _ = listener.accept()
             threading.Thread(target=_answer, args=(underlay, announcer, connection), daemon=True).start()
     finally:
+        resolvers.close()
         underlay.close()
 
 

@@ -52,7 +52,8 @@ def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: i
     Server(loop, runtime, socket)
     _stop_on_signal(loop, runtime)
     # Containers see our programs read-only, so they could not keep compiled modules.
-    compileall.compile_dir(Path(__file__).parents[1] / "agnhost", quiet=2)
+    for package in ("agnhost", "dns"):
+        compileall.compile_dir(Path(__file__).parents[1] / package, quiet=2)
     gc.collect()
     gc.freeze()  # a collection in a child would touch, and so copy, every page
     facts = {

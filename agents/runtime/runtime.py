@@ -192,7 +192,8 @@ class Runtime:
             links[target] = str(real)
             if not self._view.shows(real):
                 # The whole folder, at its own place: a program brings what lies beside it.
-                binds.append(rootfs.Bind(str(real.parent), str(real.parent), read_only=True))
+                folder = str(real if real.is_dir() else real.parent)
+                binds.append(rootfs.Bind(folder, folder, read_only=True))
         if spec.busybox and self._applets:
             binds.append(rootfs.Bind(str(self._applets), BUSYBOX_FOLDER, read_only=True))
         home = spawn.Home(

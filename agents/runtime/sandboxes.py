@@ -25,6 +25,8 @@ from kubinet.cri import (
 
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
+_HOSTS_HEADER: Final = "# Kubernetes-managed hosts file."
+_HOST_NETWORK_HEADER: Final = "# Kubernetes-managed hosts file (host network)."
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -99,6 +101,7 @@ def etc_files(spec: SandboxSpec) -> dict[str, str]:
     if spec.dns_options:
         resolver.append(f"options {' '.join(spec.dns_options)}")
     hosts = [
+        _HOSTS_HEADER if spec.network_namespace is None else _HOST_NETWORK_HEADER,
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",
         "fe00::0\tip6-localnet",
@@ -107,7 +110,8 @@ def etc_files(spec: SandboxSpec) -> dict[str, str]:
         "ff02::2\tip6-allrouters",
     ]
     if spec.address is not None:
-        hosts.append(f"{spec.address}\t{spec.hostname}")
+        names = [spec.fqdn, spec.hostname.partition(".")[0]] if spec.fqdn else [spec.hostname]
+        hosts.append("\t".join([str(spec.address), *names]))
     hosts += [f"{alias.address}\t{' '.join(alias.names)}" for alias in spec.host_aliases]
     return {
         "/etc/resolv.conf": "".join(f"{line}\n" for line in resolver),

@@ -23,6 +23,7 @@ PHASES: Final[Mapping[str, str]] = {
     "controller": "SDN controller listens",
     "agents": "each node's Open vSwitch and agent run",
     "reachability": "switches connected, tunnels resolved, every node pair answered",
+    "dns": "the cluster's DNS answers",
     "cluster": "ready",
 }
 """What is true when a phase has ended, by the name that the launcher reports."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.podcontainers import container_spec, environment, sandbox_spec
+from agents.podresolver import ClusterDns
 from agents.podsources import ContainerConfigError, Surroundings, quantity
 from agents.podspec import Pod, pod_from_object
 from agents.podvolumes import mounts
@@ -21,6 +22,7 @@ _CONFIG = {
     "data": {"colour": "blue", "a.txt": "hello\n"},
     "binaryData": {"raw": base64.b64encode(b"\x00\xff").decode()},
 }
+DNS = ClusterDns(IPv4Address("10.96.0.10"))
 _SECRET = {"data": {"password": base64.b64encode(b"s3cret").decode()}}
 
 
@@ -233,23 +235,20 @@ def test_an_unknown_image_is_not_started() -> None:
         container_spec(wanted, wanted.containers[0], 0, load_table(user_table=Path("/none")), around())
 
 
-def test_a_pods_sandbox_has_its_own_name_and_the_clusters_search_list() -> None:
-    """Host name, address, resolver: dnsConfig is added to what dnsPolicy ClusterFirst means."""
-    dns = {
-        "nameservers": ["10.96.0.10", "fd00::1"],
-        "searches": ["example.com"],
-        "options": [{"name": "ndots", "value": "2"}, {"name": "rotate"}],
-    }
+def test_a_pods_sandbox_has_its_own_name_and_resolver() -> None:
+    """Host name, full name, address, host aliases, and the resolver that its policy gives it."""
     aliases = [{"ip": "10.0.0.1", "hostnames": ["a", "b"]}]
-    spec = sandbox_spec(pod(dnsConfig=dns, hostAliases=aliases), "n1", IPv4Address("10.244.1.5"), "/proc/9/ns/net")
-    assert (spec.hostname, spec.network_namespace, spec.address) == ("web", None, IPv4Address("10.244.1.5"))
+    wanted = pod(hostAliases=aliases, hostname="w", subdomain="sub")
+    spec = sandbox_spec(wanted, "n1", IPv4Address("10.244.1.5"), "/proc/9/ns/net", DNS)
+    assert (spec.hostname, spec.network_namespace, spec.address) == ("w", None, IPv4Address("10.244.1.5"))
+    assert spec.fqdn == "w.sub.shop.svc.cluster.local"
     assert spec.nameservers == (IPv4Address("10.96.0.10"),)
-    assert spec.searches == ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.com")
-    assert spec.dns_options == ("ndots:2", "rotate")
+    assert spec.searches == ("shop.svc.cluster.local", "svc.cluster.local", "cluster.local")
+    assert spec.dns_options == ("ndots:5",)
     assert spec.host_aliases == (HostAlias(IPv4Address("10.0.0.1"), ("a", "b")),)
 
 
 def test_a_host_network_pod_lives_in_the_nodes_namespace() -> None:
     """It has the node's host name and no search list of the cluster."""
-    spec = sandbox_spec(pod(hostNetwork=True), "n1", IPv4Address("172.18.1.2"), "/proc/9/ns/net")
+    spec = sandbox_spec(pod(hostNetwork=True), "n1", IPv4Address("172.18.1.2"), "/proc/9/ns/net", DNS)
     assert (spec.hostname, spec.network_namespace, spec.searches) == ("n1", Path("/proc/9/ns/net"), ())

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kubinet
 from kubinet.errors import InvalidInputError
 from kubinet.images import (
     ImageReference,
@@ -121,6 +122,17 @@ def test_missing_program_names_the_package() -> None:
     """An image whose program is not installed names the Debian package."""
     with pytest.raises(MissingProgramError, match=r"program 'iperf3' is not installed.*apt install iperf3"):
         load_table(user_table=NO_USER_TABLE).resolve("networkstatic/iperf3", which=lambda _: None)
+
+
+def test_modules_are_those_of_our_own_environment(tmp_path: Path) -> None:
+    """A Python package that an image asks for is shown in /run/python; one that is not there is named."""
+    table = tmp_path / "images.yaml"
+    table.write_text("me/good: {cmd: [x], modules: [kubinet]}\nme/bad: {cmd: [x], modules: [no.such]}\n")
+    images = load_table([table], user_table=NO_USER_TABLE)
+    package = Path(kubinet.__file__).parent
+    assert images.resolve("me/good", which=everything).programs == {"/run/python/kubinet": package}
+    with pytest.raises(MissingProgramError, match=r"image 'me/bad': Python package 'no\.such' is not in Kubinet's"):
+        images.resolve("me/bad", which=everything)
 
 
 def test_fallback_is_told() -> None:

@@ -138,10 +138,21 @@ def test_etc_files() -> None:
             host_aliases=(HostAlias(IPv4Address("1.2.3.4"), ("a", "b")),),
         )
     )  # fmt: skip
+    assert files["/etc/hosts"].startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
     assert files["/etc/resolv.conf"] == (
         "search ns.svc.cluster.local svc.cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n"
     )
     assert files["/etc/hosts"].endswith("10.244.0.5\thost\n1.2.3.4\ta b\n")
+
+
+def test_a_pods_full_name_is_in_its_hosts_file() -> None:
+    """Full name first, then the short one, whichever is the host name; host-network pods say whose file it is."""
+    full = "h.sub.ns.svc.cluster.local"
+    for hostname in ("h", full):
+        spec = SandboxSpec("u", "ns", "p", hostname, "n1", address=IPv4Address("10.244.0.5"), fqdn=full)
+        assert etc_files(spec)["/etc/hosts"].endswith(f"\n10.244.0.5\t{full}\th\n")
+    spec = SandboxSpec("u", "ns", "p", "n1", "n1", network_namespace=Path("/proc/9/ns/net"))
+    assert etc_files(spec)["/etc/hosts"].startswith("# Kubernetes-managed hosts file (host network).\n")
 
 
 def test_specs_survive_the_wire() -> None:
