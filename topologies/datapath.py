@@ -49,8 +49,8 @@ def choose_datapath(topology: Topology, tools: DatapathTools) -> Datapath:
             )
         case "system" if not tools.kernel_conntrack:
             raise MissingCapabilityError(
-                "datapath system: this kernel's openvswitch cannot track connections with zones and NAT, which Services, policies "
-                "and pods' way to the outside need; use --datapath netdev, or a kernel with "
+                "datapath system: this kernel's openvswitch cannot track connections with zones and NAT, which "
+                "Services, policies and pods' way to the outside need; use --datapath netdev, or a kernel with "
                 "CONFIG_NF_CONNTRACK_ZONES and CONFIG_NF_NAT (`kubinet guest --kernel qemu -- COMMAND` brings one)"
             )
         case "system" if not tools.kernel_overlay:
