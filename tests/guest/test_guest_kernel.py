@@ -1,6 +1,5 @@
 """The guest itself, with each kernel: boots, has its modules, keeps the host's files as they are, ends in time."""
 
-import shutil
 import time
 from pathlib import Path
 
@@ -69,7 +68,7 @@ def test_guest_cannot_reach_the_host_files_by_mounting_them_again(kernel: Kernel
     result = run_in_guest(["sh", "-c", script], timeout=60, modules=(), kernel=kernel)
     assert result.exit_code != 0
     # The virtual machine's 9p channel, read-only besides, is taken by the root already.
-    words = {Kernel.UML: b"Read-only file system", Kernel.QEMU: b"special device root does not exist"}
+    words = {Kernel.UML: b"Read-only file system", Kernel.QEMU: b"root already mounted"}
     assert words[kernel] in result.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -77,10 +76,13 @@ def test_guest_cannot_reach_the_host_files_by_mounting_them_again(kernel: Kernel
 def test_guest_that_takes_too_long_is_ended_with_all_its_processes(kernel: Kernel) -> None:
     """Past its timeout the guest is killed within seconds, the error tells what ran, and none of it is left."""
     before = len(guest_kernels())
+    # An emulated machine boots in 5 to 15 s.
+    timeout = {Kernel.UML: 8, Kernel.QEMU: 30}[kernel]
+    words = rf"still running `sh -c echo at work >&2; sleep 1000` after {timeout} s"
     began = time.monotonic()
-    with pytest.raises(DeadlineError, match=r"still running `sh -c echo at work >&2; sleep 1000` after 8 s") as error:
-        run_in_guest(["sh", "-c", "echo at work >&2; sleep 1000"], timeout=8, modules=(), kernel=kernel)
-    assert time.monotonic() - began < 20
+    with pytest.raises(DeadlineError, match=words) as error:
+        run_in_guest(["sh", "-c", "echo at work >&2; sleep 1000"], timeout=timeout, modules=(), kernel=kernel)
+    assert time.monotonic() - began < timeout + 12
     assert "at work" in str(error.value)
     assert len(guest_kernels()) <= before
 

@@ -64,7 +64,13 @@ def can_fetch() -> bool:
 def find() -> DebianKernel:
     """The cached kernel, else a download of 70 MB into the cache; MissingCapabilityError says what was in the way."""
     folder = cache_folder()
-    return cached(folder) or _fetch(folder)
+    try:
+        return cached(folder) or _fetch(folder)
+    except OSError as error:
+        raise MissingCapabilityError(
+            f"Debian's kernel for the virtual machine cannot be kept in {folder}: {error.strerror or error}; "
+            "free space there or set XDG_CACHE_HOME, or use `--kernel uml`"
+        ) from error
 
 
 def _fetch(folder: Path) -> DebianKernel:
