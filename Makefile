@@ -71,7 +71,7 @@ emulated: test-env ## tests with real packets in the sandbox
 client: test-env ## tests with kubectl and client libraries
 	$(PYTEST) tests/client
 
-test-guest: test-env ## the kernel datapath and netem, in the user-mode Linux guest kernel
+test-guest: test-env ## the kernel datapath and netem, in guest kernels (QEMU, user-mode Linux)
 	@tools/install-packages.sh tools/guest-packages.txt
 	$(PYTEST) tests/guest
 

@@ -103,14 +103,22 @@ def datapaths(refusals: Mapping[str, str]) -> Iterator[Capability]:
     if refusals.get("namespaces"):
         return
     words = refusals["openvswitch"]
+    untracked = refusals["kernel_conntrack"]
     yield Capability(
         "kernel datapath",
         not words,
         words or "openvswitch",
-        "nodes forward in the kernel (datapath system)"
+        "nodes can forward in the kernel (datapath system)"
         if not words
         else "nodes forward in userspace (datapath netdev), about 0.4 Gbit/s per core",
         "modprobe openvswitch" if words else "",
+    )
+    yield Capability(
+        "kernel datapath's connection tracking",
+        not untracked,
+        untracked or "zone, mark, label and NAT in one flow",
+        "datapath auto is system" if not untracked else "datapath auto is netdev, and system is refused",
+        "" if not untracked else "kubinet guest --kernel qemu" if not words else "modprobe openvswitch",
     )
     words = refusals["af_xdp"]
     yield Capability(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from kubinet.errors import MissingCapabilityError
 from kubinet.state import Datapath, Overlay
 from topologies import probes
+from topologies.conntrack_probe import kernel_conntrack
 from topologies.model import Role, Topology
 
 
@@ -14,6 +15,8 @@ class DatapathTools:
 
     kernel: bool
     """The module openvswitch."""
+    kernel_conntrack: bool
+    """Its datapath tracks connections, with zones, marks, labels and NAT."""
     kernel_overlay: bool
     """Interfaces of the topology's overlay kind."""
     af_xdp: bool
@@ -24,20 +27,31 @@ def detect_datapaths(overlay: Overlay) -> DatapathTools:
     tunnel = {Overlay.VXLAN: probes.vxlan, Overlay.GENEVE: probes.geneve}.get(overlay)
     return DatapathTools(
         kernel=not probes.refusal(probes.openvswitch),
+        kernel_conntrack=not probes.refusal(kernel_conntrack),
         kernel_overlay=tunnel is None or not probes.refusal(tunnel),
         af_xdp=not probes.refusal(probes.af_xdp),
     )
 
 
 def choose_datapath(topology: Topology, tools: DatapathTools) -> Datapath:
-    """`auto`: the kernel's where it carries the overlay, else userspace; MissingCapabilityError for what is lacking."""
+    """`auto`: the kernel's where it tracks connections and carries the overlay, else userspace.
+
+    MissingCapabilityError for a datapath that was asked for by name and lacks something.
+    """
     overlay = topology.network.overlay
     match topology.datapath_requested:
         case "auto":
-            return Datapath.SYSTEM if tools.kernel and tools.kernel_overlay else Datapath.NETDEV
+            complete = tools.kernel and tools.kernel_conntrack and tools.kernel_overlay
+            return Datapath.SYSTEM if complete else Datapath.NETDEV
         case "system" if not tools.kernel:
             raise MissingCapabilityError(
                 "datapath system: this kernel has no module openvswitch; use --datapath netdev, or modprobe openvswitch"
+            )
+        case "system" if not tools.kernel_conntrack:
+            raise MissingCapabilityError(
+                "datapath system: this kernel's openvswitch cannot track connections with zones and NAT, which "
+                "Services, policies and pods' way to the outside need; use --datapath netdev, or a kernel with "
+                "CONFIG_NF_CONNTRACK_ZONES and CONFIG_NF_NAT (`kubinet guest --kernel qemu -- COMMAND` brings one)"
             )
         case "system" if not tools.kernel_overlay:
             raise MissingCapabilityError(

@@ -22,7 +22,7 @@ def require(topology: Topology) -> None:
     if any(link.impaired for link in topology.links):
         wanted |= {"netem", "tun"}
     if topology.datapath_requested != "auto":
-        wanted |= {"openvswitch", "af_xdp", _TUNNELS.get(topology.network.overlay, "openvswitch")}
+        wanted |= {"openvswitch", "kernel_conntrack", "af_xdp", _TUNNELS.get(topology.network.overlay, "openvswitch")}
     if not wanted:
         return
     refusals = probes.try_all({name: probe for name, probe in probes.PROBES.items() if name in wanted})
@@ -48,4 +48,10 @@ def _decide(topology: Topology, refusals: Mapping[str, str]) -> None:
         choose_wire(link, tools, link.mtu or topology.network.underlay_mtu)
     if topology.datapath_requested != "auto":
         tunnel = _TUNNELS.get(topology.network.overlay)
-        choose_datapath(topology, DatapathTools(works("openvswitch"), tunnel is None or works(tunnel), works("af_xdp")))
+        datapaths = DatapathTools(
+            kernel=works("openvswitch"),
+            kernel_conntrack=works("kernel_conntrack"),
+            kernel_overlay=tunnel is None or works(tunnel),
+            af_xdp=works("af_xdp"),
+        )
+        choose_datapath(topology, datapaths)

@@ -22,6 +22,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
 
 from kubinet.sandbox import mount
+from topologies.conntrack_probe import kernel_conntrack
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -153,6 +154,7 @@ PROBES: Final[Mapping[str, Callable[[], None]]] = {
         multipath,
         tun,
         openvswitch,
+        kernel_conntrack,
         vxlan,
         geneve,
         af_xdp,

@@ -58,6 +58,20 @@ def test_without_namespaces_nothing_else_is_claimed() -> None:
     assert not list(links(refused, _found))
 
 
+def test_a_kernel_datapath_without_connection_tracking_is_told_apart() -> None:
+    """Where openvswitch is there and tracks no connections, `auto` is netdev and the guest kernel is the remedy."""
+    untracked = WORKS | {"kernel_conntrack": "Invalid argument"}
+    found = _by_name(list(datapaths(untracked)))
+    assert found["kernel datapath"].present
+    assert found["kernel datapath's connection tracking"] == Capability(
+        "kernel datapath's connection tracking",
+        False,
+        "Invalid argument",
+        "datapath auto is netdev, and system is refused",
+        "kubinet guest --kernel qemu",
+    )
+
+
 def test_tun_is_needed_only_without_the_kernel_datapath() -> None:
     """The userspace datapath's ports are taps; with the kernel's datapath a closed /dev/net/tun stops nothing."""
     closed = WORKS | {"tun": "Permission denied"}

@@ -99,16 +99,17 @@ def test_a_measurement_says_where_a_link_breaks_its_word(
     assert _way(**values).problems() == problems
 
 
-NOTHING = DatapathTools(kernel=False, kernel_overlay=True, af_xdp=False)
-KERNEL = DatapathTools(kernel=True, kernel_overlay=True, af_xdp=False)
+NOTHING = DatapathTools(kernel=False, kernel_conntrack=False, kernel_overlay=True, af_xdp=False)
+KERNEL = DatapathTools(kernel=True, kernel_conntrack=True, kernel_overlay=True, af_xdp=False)
 
 
-def test_auto_is_the_kernels_datapath_where_it_can_carry_the_overlay() -> None:
-    """`auto` means `system` with the module and the overlay's interfaces, `netdev` without either."""
+def test_auto_is_the_kernels_datapath_where_it_has_all_that_a_cluster_needs() -> None:
+    """`auto` means `system` with the module, its connection tracking and the overlay's interfaces, else `netdev`."""
     topology = load_topology("star")
     assert choose_datapath(topology, KERNEL) is Datapath.SYSTEM
     assert choose_datapath(topology, NOTHING) is Datapath.NETDEV
     assert choose_datapath(topology, replace(KERNEL, kernel_overlay=False)) is Datapath.NETDEV
+    assert choose_datapath(topology, replace(KERNEL, kernel_conntrack=False)) is Datapath.NETDEV
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,11 @@ def test_auto_is_the_kernels_datapath_where_it_can_carry_the_overlay() -> None:
             {"network.datapath": "system", "network.overlay": "geneve"},
             replace(KERNEL, kernel_overlay=False),
             "this kernel has no geneve",
+        ),
+        (
+            {"network.datapath": "system"},
+            replace(KERNEL, kernel_conntrack=False),
+            "cannot track connections with zones and NAT",
         ),
         ({"network.datapath": "afxdp"}, NOTHING, "AF_XDP needs real root"),
         (
@@ -143,7 +149,16 @@ def test_a_datapath_that_cannot_be_had_is_refused(
         ({"delay": "5ms"}, {"netem": "", "tun": "Permission denied"}, ""),
         ({"delay": "5ms"}, {"netem": "No such file or directory", "tun": "Permission denied"}, "link 'n1-s1': delay"),
         ({"network.datapath": "system"}, {"openvswitch": "No such file or directory", "vxlan": ""}, "no module"),
-        ({"network.datapath": "system"}, {"openvswitch": "", "vxlan": "Operation not supported"}, "no vxlan"),
+        (
+            {"network.datapath": "system"},
+            {"openvswitch": "", "kernel_conntrack": "Invalid argument", "vxlan": ""},
+            "cannot track connections with zones and NAT",
+        ),
+        (
+            {"network.datapath": "system"},
+            {"openvswitch": "", "kernel_conntrack": "", "vxlan": "Operation not supported"},
+            "no vxlan",
+        ),
         ({"network.datapath": "netdev"}, {"namespaces": "Operation not permitted"}, "namespaces cannot be made"),
     ],
 )

@@ -1,10 +1,10 @@
-"""The guest kernel: run a command under User-Mode Linux, which has the kernel parts that the host may lack.
+"""The guest kernel: run a command under a kernel that has what the host's may lack.
 
-`run_in_guest` boots Debian's `user-mode-linux` on the host's own files in two to ten seconds, without KVM and without
-root, runs one command there as the guest's root and hands back its output. See docs/guest.md.
+`run_in_guest` boots a virtual machine with Debian's stock kernel (QEMU) or Debian's user-mode Linux on the host's own
+files, without root, runs one command there as the guest's root and hands back its output. See docs/guest.md.
 """
 
-from topologies.guest.run import GuestError, GuestResult, run_in_guest
-from topologies.guest.spec import DEFAULT_MODULES
+from topologies.guest.run import GuestError, GuestResult, choose_kernel, run_in_guest
+from topologies.guest.spec import DEFAULT_MODULES, Kernel
 
-__all__ = ["DEFAULT_MODULES", "GuestError", "GuestResult", "run_in_guest"]
+__all__ = ["DEFAULT_MODULES", "GuestError", "GuestResult", "Kernel", "choose_kernel", "run_in_guest"]

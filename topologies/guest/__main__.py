@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubinet.errors import KubinetError
-from topologies.guest import DEFAULT_MODULES, run_in_guest
+from topologies.guest import DEFAULT_MODULES, Kernel, run_in_guest
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kubinet guest",
-        description="Run a command under a guest kernel (User-Mode Linux) that has openvswitch and netem.",
+        description="Run a command under a guest kernel that has openvswitch and netem.",
+    )
+    parser.add_argument(
+        "--kernel",
+        type=Kernel,
+        choices=list(Kernel),
+        default=Kernel.AUTO,
+        metavar="|".join(Kernel),
+        help="user-mode Linux, or a virtual machine, whose datapath tracks connections (%(default)s: it if possible)",
     )
     parser.add_argument("--memory", type=int, default=2048, metavar="MB", help="the guest's memory (%(default)s)")
     parser.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="end it after (%(default)s)")
@@ -50,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             environment=settings,
             writable=options.write,
             on_output=_show,
+            kernel=options.kernel,
         )
     except KubinetError as error:
         sys.stderr.write(f"Error: {error}\n")

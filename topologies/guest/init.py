@@ -1,9 +1,9 @@
-"""The guest kernel's first process: furnishes the guest, runs one command and powers off.
+"""The guest's first process: furnishes the guest, runs one command and waits for its end.
 
-Started by the kernel as `python -I -S init.py SPEC`; needs only the standard library. The root file system is the
-host's, read-only (hostfs); over it lies a memory file system (overlay), so that every path can be written and nothing
-of it reaches the host, except in the folders that the specification calls writable. The command's output and the
-messages to the host travel over the consoles tty1, tty2 and tty3, which are pipes on the host.
+Started by the kernel or its initramfs as `python -I -S init.py SPEC`; needs only the standard library. The root file
+system is the host's, read-only (hostfs or 9p); over it lies a memory file system (overlay), so that every path can be
+written and nothing of it reaches the host, except in the folders that the specification shares. The command's output
+and the messages to the host travel over three character devices, consoles or virtio ports, which are pipes on the host.
 """
 
 import ctypes
@@ -104,8 +104,8 @@ def _furnish(spec: dict[str, Any]) -> None:
     # Modules under their usual path: modprobe and the kernel's own loading on demand find them.
     modules = Path(spec["modules_dir"])
     _mount(str(modules), f"/lib/modules/{modules.name}", None, _MS_BIND)
-    for folder in spec["writable"]:
-        _mount("none", folder, "hostfs", data=folder)
+    for share in spec["shares"]:
+        _mount(share["source"], share["folder"], share["kind"], data=share["options"])
     _mount("tmpfs", spec["memory_folder"], "tmpfs", data="mode=0755")
     for folder in spec["make_folders"]:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -124,22 +124,23 @@ def _wait_for_uptime(seconds: float) -> None:
 
 
 class Line:
-    """A console that is a pipe on the host; bytes pass unchanged."""
+    """A character device that is a pipe on the host; bytes pass unchanged."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, pattern: str) -> None:
+        [device] = Path("/").glob(pattern.lstrip("/"))
         self._fd = os.open(device, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
-        settings = termios.tcgetattr(self._fd)
-        settings[1] &= ~termios.OPOST
-        termios.tcsetattr(self._fd, termios.TCSANOW, settings)
+        self.written = 0
+        if os.isatty(self._fd):
+            settings = termios.tcgetattr(self._fd)
+            settings[1] &= ~termios.OPOST
+            termios.tcsetattr(self._fd, termios.TCSANOW, settings)
 
     def write(self, data: bytes) -> None:
         """Write all of it; waits while the host does not read."""
         while data:
-            data = data[os.write(self._fd, data) :]
-
-    def drain(self) -> None:
-        """Wait until the host has taken everything."""
-        termios.tcdrain(self._fd)
+            count = os.write(self._fd, data)
+            self.written += count
+            data = data[count:]
 
 
 def _relay(source: int, line: Line) -> bool:
@@ -212,30 +213,32 @@ def _dead() -> Iterator[tuple[int, int]]:
 
 
 def main(spec_file: str) -> None:
-    """Furnish, run, report, sync."""
+    """Furnish, run, report; then wait until the host, which knows how much there is to read, ends the guest."""
     _mount("proc", "/proc", "proc")
     spec = json.loads(Path(spec_file).read_text())
-    out, err, control = (Line(f"/dev/tty{number}") for number in (1, 2, 3))
+    out, err, control = (Line(pattern) for pattern in spec["lines"])
 
     def say(**message: object) -> None:
         control.write(json.dumps(message).encode() + b"\n")
 
     try:
-        _load_modules(Path(spec["modules_dir"]), ["overlay", *spec["modules"]])
+        modules = Path(spec["modules_dir"])
+        _load_modules(modules, ["overlay"])
         _lay_over_root()
         _furnish(spec)
+        # Only now: a module may ask for others, which the kernel loads with modprobe.
+        _load_modules(modules, spec["modules"])
         _wait_for_uptime(spec["uptime"])
         # The interpreter searches the new root's folders from now on as `python` of the environment asks.
         os.environ["PATH"] = spec["environment"].get("PATH", os.defpath)
         say(event="booted")
         exit_code = _run(spec, out, err)
         os.sync()
-        out.drain()
-        err.drain()
-        say(event="ended", exit_code=exit_code)
+        say(event="ended", exit_code=exit_code, stdout_bytes=out.written, stderr_bytes=err.written)
     except (OSError, LookupError) as error:
         say(event="failed", error=str(error))
-    control.drain()
+    while True:
+        signal.pause()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kubinet import sandbox
 from kubinet.errors import DeadlineError, KubinetError, UsageError
-from topologies.guest import spec
+from topologies.guest import qemu, spec, uml
 
 _CHUNK = 65536
 _CONSOLE_LINES = 25
@@ -61,6 +61,13 @@ def guest_environment(extra: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def choose_kernel(asked: spec.Kernel, *, qemu_available: bool) -> spec.Kernel:
+    """`auto`: the virtual machine where it is available, since only its datapath tracks connections."""
+    if asked is not spec.Kernel.AUTO:
+        return asked
+    return spec.Kernel.QEMU if qemu_available else spec.Kernel.UML
+
+
 def run_in_guest(
     argv: Sequence[str],
     *,
@@ -71,6 +78,7 @@ def run_in_guest(
     cwd: Path | None = None,
     writable: Sequence[Path] = (),
     on_output: Callable[[bool, bytes], None] | None = None,
+    kernel: spec.Kernel = spec.Kernel.AUTO,
 ) -> GuestResult:
     """Boot a guest, run `argv` there as its root and power off; within `timeout` seconds altogether.
 
@@ -84,7 +92,6 @@ def run_in_guest(
     folders = [_existing_folder(folder) for folder in writable]
     with contextlib.ExitStack() as stack:
         private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kubinet-guest-")))
-        kernel = spec.find_kernel(private)
         console = private / "console.log"
         console_fd = os.open(console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         stack.callback(os.close, console_fd)
@@ -93,16 +100,16 @@ def run_in_guest(
         out, err, control = (write.fd for _, write in streams)
         fds = spec.Descriptors(out, err, control, console_fd, lifeline[0].fd)
         spec_file = private / "spec.json"
+        flavour = uml if choose_kernel(kernel, qemu_available=qemu.available()) is spec.Kernel.UML else qemu
+        boot = flavour.boot(private, spec_file, fds, memory_mb, folders)
         document = spec.specification(
-            kernel,
-            spec_file,
+            boot,
             fds,
             argv,
             memory_mb=memory_mb,
             modules=modules,
             environment=guest_environment(environment or {}),
             cwd=(cwd or Path.cwd()).resolve(),
-            writable=folders,
             memory_folder=_MEMORY,
             make_folders=[_TEMPORARY, _STATE],
         )
@@ -156,6 +163,7 @@ class _Relay:
         self.exit_code: int | None = None
         self.error: str | None = None
         self.late = False
+        self._lengths: tuple[int, int] | None = None
         self._control = bytearray()
         self._started = started
         self._on_output = on_output
@@ -166,14 +174,14 @@ class _Relay:
         }
 
     def run(self, deadline: float) -> None:
-        """Relay until the guest is off or the deadline has passed."""
+        """Relay until all that the command wrote is here, the guest is off, or the deadline has passed."""
         with selectors.DefaultSelector() as selector:
             for fd in self._takers:
                 selector.register(fd, selectors.EVENT_READ)
-            while selector.get_map():
+            while selector.get_map() and not self._complete():
                 ready = selector.select(max(deadline - time.monotonic(), 0))
                 if not ready:
-                    # After the command's end only the powering off is cut short.
+                    # After the command's end only what it wrote may still be on its way.
                     self.late = self.exit_code is None
                     break
                 for key, _ in ready:
@@ -184,6 +192,9 @@ class _Relay:
                         selector.unregister(key.fd)
                 if self.exit_code is not None:
                     deadline = min(deadline, time.monotonic() + _POWER_OFF_SECONDS)
+
+    def _complete(self) -> bool:
+        return self.error is not None or self._lengths == (len(self.stdout), len(self.stderr))
 
     def _take_output(self, is_stderr: bool, data: bytes) -> None:
         (self.stderr if is_stderr else self.stdout).extend(data)
@@ -201,6 +212,7 @@ class _Relay:
                     self.boot_seconds = time.monotonic() - self._started
                 case "ended":
                     self.exit_code = int(message["exit_code"])
+                    self._lengths = int(message["stdout_bytes"]), int(message["stderr_bytes"])
                 case "failed":
                     self.error = str(message["error"])
 

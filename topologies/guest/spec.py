@@ -1,15 +1,11 @@
-"""What a guest is made of: the kernel, its modules, its command line, and what this machine must have for it."""
+"""What a guest is made of, whatever its kernel: modules, the descriptors it writes to, and what its processes read."""
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from kubinet.errors import MissingCapabilityError
-
-MODULES_ROOT = Path("/usr/lib/uml/modules")
 DEFAULT_MODULES = (
     "openvswitch",
     "vport-vxlan",
@@ -22,21 +18,20 @@ DEFAULT_MODULES = (
 )
 """Loaded before the command starts; whatever else it needs, the guest's kernel loads on demand."""
 
+HERE = Path(__file__).parent
+SHARED_MEMORY = "/dev/shm"  # noqa: S108
 _OPEN_VSWITCH_UPTIME = 10.2
 """Seconds. Until the machine has been up for ten, ovs-vswitchd 3.1 takes the number of processors for none (it looks
 when its last look, at time zero, is ten seconds old), starts no handler thread, and the kernel's upcalls are lost."""
-_HERE = Path(__file__).parent
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 
-@dataclass(frozen=True, slots=True)
-class GuestKernel:
-    """An installed guest kernel and its modules."""
+class Kernel(StrEnum):
+    """Which kernel a guest has."""
 
-    program: Path
-    modules_dir: Path
-    preload: Path | None
-    """A library that the kernel's program needs on this machine's processor."""
+    AUTO = "auto"
+    """The virtual machine where it can be had, since only its datapath tracks connections; else user-mode Linux."""
+    UML = "uml"
+    QEMU = "qemu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,45 +49,30 @@ class Descriptors:
         return (self.stdout, self.stderr, self.control, self.console, self.lifeline)
 
 
-def find_kernel(scratch: Path) -> GuestKernel:
-    """The machine's guest kernel; MissingCapabilityError says what to install. `scratch` takes what is compiled."""
-    program = shutil.which("linux.uml")
-    if program is None:
-        raise MissingCapabilityError("the guest kernel is missing: run `apt install user-mode-linux` (linux.uml)")
-    asked = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=20)
-    version = asked.stdout.strip()
-    modules_dir = MODULES_ROOT / version
-    if not version or not (modules_dir / "modules.dep").is_file():
-        raise MissingCapabilityError(
-            f"the guest kernel {program} ({version or 'unknown version'}) has no modules in {modules_dir}: "
-            "run `apt install --reinstall user-mode-linux`"
-        )
-    return GuestKernel(Path(program), modules_dir, _register_area_library(scratch))
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A folder of the host that the guest mounts at the same path and may write to (mount(2))."""
+
+    folder: str
+    source: str
+    kind: str
+    options: str
 
 
-def _register_area_library(scratch: Path) -> Path | None:
-    """On processors with AMX: the library of xstate.c, compiled; None elsewhere."""
-    if " amx_tile " not in Path("/proc/cpuinfo").read_text():
-        return None
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise MissingCapabilityError(
-            "this processor's register area (AMX) is larger than the guest kernel knows; the library that helps "
-            "must be compiled: run `apt install gcc libc6-dev`"
-        )
-    library = scratch / "xstate.so"
-    command = [compiler, "-O2", "-shared", "-fPIC", "-o", str(library), str(_HERE / "xstate.c")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode != 0:
-        raise MissingCapabilityError(
-            f"{compiler} cannot compile {_HERE / 'xstate.c'} (run `apt install gcc libc6-dev`): {done.stderr.strip()}"
-        )
-    return library
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """How a guest kernel is started, and what its first process must know about it."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    modules_dir: Path
+    lines: tuple[str, str, str]
+    """Patterns of the devices for standard output, standard error and messages to the host."""
+    shares: tuple[Share, ...]
 
 
 def specification(
-    kernel: GuestKernel,
-    spec_file: Path,
+    boot: Boot,
     fds: Descriptors,
     argv: Sequence[str],
     *,
@@ -100,59 +80,40 @@ def specification(
     modules: Sequence[str],
     environment: Mapping[str, str],
     cwd: Path,
-    writable: Sequence[Path],
     memory_folder: Path,
     make_folders: Sequence[Path],
 ) -> dict[str, object]:
     """What `wall.py` and `init.py` read: one JSON object."""
-    command_line = [
-        str(kernel.program),
-        f"mem={memory_mb}M",
-        "umid=guest",
-        f"uml_dir={_SHARED_MEMORY}/uml/",
-        "root=/dev/root",
-        "rootfstype=hostfs",
-        "rootflags=/",
-        "ro",
-        "noreboot",
-        "con=null",
-        f"con0=null,fd:{fds.console}",
-        f"con1=null,fd:{fds.stdout}",
-        f"con2=null,fd:{fds.stderr}",
-        f"con3=null,fd:{fds.control}",
-        "ssl=null",
-        f"init={interpreter()}",
-        "--",
-        "-I",
-        "-S",
-        str(_HERE / "init.py"),
-        str(spec_file),
-    ]
-    preload = {"LD_PRELOAD": str(kernel.preload)} if kernel.preload is not None else {}
     return {
-        "kernel": command_line,
-        "kernel_environment": {"TMPDIR": _SHARED_MEMORY, "PATH": "/usr/bin:/bin", **preload},
+        "kernel": list(boot.command),
+        "kernel_environment": dict(boot.environment),
         "memory_bytes": memory_mb << 20,
         "stdout_fd": fds.stdout,
         "stderr_fd": fds.stderr,
         "control_fd": fds.control,
         "console_fd": fds.console,
         "lifeline_fd": fds.lifeline,
-        "modules_dir": str(kernel.modules_dir),
+        "modules_dir": str(boot.modules_dir),
         "modules": list(modules),
+        "lines": list(boot.lines),
         "uptime": _OPEN_VSWITCH_UPTIME if "openvswitch" in modules else 0.0,
         "argv": list(argv),
         "environment": dict(environment),
         "cwd": str(cwd),
-        "writable": [str(folder) for folder in writable],
+        "shares": [asdict(share) for share in boot.shares],
         "memory_folder": str(memory_folder),
         "make_folders": [str(folder) for folder in make_folders],
     }
 
 
+def init_command(spec_file: Path) -> list[str]:
+    """The command line of the guest's first process."""
+    return [str(interpreter()), "-I", "-S", str(HERE / "init.py"), str(spec_file)]
+
+
 def wall_command(spec_file: Path) -> list[str]:
     """The command line of the first process around the kernel."""
-    return [str(interpreter()), "-I", "-S", str(_HERE / "wall.py"), str(spec_file)]
+    return [str(interpreter()), "-I", "-S", str(HERE / "wall.py"), str(spec_file)]
 
 
 def interpreter() -> Path:

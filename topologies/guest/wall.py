@@ -43,7 +43,7 @@ def build_wall(writable: list[str], memory_bytes: int) -> None:
     _read_only("/", recursive=True, value=True)
     for folder in writable:
         _read_only(folder, recursive=False, value=False)
-    # UML adds some hundred megabytes to its sparse memory file for gaps of its own.
+    # User-mode Linux adds some hundred megabytes to its sparse memory file for gaps of its own.
     size = f"size={memory_bytes + (1 << 30)},mode=0700".encode()
     _check(_libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", 0, size), "mount /dev/shm")
     Path("/dev/shm/uml").mkdir()  # noqa: S108
@@ -54,8 +54,8 @@ def main(spec_file: str) -> int:
     spec = json.loads(Path(spec_file).read_text())
     os.dup2(spec["console_fd"], 1)
     os.dup2(spec["console_fd"], 2)
-    build_wall(spec["writable"], spec["memory_bytes"])
-    keep = [spec["stdout_fd"], spec["stderr_fd"], spec["control_fd"]]
+    build_wall([share["folder"] for share in spec["shares"]], spec["memory_bytes"])
+    keep = [spec["stdout_fd"], spec["stderr_fd"], spec["control_fd"], spec["console_fd"]]
     kernel = os.posix_spawn(
         spec["kernel"][0],
         spec["kernel"],

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from topologies.conntrack_probe import kernel_conntrack
+from topologies.probes import refusal
+
 
 def run(*argv: str, check: bool = True) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
@@ -55,7 +58,13 @@ def track() -> dict[str, str]:
     run(*ofctl, "add-flow", bridge, "priority=10,icmp,actions=ct(table=1)")
     run(*ofctl, "add-flow", bridge, "table=1,actions=NORMAL")
     pinged = run("ip", "netns", "exec", "n1", "ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "10.0.0.2", check=False)
-    return {"zoned": zoned, "ping": pinged, "log": Path("/run/1/log").read_text(), "kernel": run("dmesg")}
+    return {
+        "zoned": zoned,
+        "ping": pinged,
+        "log": Path("/run/1/log").read_text(),
+        "kernel": run("dmesg"),
+        "probe": refusal(kernel_conntrack),
+    }
 
 
 def main() -> None:

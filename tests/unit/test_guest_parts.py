@@ -1,0 +1,86 @@
+"""The guest's parts that need no guest: which kernel, how it is started, what its first files are."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kubinet.errors import MissingCapabilityError
+from topologies.guest import Kernel, choose_kernel
+from topologies.guest.debian import cached, kernel_package
+from topologies.guest.initramfs import archive, script
+from topologies.guest.qemu import accelerator
+
+
+@pytest.mark.parametrize(
+    ("asked", "available", "chosen"),
+    [
+        (Kernel.AUTO, True, Kernel.QEMU),
+        (Kernel.AUTO, False, Kernel.UML),
+        (Kernel.UML, True, Kernel.UML),
+        (Kernel.QEMU, False, Kernel.QEMU),
+    ],
+)
+def test_auto_is_the_virtual_machine_where_it_can_be_had(asked: Kernel, available: bool, chosen: Kernel) -> None:
+    """`auto` takes the kernel that tracks connections; a kernel asked for by name is never replaced."""
+    assert choose_kernel(asked, qemu_available=available) is chosen
+
+
+@pytest.mark.parametrize(
+    ("flags", "opens", "kind"),
+    [
+        ("fpu vmx sse2", True, "kvm"),
+        ("fpu svm", True, "kvm"),
+        ("fpu vmx", False, "tcg"),
+        ("fpu hypervisor", True, "tcg"),
+    ],
+)
+def test_kvm_is_used_only_with_the_processors_own_virtualisation(flags: str, opens: bool, kind: str) -> None:
+    """A /dev/kvm without vmx or svm among the processor's flags does not start Debian's kernel: it is emulated then."""
+    assert accelerator(f"processor\t: 0\nflags\t\t: {flags}\n", kvm_opens=opens) == kind
+    assert accelerator("", kvm_opens=opens) == "tcg"
+
+
+def test_the_first_files_are_an_archive_that_cpio_readers_read(tmp_path: Path) -> None:
+    """busybox's cpio lists every program and the folders around it, and gives the contents back."""
+    data = archive({"init": b"#!/bin/sh\n", "lib/x/libc.so": b"\x7fELF"})
+    argv = ["busybox", "cpio", "-idv"]
+    listed = subprocess.run(argv, input=data, capture_output=True, cwd=tmp_path, timeout=20, check=True)
+    # Both streams: the version decides to which names go, and the count of blocks.
+    names = {line for line in (listed.stdout + listed.stderr).decode().split("\n") if line and "blocks" not in line}
+    assert names == {"lib", "lib/x", "dev", "root", "init", "lib/x/libc.so"}
+    assert (tmp_path / "lib/x/libc.so").read_bytes() == b"\x7fELF"
+    assert (tmp_path / "init").stat().st_mode & 0o777 == 0o755
+
+
+def test_the_first_script_loads_in_order_and_goes_on_in_the_hosts_files() -> None:
+    """Modules are loaded by their file names in the order given, then the root is mounted read-only and entered."""
+    lines = script(["kernel/net/9p/9pnet.ko", "kernel/fs/9p/9p.ko"]).splitlines()
+    loads = [line for line in lines if "insmod" in line]
+    assert loads == ["$busybox insmod /modules/9pnet.ko", "$busybox insmod /modules/9p.ko"]
+    mount = lines.index(next(line for line in lines if "mount -t 9p" in line))
+    assert "-o ro," in lines[mount]
+    assert lines[-1] == 'exec $busybox switch_root /root "$@"'
+    assert lines.index(loads[-1]) < mount
+
+
+def test_the_kernels_package_is_what_the_meta_package_depends_on() -> None:
+    """`linux-image-amd64` names the package with the kernel; where apt does not know it, the remedy is said."""
+    answer = "linux-image-amd64\n  Depends: linux-image-6.1.0-56-amd64\n"
+    assert kernel_package(answer) == "linux-image-6.1.0-56-amd64"
+    with pytest.raises(MissingCapabilityError, match=r"run `apt-get update`.*or use `--kernel uml`"):
+        kernel_package("")
+
+
+def test_the_newest_unpacked_kernel_is_used(tmp_path: Path) -> None:
+    """6.1.0-56 is newer than 6.1.0-9; a kernel whose unpacking did not end has no modules.dep and does not count."""
+    assert cached(tmp_path) is None
+    for release in ("6.1.0-9-amd64", "6.1.0-56-amd64"):
+        modules = tmp_path / f"linux-image-{release}" / "lib" / "modules" / release
+        modules.mkdir(parents=True)
+        (modules / "modules.dep").touch()
+    (tmp_path / "linux-image-6.1.0-99-amd64/lib/modules/6.1.0-99-amd64").mkdir(parents=True)
+    found = cached(tmp_path)
+    assert found is not None
+    assert found.image == tmp_path / "linux-image-6.1.0-56-amd64/boot/vmlinuz-6.1.0-56-amd64"
+    assert found.modules_dir.name == "6.1.0-56-amd64"
