@@ -226,7 +226,7 @@ OUTPUT: Final = _table(
     INTEGRATION_BRIDGE,
     90,
     "Output",
-    (CT_MARK, ETH_TYPE),
+    (REG0, CT_MARK, ETH_TYPE),
     (),
     "Sends the packet to the port that register OUTPUT_PORT holds.",
 )

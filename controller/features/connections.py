@@ -59,7 +59,9 @@ def flows(_state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     remember = Ct(Zone.MAIN, commit=True, table=OUTPUT.number, marks=(CopyField(SOURCE, CT_SOURCE),))
     yield make(CONNTRACK_COMMIT, Priority.NORMAL, (IP, CT_SERVICE(0), ct_state("+new+trk")), remember)
     yield make(CONNTRACK_COMMIT, Priority.POD, (IP,), goto(OUTPUT))
+    # A switch sends nothing back to the port that it came from unless it is told so.
     yield make(OUTPUT, Priority.SPECIAL, (IP, CT_HAIRPIN(1)), BOUNCE)
+    yield make(OUTPUT, Priority.SPECIAL, (IP, SOURCE(Place.GATEWAY), DESTINATION(Place.GATEWAY)), BOUNCE)
     outside = Maker(node_owner(node), Category.SERVICES)
     # br-phy knows which neighbour to send it to.
     yield outside(

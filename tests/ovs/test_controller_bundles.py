@@ -134,7 +134,7 @@ def test_a_bridge_gets_exactly_the_compiled_flows_and_then_only_differences(
     controller.tell(wire_state())
     connect(ovs, controller.port)
     said = controller.realises(7)
-    assert said["n1"]["flows"] == {"br-int": 89, "br-phy": 22}
+    assert said["n1"]["flows"] == {"br-int": 91, "br-phy": 22}
     for bridge in ("br-int", "br-phy"):
         assert ovs.dump(bridge) == wanted(ovs, bridge, 1)
     controller.tell(wire_state(generation=9, pods=(("d", 1, "10.244.1.9"),)))
@@ -211,9 +211,9 @@ def test_flows_that_somebody_deletes_or_adds_by_hand_are_put_right(
     connect(ovs, controller.port)
     controller.realises(7)
     ovs.ofctl("del-flows", "br-int", "table=50")
-    wait_for_dump(ovs, "br-int", 89, 2)
+    wait_for_dump(ovs, "br-int", 91, 2)
     ovs.ofctl("add-flow", "br-int", "table=50,priority=60000,actions=drop")
-    wait_for_dump(ovs, "br-int", 89, 3)
+    wait_for_dump(ovs, "br-int", 91, 3)
     ovs.ofctl("del-flows", "br-int")
-    wait_for_dump(ovs, "br-int", 89, 4)
+    wait_for_dump(ovs, "br-int", 91, 4)
     assert ovs.dump("br-int") == wanted(ovs, "br-int", 4)
