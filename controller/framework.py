@@ -166,6 +166,7 @@ def _app_class(framework: str, app_manager: Any, listener: Listener) -> type:
         @on(ofp_event.EventOFPAggregateStatsReply, live)
         @on(ofp_event.EventOFPFlowDescStatsReply, live)
         @on(ofp_event.EventOFPGroupStatsReply, live)
+        @on(ofp_event.EventOFPPacketIn, live)
         def answered(self, event: Any) -> None:
             switch = self._switches.get(id(event.msg.datapath))
             if switch is None:

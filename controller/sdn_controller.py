@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from controller import turns
 from controller.compile import Compiler, Programs
 from controller.framework import Switch
-from controller.openflow.decode import decode
+from controller.openflow.decode import PacketIn, decode
 from controller.pipeline import BRIDGES
 from controller.sdn_session import AUDIT_SECONDS, Generation, Session
+from controller.turns import backends_number
 from kubinet.addressing import datapath_id, node_index_and_bridge
 from kubinet.state import ClusterState
 
 _LOG = logging.getLogger(__name__)
+_PACKET_OUT_XID = 0x4A000000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Controller:
         self._desired: dict[int, tuple[Programs, Generation]] = {}
         self._names: dict[int, str] = {}
         self._compiler = Compiler()
+        self._turns = turns.Turns()
         self._failures: dict[str, str] = {}
 
     def update(self, state: ClusterState) -> None:
@@ -117,8 +121,18 @@ class Controller:
         with self._lock:
             session = self._sessions.get(switch.id)
         answer = decode(data)
-        if session is not None and answer is not None and session.serves(switch):
+        if session is None or answer is None or not session.serves(switch):
+            return
+        if isinstance(answer, PacketIn):
+            self._choose(switch, session, answer)
+        else:
             session.received(answer)
+
+    def _choose(self, switch: Switch, session: Session, packet: PacketIn) -> None:
+        """A Service wants the controller to choose an endpoint; a set that is gone by now drops the packet."""
+        backends = self._compiler.backends(self._names.get(session.node_index, ""), backends_number(packet))
+        if backends is not None:
+            switch.send(turns.answer(packet, self._turns.next(backends), _PACKET_OUT_XID))
 
     def disconnected(self, switch: Switch) -> None:
         """A bridge's connection ended; it keeps its flows and goes on forwarding."""

@@ -1,7 +1,7 @@
 """The few OpenFlow 1.5 answers that the controller reads, from bytes."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.openflow.encode import BundleControl, MessageType, Multipart
@@ -56,7 +56,18 @@ class GroupIds:
     more: bool
 
 
-Answer = Refusal | BundleAnswer | FlowCount | FlowCookies | GroupIds
+@dataclass(frozen=True, slots=True)
+class PacketIn:
+    """A packet that a flow sent to the controller, with the registers that it had."""
+
+    xid: int
+    in_port: int
+    registers: Mapping[int, int]
+    """By number; those that are 0 are missing."""
+    data: bytes
+
+
+Answer = Refusal | BundleAnswer | FlowCount | FlowCookies | GroupIds | PacketIn
 
 
 def join(first: Answer, second: Answer) -> Answer:
@@ -80,6 +91,8 @@ def _decode(data: bytes) -> Answer | None:
     _, kind, _, xid = struct.unpack_from("!BBHI", data)
     if kind == MessageType.ERROR:
         return Refusal(xid, *struct.unpack_from("!HH", data, 8))
+    if kind == MessageType.PACKET_IN:
+        return _packet_in(xid, data)
     if kind == MessageType.BUNDLE_CONTROL:
         return BundleAnswer(xid, *struct.unpack_from("!IH", data, 8))
     if kind == MessageType.MULTIPART_REPLY:
@@ -126,3 +139,28 @@ def _group_ids(data: bytes) -> Iterator[int]:
             raise ValueError(f"group statistics of {length} bytes")
         yield int(identity)
         at += length
+
+
+_PACKET_REGISTERS = 0x8001
+"""OXM class of the 64-bit registers (OpenFlow 1.5 section 7.2.3.10): each is two of Open vSwitch's 32-bit ones."""
+
+
+def _packet_in(xid: int, data: bytes) -> PacketIn:
+    # ofp_packet_in: header, buffer_id, total_len, reason, table_id, cookie, match, pad[2], data
+    at = 24
+    _, length = struct.unpack_from("!HH", data, at)
+    at, end = at + 4, at + length
+    in_port = 0
+    registers: dict[int, int] = {}
+    while at < end:
+        (header,) = struct.unpack_from("!I", data, at)
+        oxm_class, number, size = header >> 16, header >> 9 & 0x7F, header & 0xFF
+        value = data[at + 4 : at + 4 + (size >> (header >> 8 & 1))]
+        if oxm_class == 0x8000 and number == 0:
+            in_port = int.from_bytes(value, "big")
+        elif oxm_class == _PACKET_REGISTERS:
+            high, low = struct.unpack("!II", value)
+            registers |= {2 * number: high, 2 * number + 1: low}
+        at += 4 + size
+    start = 24 + (length + 7) // 8 * 8 + 2
+    return PacketIn(xid, in_port, {number: one for number, one in registers.items() if one}, data[start:])

@@ -111,6 +111,12 @@ def rounds(ovs: OpenVSwitch, bridge: str) -> set[int]:
     return {row.generation for row in parse_dump(ovs.ofctl("dump-flows", bridge), bridge=bridge)}
 
 
+def count(bridge: str) -> int:
+    """How many flows n1's bridge should have."""
+    cluster = state()
+    return compiler.programs(cluster, cluster.nodes["n1"])[bridge].flow_count
+
+
 def wanted(ovs: OpenVSwitch, bridge: str, round_: int, **options: Any) -> list[str]:
     """The flows that n1's bridge should have, in Open vSwitch's own words."""
     cluster = state(**options)
@@ -134,7 +140,7 @@ def test_a_bridge_gets_exactly_the_compiled_flows_and_then_only_differences(
     controller.tell(wire_state())
     connect(ovs, controller.port)
     said = controller.realises(7)
-    assert said["n1"]["flows"] == {"br-int": 91, "br-phy": 22}
+    assert said["n1"]["flows"] == {bridge: count(bridge) for bridge in ("br-int", "br-phy")}
     for bridge in ("br-int", "br-phy"):
         assert ovs.dump(bridge) == wanted(ovs, bridge, 1)
     controller.tell(wire_state(generation=9, pods=(("d", 1, "10.244.1.9"),)))
@@ -211,9 +217,9 @@ def test_flows_that_somebody_deletes_or_adds_by_hand_are_put_right(
     connect(ovs, controller.port)
     controller.realises(7)
     ovs.ofctl("del-flows", "br-int", "table=50")
-    wait_for_dump(ovs, "br-int", 91, 2)
+    wait_for_dump(ovs, "br-int", count("br-int"), 2)
     ovs.ofctl("add-flow", "br-int", "table=50,priority=60000,actions=drop")
-    wait_for_dump(ovs, "br-int", 91, 3)
+    wait_for_dump(ovs, "br-int", count("br-int"), 3)
     ovs.ofctl("del-flows", "br-int")
-    wait_for_dump(ovs, "br-int", 91, 4)
+    wait_for_dump(ovs, "br-int", count("br-int"), 4)
     assert ovs.dump("br-int") == wanted(ovs, "br-int", 4)

@@ -1,0 +1,49 @@
+"""Round-robin: the controller chooses the endpoint of each new connection, in turn over all nodes.
+
+The switch keeps nothing that could count, so every first packet of such a Service comes here and is sent again with
+the choice in its registers; the connection's other packets do not. While no controller runs, new connections of these
+Services wait (TCP sends its first packet again); established ones go on.
+"""
+
+import threading
+from itertools import count
+
+from controller.features.balancing import Backends
+from controller.openflow.actions import Resubmit, SetField
+from controller.openflow.decode import PacketIn
+from controller.openflow.encode import packet_out
+from controller.openflow.fields import REG0, REG3, REG4, REG7
+from controller.pipeline import CHOSEN, CONNTRACK, ENDPOINT_PORT
+from kubinet.state import Endpoint
+
+
+def backends_number(packet: PacketIn) -> int:
+    """The set of endpoints that the packet asks about."""
+    return packet.registers.get(REG7.number, 0)
+
+
+class Turns:
+    """Whose turn it is, by set of endpoints; for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counters: dict[int, count[int]] = {}
+
+    def next(self, backends: Backends) -> Endpoint:
+        """The endpoint whose turn it is."""
+        with self._lock:
+            turn = next(self._counters.setdefault(backends.id, count()))
+        return backends.endpoints[turn % len(backends.endpoints)]
+
+
+def answer(packet: PacketIn, endpoint: Endpoint, xid: int) -> bytes:
+    """The packet again, as it came, with the chosen endpoint."""
+    chosen = CHOSEN(1).value | ENDPOINT_PORT(endpoint.port).value
+    actions = (
+        SetField(REG0(packet.registers.get(REG0.number, 0))),
+        SetField(REG3(int(endpoint.address))),
+        SetField(REG4(chosen)),
+        SetField(REG7(backends_number(packet))),
+        Resubmit(CONNTRACK.number),
+    )
+    return packet_out(packet.data, packet.in_port, actions, xid)
