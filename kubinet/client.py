@@ -6,7 +6,7 @@ come from the server's discovery documents, so that a kind which the server lear
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -211,6 +211,24 @@ class Client:
         if propagation is not None:
             options["propagationPolicy"] = propagation
         return self._json("DELETE", resource.path(self._namespace(resource, namespace), name), json=options)
+
+    def request_token(
+        self,
+        account: str,
+        namespace: str,
+        *,
+        audiences: Sequence[str] = (),
+        seconds: int | None = None,
+        pod: tuple[str, str] | None = None,
+    ) -> str:
+        """A token of a service account (TokenRequest), which ends with `pod` (name, uid) where one is given."""
+        spec: Object = {"audiences": list(audiences)}
+        if seconds is not None:
+            spec["expirationSeconds"] = seconds
+        if pod is not None:
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod[0], "uid": pod[1]}
+        path = self.resource("serviceaccounts").path(namespace, account, "token")
+        return str(self._json("POST", path, json={"spec": spec})["status"]["token"])
 
     def apply(self, obj: Object, *, dry_run: bool = False) -> tuple[Object, ApplyResult]:
         """What `kubectl apply` does: create, or patch what differs from the last applied and the present object."""

@@ -3,7 +3,6 @@
 `Objects` is the only writer of the store: the REST handlers, the scheduler and the other life cycles go through it.
 """
 
-import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from controller.api import times, validation
+from controller.api.names import suffix
 from controller.api.registry import NAMESPACE, Kind, StatusPart
 from controller.api.status import (
     MODIFIED,
@@ -30,7 +30,6 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 _SYSTEM_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATE_ATTEMPTS = 8
 
 
@@ -121,8 +120,7 @@ class Objects:
     def free_name(self, kind: Kind, namespace: str, prefix: str) -> str:
         """A name that begins with `prefix` and that no object has (metadata.generateName)."""
         for _ in range(_GENERATE_ATTEMPTS):
-            suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
-            name = prefix[:58] + suffix
+            name = prefix[:58] + suffix()
             if self.store.get(kind.key, namespace, name) is None:
                 return name
         raise already_exists(kind.group, kind.plural, prefix)

@@ -7,6 +7,7 @@ from typing import Final, cast
 from aiohttp import web
 
 from controller.api import protobuf
+from controller.api.access import ADMIN, Access, User
 from controller.api.codec import BODY_LIMIT, FieldValidation, check, media_type, parse_json
 from controller.api.objects import DeleteOptions
 from controller.api.registry import Kind, by_path
@@ -14,6 +15,16 @@ from controller.api.selectors import FieldSelector, LabelSelector, parse_fields,
 from controller.api.status import Object, bad_request, too_large
 
 _DELETE_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_VERBS: Final = {
+    ("GET", True): "get",
+    ("GET", False): "list",
+    ("HEAD", True): "get",
+    ("HEAD", False): "list",
+    ("POST", True): "create",
+    ("POST", False): "create",
+    ("PUT", True): "update",
+    ("DELETE", False): "deletecollection",
+}
 _GENERIC_FIELDS: Final = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
 
 
@@ -62,6 +73,7 @@ class Request:
     http: web.BaseRequest
     target: Target
     query: Mapping[str, str]
+    user: User = ADMIN
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -80,6 +92,15 @@ class Request:
             message = f'fieldValidation: Unsupported value: "{value}": supported values: "Ignore", "Strict", "Warn"'
             raise bad_request(message)
         return cast(FieldValidation, value)
+
+    def access(self) -> Access:
+        """What the request wants to do, for the rule of who may do what."""
+        target, method = self.target, self.http.method
+        verb = _VERBS.get((method, bool(target.name)), method.lower())
+        if verb in ("get", "list") and self.flag("watch"):
+            verb = "watch"
+        kind = target.kind
+        return Access(verb, kind.group, kind.plural, target.namespace, target.name, target.subresource)
 
     @property
     def content_type(self) -> str:

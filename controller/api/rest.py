@@ -48,12 +48,12 @@ class Rest:
 
     objects: Objects
     subresources: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
-    """Handlers of subresources with behaviour of their own, by (kind key, name): log, exec, …"""
+    """Handlers of subresources with behaviour of their own, by (kind key, name): log, exec, …; "": the kind itself."""
 
     async def handle(self, request: Request) -> web.StreamResponse:
         """Dispatch by method and target."""
         target, method = request.target, request.http.method
-        special = self.subresources.get((target.kind.key, target.subresource)) if target.subresource else None
+        special = self.subresources.get((target.kind.key, target.subresource))
         if special is not None:
             return await special(request)
         if target.subresource and target.subresource not in ("status", "finalize", "binding", "eviction"):

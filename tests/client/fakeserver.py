@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.api.server import open_api, serve_alone
+from controller.api.server import open_api, serve_alone, server_tls
 from kubinet.cri import ExecStartError
 
 
@@ -66,8 +66,9 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--token", required=True)
     options = parser.parse_args()
+    tls = server_tls(options.state_dir)
     api = open_api(options.state_dir, options.token, LocalRuntime())
-    asyncio.run(serve_alone(api, 0, tls=options.state_dir))
+    asyncio.run(serve_alone(api, 0, tls=tls))
 
 
 if __name__ == "__main__":
