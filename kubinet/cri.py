@@ -239,6 +239,10 @@ class RuntimeClient:
         """Every sandbox with the last attempt of each of its containers."""
         return decode(tuple[SandboxInfo, ...], self._call("list"))
 
+    def network_namespace(self, pod_uid: str) -> Path:
+        """The pod's network namespace, to be opened at once (see `SandboxInfo.netns`). ContainerNotFoundError."""
+        return Path(self._call("network_namespace", pod_uid=pod_uid))
+
     def start_containers(self, specs: Sequence[ContainerSpec]) -> tuple[ContainerStatus, ...]:
         """Start the containers; returns when each one's program runs, or failed to start.
 
@@ -299,6 +303,35 @@ class RuntimeClient:
         connection.socket.setblocking(False)
         return UnawaitedExec(connection)
 
+    def attach(
+        self,
+        pod_uid: str,
+        container: str,
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        stdin: bool = False,
+        once: bool = False,
+    ) -> "Attachment":
+        """Get what a running container writes from now on, beside its log.
+
+        The runtime closes its copies of the descriptors when the container ends, or when nobody reads for too long.
+        `stdin`: take the container's standard input; `once`: and keep it, so that closing it is the container's end
+        of input (`stdinOnce`). ContainerNotFoundError; ContainerRuntimeError for input that the container has not got.
+        """
+        given = {"stdout": stdout, "stderr": stderr}
+        passed = {name: fd for name, fd in given.items() if fd is not None}
+        request = {
+            "pod_uid": pod_uid,
+            "container": container,
+            "streams": tuple(passed),
+            "stdin": stdin,
+            "once": once,
+        }
+        connection = self._connect("attach", request, tuple(passed.values()))
+        connection.socket.settimeout(None)
+        return Attachment(connection, connection.answer["terminal"])
+
     def _call(self, call: str, **arguments: object) -> Any:
         with self._connect(call, arguments, ()) as connection:
             return connection.answer
@@ -320,6 +353,8 @@ class _Connection:
     ) -> None:
         self._path = path
         self._buffer = bytearray()
+        self.fds: list[int] = []
+        """Descriptors that came with the lines so far."""
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(timeout)
         try:
@@ -358,7 +393,9 @@ class _Connection:
         while True:
             try:
                 seen = self.socket.recv(65536, socket.MSG_PEEK)
-                received = self.socket.recv(seen.find(b"\n") + 1 or len(seen)) if seen else b""
+                size = seen.find(b"\n") + 1 or len(seen)
+                received, fds, _, _ = socket.recv_fds(self.socket, size, 1, socket.MSG_CMSG_CLOEXEC)
+                self.fds += fds
             except TimeoutError:
                 raise DeadlineError(f"container runtime: {self._path} gave no answer in time") from None
             except ConnectionError:
@@ -498,3 +535,36 @@ class UnawaitedExec(_Exec):
         if line is None:
             raise RuntimeUnavailableError("container runtime: it ended while a program ran in a container")
         return int(line["exit_code"])
+
+
+class Attachment:
+    """A container's streams while it runs; a context manager."""
+
+    def __init__(self, connection: _Connection, terminal: bool) -> None:
+        self._connection = connection
+        self.stdin: int | None = connection.fds[0] if connection.fds else None
+        """Where to write the container's standard input; its terminal's controlling side when it has one."""
+        self.terminal = terminal
+        """Whether the container has a terminal: then all its output comes as stdout."""
+
+    def fileno(self) -> int:
+        """Readable when the container ended."""
+        return self._connection.socket.fileno()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The container's exit status. DeadlineError after `timeout` seconds."""
+        self._connection.socket.settimeout(timeout)
+        line = self._connection.read()
+        if line is None:
+            raise RuntimeUnavailableError("container runtime: it ended while a container was attached to")
+        return int(line["exit_code"])
+
+    def close(self) -> None:
+        """Let go of the container, which runs on. `stdin` is the caller's to close."""
+        self._connection.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

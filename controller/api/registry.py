@@ -97,12 +97,15 @@ class Kind:
 
 
 _STREAM = ("create", "get")
+_PROXY = ("create", "delete", "get", "patch", "update")
 _POD_SUBRESOURCES = (
     Subresource("attach", "PodAttachOptions", _STREAM),
     Subresource("binding", "Binding", ("create",)),
     Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
     Subresource("exec", "PodExecOptions", _STREAM),
     Subresource("log", "Pod", ("get",)),
+    Subresource("portforward", "PodPortForwardOptions", _STREAM),
+    Subresource("proxy", "PodProxyOptions", _PROXY),
 )
 _SCALE = (Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1"),)
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
@@ -147,6 +150,7 @@ KINDS: Final = (
     ),
     Kind(
         "Service", "services", short_names=("svc",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=(Subresource("proxy", "ServiceProxyOptions", _PROXY),),
         schema="io.k8s.api.core.v1.Service", columns=columns.SERVICE,
         selectable={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
         default=defaults.service, adopt=servicefields.adopt, validate=validation.service,

@@ -52,6 +52,8 @@ def parse_path(path: str) -> Target | None:
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
     kind = by_path(group, version, rest[0])
+    if rest[2:3] == ["proxy"]:
+        del rest[3:]  # what follows is a path of the program behind it
     if kind is None or len(rest) > 3 or (namespace and not kind.namespaced):
         return None
     name, subresource = [*rest, "", ""][1:3]

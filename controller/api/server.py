@@ -25,15 +25,18 @@ from controller.api.admission import ServiceAccountAdmission
 from controller.api.journal import Journal
 from controller.api.listening import cluster_network, listen_for_pods, server_tls
 from controller.api.objects import Objects
-from controller.api.registry import POD
+from controller.api.proxy import Proxy
+from controller.api.registry import POD, SERVICE
 from controller.api.request import Request, parse_path
 from controller.api.rest import Handler, Rest
 from controller.api.reviews import Reviews
 from controller.api.scale import Scales
 from controller.api.status import Object, StatusError, forbidden, internal, no_such_path, unauthorized
 from controller.api.store import Store
-from controller.api.streams.exec import Exec, attach
+from controller.api.streams.dialing import Dialer
+from controller.api.streams.exec import Attach, Exec
 from controller.api.streams.logs import Logs
+from controller.api.streams.portforward import PortForward
 from controller.api.streams.session import Runtime
 from controller.api.tokens import Tokens, load_key
 from controller.workloads.apiservice import API_PORT, ApiService
@@ -191,11 +194,15 @@ def open_api(state_dir: Path, token: str, runtime: Runtime) -> Api:
     store = Store(Journal(state_dir / "api.sqlite"))
     objects = Objects(store, [ServiceAccountAdmission(store)])
     tokens = Tokens(store, load_key(state_dir / "pki" / "sa.key"))
+    proxy = Proxy(store, runtime)
     subresources = {
         **Scales(objects).handlers(),
         (POD.key, "log"): Logs(store, state_dir).handle,
         (POD.key, "exec"): Exec(store, runtime).handle,
-        (POD.key, "attach"): attach,
+        (POD.key, "attach"): Attach(store, runtime).handle,
+        (POD.key, "portforward"): PortForward(store, Dialer(runtime)).handle,
+        (POD.key, "proxy"): proxy.handle,
+        (SERVICE.key, "proxy"): proxy.handle,
         **Reviews(objects, tokens).handlers(),
     }
     authority = state_dir / "pki" / "ca.crt"

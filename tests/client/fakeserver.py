@@ -35,6 +35,9 @@ class LocalProcess:
 class LocalRuntime:
     """Starts a container's command on this machine."""
 
+    def network_namespace(self, pod_uid: str) -> Path:
+        return Path("/proc/self/ns/net")
+
     def exec(
         self,
         pod_uid: str,
