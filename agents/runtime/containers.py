@@ -15,7 +15,8 @@ from agents.runtime.attaching import Attached
 from agents.runtime.cgroups import ContainerGroup
 from agents.runtime.logs import LineSplitter, LogFile
 from agents.runtime.loop import Loop
-from kubinet.cri import ContainerExit, ContainerPhase, ContainerRuntimeError, ContainerSpec, ContainerStatus
+from kubinet.cri import ContainerExit, ContainerPhase, ContainerSpec, ContainerStatus
+from kubinet.crilink import ContainerRuntimeError
 
 CANNOT_START: Final = 128
 """Exit code of a container whose program could not be started."""

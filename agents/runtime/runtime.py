@@ -11,17 +11,8 @@ from agents.runtime.containers import Container
 from agents.runtime.loop import Loop
 from agents.runtime.sandboxes import Sandbox, bind_mount, etc_files, open_sandbox, safe_name
 from kubinet.containers import BUSYBOX_FOLDER, DEFAULT_PATH
-from kubinet.cri import (
-    ContainerExit,
-    ContainerNotFoundError,
-    ContainerRuntimeError,
-    ContainerSpec,
-    ContainerStatus,
-    ExecStartError,
-    SandboxInfo,
-    SandboxSpec,
-    log_path,
-)
+from kubinet.cri import ContainerExit, ContainerSpec, ContainerStatus, SandboxInfo, SandboxSpec, log_path
+from kubinet.crilink import ContainerNotFoundError, ContainerRuntimeError, ExecStartError
 
 
 class Runtime:

@@ -13,7 +13,8 @@ from agents.runtime import spawn
 from agents.runtime.attaching import Attached
 from agents.runtime.loop import Loop
 from agents.runtime.runtime import Runtime
-from kubinet.cri import ContainerExit, ContainerRuntimeError, ContainerSpec, ExecStartError, SandboxSpec
+from kubinet.cri import ContainerExit, ContainerSpec, SandboxSpec
+from kubinet.crilink import ContainerRuntimeError, ExecStartError
 from kubinet.criwire import decode, encode
 
 _REQUEST_LIMIT: Final = 64 * 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.api.server import open_api, serve_alone, server_tls
-from kubinet.cri import ExecStartError
+from kubinet.crilink import ExecStartError
 
 
 class LocalProcess:

@@ -203,7 +203,7 @@ def test_wrong_verbs_and_patches(tmp_path: Path) -> None:
 
     async def scenario(api: Connection) -> None:
         assert (await api.ask("PUT", MAPS, config_map("a")))[0] == 405
-        assert (await api.ask("POST", f"{PODS}/a/attach"))[0] == 501
+        assert (await api.ask("POST", f"{PODS}/a/attach"))[0] == 404
         topology = {"apiVersion": "kubinet.dev/v1", "kind": "Topology", "metadata": {"name": "cluster"}}
         topologies = "/apis/kubinet.dev/v1/topologies"
         spec = {"spec": {"any": [1, {"thing": None}]}, "status": {"x": 1}}
