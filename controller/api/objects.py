@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from controller.api import times, validation
+from controller.api.managed.managers import Manager, record
+from controller.api.managed.typed import type_of
 from controller.api.names import suffix
 from controller.api.registry import NAMESPACE, Kind, StatusPart
 from controller.api.status import (
@@ -65,8 +67,10 @@ class Objects:
 
     # Create
 
-    def create(self, kind: Kind, namespace: str, obj: Object, *, dry_run: bool = False) -> Stored:
-        """Store a new object; `obj` belongs to the store from here on."""
+    def create(
+        self, kind: Kind, namespace: str, obj: Object, *, dry_run: bool = False, manager: Manager | None = None
+    ) -> Stored:
+        """Store a new object; `obj` belongs to the store from here on. With a `manager`, managedFields are written."""
         metadata = self._identity(kind, namespace, obj)
         name = metadata.get("name") or ""
         if metadata.get("resourceVersion"):
@@ -87,6 +91,8 @@ class Objects:
         if kind.status is StatusPart.SEPARATE:
             obj.pop("status", None)
         self._complete(kind, obj, None)
+        if manager is not None:
+            record(None, obj, type_of(kind.schema), manager, has_status=kind.has_status)
         if dry_run:
             return _unstored(obj)
         return self.store.put(kind.key, obj)
@@ -143,8 +149,19 @@ class Objects:
 
     # Update
 
-    def update(self, kind: Kind, old: Stored, new: Object, *, subresource: str = "", dry_run: bool = False) -> Stored:
+    def update(
+        self,
+        kind: Kind,
+        old: Stored,
+        new: Object,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        manager: Manager | None = None,
+    ) -> Stored:
         """Replace an object by a new version; a version without a difference changes nothing and returns the old one.
+
+        With a `manager`, managedFields are written; without one they are as `new` has them, by default unchanged.
 
         `new` must not share with `old`'s object what defaulting changes: it comes from `Stored.copy` or a request.
         """
@@ -169,8 +186,12 @@ class Objects:
             self._complete(kind, new, before)
         elif kind.validate_status is not None and (causes := kind.validate_status(new)):
             raise invalid(kind.group, kind.kind, name, causes)
+        if "managedFields" in before["metadata"]:
+            new["metadata"].setdefault("managedFields", before["metadata"]["managedFields"])
         if new == before:
             return old
+        if manager is not None:
+            record(before, new, type_of(kind.schema), manager, has_status=kind.has_status)
         if kind.generation and _changed(before, new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         if dry_run:

@@ -9,6 +9,7 @@ from aiohttp import web
 from controller.api import protobuf
 from controller.api.access import ADMIN, Access, User
 from controller.api.codec import BODY_LIMIT, FieldValidation, check, media_type, parse_json
+from controller.api.managed.managers import UPDATE, Manager
 from controller.api.objects import DeleteOptions
 from controller.api.registry import Kind, by_path
 from controller.api.selectors import FieldSelector, LabelSelector, parse_fields, parse_labels
@@ -25,6 +26,7 @@ _VERBS: Final = {
     ("PUT", True): "update",
     ("DELETE", False): "deletecollection",
 }
+_MANAGER_LIMIT: Final = 128
 _GENERIC_FIELDS: Final = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
 
 
@@ -103,6 +105,15 @@ class Request:
             verb = "watch"
         kind = target.kind
         return Access(verb, kind.group, kind.plural, target.namespace, target.name, target.subresource)
+
+    def manager(self) -> Manager | None:
+        """Who writes, for managedFields; None for our own agents' status reports, which nobody competes about."""
+        agent = self.http.headers.get("User-Agent", "").partition("/")[0]
+        subresource = self.target.subresource
+        name = self.query.get("fieldManager") or ("" if subresource == "status" and agent == "kubinet" else agent)
+        if len(name) > _MANAGER_LIMIT or not name.isprintable():
+            raise bad_request(f"fieldManager: Invalid value: at most {_MANAGER_LIMIT} printable characters")
+        return Manager(name, UPDATE, self.target.kind.group_version, subresource) if name else None
 
     @property
     def content_type(self) -> str:

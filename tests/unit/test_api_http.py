@@ -286,6 +286,44 @@ def test_scale(tmp_path: Path) -> None:
     serve(tmp_path, scenario)
 
 
+def test_server_side_apply(tmp_path: Path) -> None:
+    """YAML or JSON; created with 201; strict fields, a required manager, conflicts, dry runs and status."""
+    apply = "application/apply-patch+yaml"
+    path = f"{MAPS}/a?fieldManager=me"
+
+    async def scenario(api: Connection) -> None:
+        text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  x: '1'\n"
+        status, made = await api.ask("PATCH", path, text, Content_Type=apply)
+        assert (status, made["data"]) == (201, {"x": "1"})
+        (entry,) = made["metadata"]["managedFields"]
+        assert (entry["manager"], entry["operation"], entry["fieldsV1"]) == ("me", "Apply", {"f:data": {"f:x": {}}})
+        status, again = await api.ask("PATCH", path, config_map("a", x="1"), Content_Type=apply)
+        assert (status, again) == (200, made)
+        status, dry = await api.ask("PATCH", f"{path}&dryRun=All", config_map("a", y="1"), Content_Type=apply)
+        assert (status, dry["data"]) == (200, {"y": "1"})
+        assert (await api.ask("GET", f"{MAPS}/a"))[1] == made
+        wrong = config_map("a") | {"dada": {}}
+        status, answer = await api.ask("PATCH", f"{path}&fieldValidation=Strict", wrong, Content_Type=apply)
+        assert (status, answer["message"]) == (400, 'strict decoding error: unknown field "dada"')
+        status, answer = await api.ask("PATCH", f"{MAPS}/a", config_map("a"), Content_Type=apply)
+        assert (status, answer["details"]["causes"][0]["field"]) == (422, "fieldManager")
+        other = f"{MAPS}/a?fieldManager=you"
+        status, answer = await api.ask("PATCH", other, config_map("a", x="2"), Content_Type=apply)
+        assert (status, answer["details"]["causes"][0]["field"]) == (409, ".data.x")
+        status, answer = await api.ask("PATCH", f"{other}&force=true", config_map("a", x="2"), Content_Type=apply)
+        assert (status, answer["data"]) == (200, {"x": "2"})
+        for body, message in (
+            (config_map("b"), "the name of the object (b) does not match the name on the URL (a)"),
+            ({"kind": "ConfigMap", "metadata": {"name": "a"}}, "apiVersion must be set in an apply patch"),
+        ):
+            status, answer = await api.ask("PATCH", path, body, Content_Type=apply)
+            assert (status, answer["message"]) == (400, message)
+        stale = config_map("a") | {"metadata": {"name": "a", "resourceVersion": "1"}}
+        assert (await api.ask("PATCH", path, stale, Content_Type=apply))[0] == 409
+
+    serve(tmp_path, scenario)
+
+
 def test_a_deployment_makes_pods(tmp_path: Path) -> None:
     """A Deployment's pods appear by themselves, owned by its ReplicaSet, and go with it."""
     deployments = "/apis/apps/v1/namespaces/default/deployments"
@@ -313,5 +351,28 @@ def test_a_deployment_makes_pods(tmp_path: Path) -> None:
                 if kind == "DELETED":
                     gone.add(pod["metadata"]["name"])
             assert gone == {pod["metadata"]["name"] for pod in pods}
+
+    serve(tmp_path, scenario)
+
+
+def test_every_write_says_who_wrote(tmp_path: Path) -> None:
+    """fieldManager, else the User-Agent up to its slash; our own agents' status reports are not recorded."""
+
+    async def scenario(api: Connection) -> None:
+        status, made = await api.ask("POST", f"{MAPS}?fieldManager=maker", config_map("a", x="1"))
+        assert [entry["manager"] for entry in made["metadata"]["managedFields"]] == ["maker"]
+        change = {"data": {"x": "2"}}
+        status, made = await api.ask("PATCH", f"{MAPS}/a", change, Content_Type=MERGE, User_Agent="tool/v1 (linux)")
+        owned = {entry["manager"]: entry["fieldsV1"] for entry in made["metadata"]["managedFields"]}
+        assert owned == {"maker": {"f:data": {}}, "tool": {"f:data": {"f:x": {}}}}
+        status, kept = await api.ask("PUT", f"{MAPS}/a", config_map("a", x="2"), User_Agent="other")
+        assert (status, kept) == (200, made)
+        body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "b"}]}}
+        await api.ask("POST", PODS, body, User_Agent="maker")
+        report = {"status": {"phase": "Running"}}
+        for agent, expected in (("kubinet", {"maker"}), ("agent", {"maker", "agent"})):
+            status, made = await api.ask("PATCH", f"{PODS}/p/status", report, Content_Type=MERGE, User_Agent=agent)
+            assert {entry["manager"] for entry in made["metadata"]["managedFields"]} == expected
+            report = {"status": {"phase": "Succeeded"}}
 
     serve(tmp_path, scenario)
