@@ -1,4 +1,4 @@
-"""Server-side apply as kubectl does it, from 1.29 to 1.33."""
+"""Apply and validation as kubectl does them, from 1.27 to 1.33."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from fakepods import kubectl_command
 
 pytestmark = [pytest.mark.client, pytest.mark.timeout(120)]
-VERSIONS = ["1.29", "1.30", "1.31", "1.32", "1.33"]
+VERSIONS = ["1.27", "1.28", "1.29", "1.30", "1.31", "1.32", "1.33"]
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -99,3 +99,15 @@ def test_prune_and_apply_sets(any_kubectl: Kubectl, name: str) -> None:
     apply_set = ("apply", "--server-side", "--prune", parent, "-n", "default", "-f", "-")
     any_kubectl(*apply_set, stdin=files(f"{name}-x", f"{name}-y"))
     assert f"configmap/{name}-y pruned" in any_kubectl(*apply_set, stdin=files(f"{name}-x")).stdout
+
+
+def test_validation_is_the_servers(any_kubectl: Kubectl, name: str) -> None:
+    """Unknown fields are refused by name and unknown kinds are said to be unknown, by the oldest kubectl too."""
+    wrong = json.loads(manifest(name)) | {"dada": {}}
+    refused = any_kubectl("create", "-f", "-", stdin=json.dumps(wrong), code=1).stderr
+    assert 'strict decoding error: unknown field "dada"' in refused
+    nothing = json.loads(manifest(name)) | {"kind": "Nothing"}
+    refused = any_kubectl("apply", "-f", "-", stdin=json.dumps(nothing), code=1).stderr
+    assert 'no matches for kind "Nothing" in version "v1"' in refused
+    any_kubectl("apply", "-f", "-", stdin=manifest(name, a="1"))
+    assert any_kubectl("apply", "-f", "-", stdin=manifest(name, a="2")).stdout == f"configmap/{name} configured\n"
