@@ -16,10 +16,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 _READ = """
 import json, os, ssl, sys, urllib.error, urllib.request
 folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
+service = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + ":" + os.environ["KUBERNETES_SERVICE_PORT"]
 url = "https://" + sys.argv[1] + ":6443"
 token = open(folder + "token").read()
 context = ssl.create_default_context(cafile=folder + "ca.crt")
-def ask(path, method="GET", body=None, token=token):
+def ask(path, method="GET", body=None, token=token, url=url):
     headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
     request = urllib.request.Request(url + path, data=body, headers=headers, method=method)
     try:
@@ -36,8 +37,8 @@ print(json.dumps({
     "elsewhere": ask("/api/v1/namespaces/kube-public/configmaps", "POST", map_)[0],
     "secrets": ask("/api/v1/namespaces/kube-public/secrets")[0],
     "forged": ask(own + "/pods", token=token[:-3] + "abc")[0],
-    "host": os.environ["KUBERNETES_SERVICE_HOST"],
-    "port": os.environ["KUBERNETES_SERVICE_PORT"],
+    "service": service,
+    "by service": ask("/version", url=service)[1]["minor"],
 }))
 """
 _CLIENT = """
@@ -75,8 +76,8 @@ def test_a_pod_asks_the_api_with_its_mounted_token(start_cluster: Callable[..., 
         "elsewhere": 403,
         "secrets": 403,
         "forged": 401,
-        "host": "10.96.0.1",
-        "port": "443",
+        "service": "https://10.96.0.1:443",
+        "by service": "32",
     }
     assert cluster.pod("p1").exec(["/usr/bin/python3", "-c", _CLIENT, address]).text == "10.96.0.1\n"
 
