@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from agents.agent import Common, NodeAgent
+from agents.clusterview import ClusterView
 from agents.control import ControlServer
 from agents.events import EventRecorder
 from agents.feed import Feed
@@ -61,6 +62,7 @@ class AgentHost:
         self._facts = facts_from_json(context.facts_file.read_text())
         self._client = Client(context.api_url, context.token)
         self._feed = Feed(self._client)
+        self._cluster = ClusterView(self._client)
         self._events = EventRecorder(self._client)
         runtime = RuntimeClient(context.runtime_socket)
         self._runtime = RuntimeView(runtime)
@@ -75,7 +77,9 @@ class AgentHost:
             client=self._client,
             feed=self._feed,
             events=self._events,
-            pods=PodTools(self._runtime, self._events, load_table(), self._prober, cluster_dns(self._facts)),
+            pods=PodTools(
+                self._runtime, self._events, load_table(), self._prober, cluster_dns(self._facts), self._cluster
+            ),
         )
         self._agents = {node.name: NodeAgent(common, node) for node in self._facts.nodes}
         self._services = ServicesHost(
@@ -98,6 +102,7 @@ class AgentHost:
         self._prober.start(self._runtime_changed)
         # Before the agents: to one that began without the pods' list, every sandbox would be a deleted pod's.
         self._feed.start(_START_SECONDS)
+        self._cluster.start(_START_SECONDS)
         for agent in self._agents.values():
             agent.start()
         for agent in self._agents.values():
@@ -142,6 +147,7 @@ class AgentHost:
                     _LOG.warning("%s", error)
         self._feed.stop()
         self._prober.stop()
+        self._cluster.stop()
         self._runtime.stop()
         self._events.close(1.0)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
 
+from agents.clusterview import ROOT_CA
 from agents.machine import read_machine
 from agents.plan import Action, restart_delay
 from agents.pod_status import Problem
@@ -60,10 +61,28 @@ class ContainerStarter:
 
     def _surroundings(self, address: IPv4Address) -> Surroundings:
         return Surroundings(
-            self._node.name, self._node.underlay.ip, address, self._lookup, self._machine.cpus, self._machine.memory
+            self._node.name,
+            self._node.underlay.ip,
+            address,
+            self._lookup,
+            self._machine.cpus,
+            self._machine.memory,
+            token=self._token,
+            services=lambda namespace, links: self._tools.cluster.variables(namespace, links=links),
+        )
+
+    def _token(self, pod: Pod, source: Mapping[str, Any]) -> str:
+        return self._client.request_token(
+            pod.wire["spec"]["serviceAccountName"],
+            pod.namespace,
+            audiences=[source["audience"]] if source.get("audience") else [],
+            seconds=int(source.get("expirationSeconds") or 3600),
+            pod=(pod.name, pod.uid),
         )
 
     def _lookup(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        if (kind, name) == ("ConfigMap", ROOT_CA) and (known := self._tools.cluster.authority(namespace)) is not None:
+            return known  # every pod mounts it: no request for each
         try:
             return self._client.get(kind, name, namespace)
         except ApiError as error:

@@ -71,8 +71,9 @@ def container_spec(
 
 
 def environment(pod: Pod, container: Container, around: Surroundings) -> dict[str, str]:
-    """The container's variables: `envFrom`, then `env` with `$(NAME)` of earlier ones replaced."""
-    variables: dict[str, str] = {}
+    """The container's variables: services', `envFrom`, then `env` with `$(NAME)` of earlier ones replaced."""
+    links = pod.wire["spec"].get("enableServiceLinks") is not False
+    variables: dict[str, str] = dict(around.services(pod.namespace, links))
     for source in container.wire.get("envFrom") or ():
         for key, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
             if key in source:

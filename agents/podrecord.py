@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from agents.clusterview import ClusterView
 from agents.events import EventRecorder
 from agents.plan import Why
 from agents.pod_network import Attached
@@ -26,6 +27,7 @@ class PodTools:
     images: ImageTable
     prober: Prober
     dns: ClusterDns
+    cluster: ClusterView
 
 
 @dataclass(frozen=True, slots=True)

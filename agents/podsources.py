@@ -27,6 +27,14 @@ class ContainerConfigError(KubinetError):
     """The container cannot be described yet: something that it names is missing (CreateContainerConfigError)."""
 
 
+def _no_token(_pod: Pod, _source: Object) -> str:
+    raise ContainerConfigError("serviceAccountToken: there is no API to ask for one")
+
+
+def _no_services(_namespace: str, _links: bool) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a pod may ask about itself beyond its own object, and who knows the objects it names."""
@@ -38,6 +46,10 @@ class Surroundings:
     """(kind, namespace, name) -> the object, or None when there is none."""
     cpus: int = 1
     memory: int = 0
+    token: Callable[[Pod, Object], str] = _no_token
+    """A token of the pod's service account, as a `serviceAccountToken` source of a projected volume asks for."""
+    services: Callable[[str, bool], Mapping[str, str]] = _no_services
+    """(namespace, enableServiceLinks) -> the service variables of a pod's containers."""
     seen: dict[tuple[str, str], Object | None] = field(default_factory=dict)
     """Objects asked for already, by (kind, name): one answer for the whole pod."""
 

@@ -79,10 +79,14 @@ def _projected(name: str, spec: Object, pod: Pod, container: Container, around: 
             files |= _files("Secret", entry["secret"]["name"], entry["secret"], pod, around)
         elif "downwardAPI" in entry:
             files |= _fields(entry["downwardAPI"], pod, container, around)
+        elif "serviceAccountToken" in entry:
+            source = entry["serviceAccountToken"]
+            files[source["path"]] = around.token(pod, source).encode()
         else:
             kinds = ", ".join(entry) or "nothing"
             raise ContainerConfigError(
-                f'volume "{name}": a projected {kinds} is not supported; use configMap, secret or downwardAPI'
+                f'volume "{name}": a projected {kinds} is not supported; '
+                "use configMap, secret, downwardAPI or serviceAccountToken"
             )
     return FilesSource(name, files, _mode(spec))
 

@@ -6,7 +6,7 @@ come from the server's discovery documents, so that a kind which the server lear
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -212,24 +212,44 @@ class Client:
             options["propagationPolicy"] = propagation
         return self._json("DELETE", resource.path(self._namespace(resource, namespace), name), json=options)
 
+    def request_token(
+        self,
+        account: str,
+        namespace: str,
+        *,
+        audiences: Sequence[str] = (),
+        seconds: int | None = None,
+        pod: tuple[str, str] | None = None,
+    ) -> str:
+        """A token of a service account (TokenRequest), which ends with `pod` (name, uid) where one is given."""
+        spec: Object = {"audiences": list(audiences)}
+        if seconds is not None:
+            spec["expirationSeconds"] = seconds
+        if pod is not None:
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod[0], "uid": pod[1]}
+        path = self.resource("serviceaccounts").path(namespace, account, "token")
+        return str(self._json("POST", path, json={"spec": spec})["status"]["token"])
+
     def apply(self, obj: Object, *, dry_run: bool = False) -> tuple[Object, ApplyResult]:
-        """What `kubectl apply` does: create, or patch what differs from the last applied and the present object."""
+        """Create the object, or make it what is wanted: server-side apply as manager `kubinet`, taking fields over.
+
+        Fields that an earlier apply set and this one lacks are removed. `kubectl apply` may go on with the object.
+        """
         resource, namespace, name = self._identify(obj)
-        wanted = _with_last_applied(obj)
+        if not name:
+            return self.create(obj, dry_run=dry_run), "created"
         path = resource.path(namespace, name)
         try:
-            current = self._json("GET", path)
+            current: Object | None = self._json("GET", path)
         except ApiError as error:
             if error.status != 404:
                 raise
-            return self._json("POST", resource.path(namespace), json=wanted, params=_writing(dry_run)), "created"
-        before = current.get("metadata", {}).get("annotations", {}).get(LAST_APPLIED)
-        patch = three_way_merge(json.loads(before) if before else {}, wanted, current)
-        if not patch:
-            return current, "unchanged"
-        headers = {"Content-Type": _PATCH_CONTENT_TYPE["merge"]}
-        changed = self._json("PATCH", path, data=json.dumps(patch), headers=headers, params=_writing(dry_run))
-        return changed, "configured"
+            current = None
+        headers = {"Content-Type": "application/apply-patch+yaml"}
+        parameters = _writing(dry_run) | {"force": "true"}
+        body = json.dumps(_with_last_applied(obj))
+        result = self._json("PATCH", path, data=body, headers=headers, params=parameters)
+        return result, "created" if current is None else "unchanged" if result == current else "configured"
 
     def watch(
         self,
@@ -272,36 +292,6 @@ class Client:
     @staticmethod
     def _namespace(resource: Resource, namespace: str | None) -> str | None:
         return (namespace or "default") if resource.namespaced else None
-
-
-def three_way_merge(before: Object, wanted: Object, current: Object) -> Object:
-    """The merge patch (RFC 7386) from `current` to `wanted`; it deletes only what `before` had and `wanted` dropped."""
-    patch: Object = {}
-    for key, value in wanted.items():
-        present = current.get(key)
-        if isinstance(value, dict) and isinstance(present, dict):
-            old = before.get(key)
-            inner = three_way_merge(old if isinstance(old, dict) else {}, value, present)
-            if inner:
-                patch[key] = inner
-        elif isinstance(value, list) and isinstance(present, list) and _covers(present, value):
-            continue  # the server only added defaults to the list's items
-        elif value != present and not (value is None and key not in current):
-            patch[key] = value
-    for key in before:
-        if key not in wanted and key in current:
-            patch[key] = None
-    return patch
-
-
-def _covers(present: object, wanted: object) -> bool:
-    """Whether `present` says all that `wanted` says; servers add defaults but keep order and length of lists."""
-    if isinstance(wanted, dict) and isinstance(present, dict):
-        return all(key in present and _covers(present[key], value) for key, value in wanted.items())
-    if isinstance(wanted, list) and isinstance(present, list):
-        pairs = zip(present, wanted, strict=False)
-        return len(present) == len(wanted) and all(_covers(one, other) for one, other in pairs)
-    return present == wanted
 
 
 def _with_last_applied(obj: Object) -> Object:

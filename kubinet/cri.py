@@ -5,7 +5,6 @@ JSON, with file descriptors beside it for exec; the answer is one line. Two call
 (a line per exit) and `exec` (a line when the process ended). Every method may be called from any thread.
 """
 
-import array
 import contextlib
 import json
 import signal
@@ -18,24 +17,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Self
 
+from kubinet.crilink import Connection, RuntimeUnavailableError
 from kubinet.criwire import decode, encode
-from kubinet.errors import DeadlineError, KubinetError
-
-
-class ContainerRuntimeError(KubinetError):
-    """The runtime refused a request; names the pod or container and why."""
-
-
-class RuntimeUnavailableError(ContainerRuntimeError):
-    """The runtime does not answer: not started yet, or just restarted; then its containers are gone: list again."""
-
-
-class ContainerNotFoundError(ContainerRuntimeError):
-    """No such sandbox, or no such running container in it."""
-
-
-class ExecStartError(ContainerRuntimeError):
-    """The program of an exec could not be started (not found in the container, not executable)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +222,10 @@ class RuntimeClient:
         """Every sandbox with the last attempt of each of its containers."""
         return decode(tuple[SandboxInfo, ...], self._call("list"))
 
+    def network_namespace(self, pod_uid: str) -> Path:
+        """The pod's network namespace, to be opened at once (see `SandboxInfo.netns`). ContainerNotFoundError."""
+        return Path(self._call("network_namespace", pod_uid=pod_uid))
+
     def start_containers(self, specs: Sequence[ContainerSpec]) -> tuple[ContainerStatus, ...]:
         """Start the containers; returns when each one's program runs, or failed to start.
 
@@ -285,7 +272,7 @@ class RuntimeClient:
         given = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         passed = {name: fd for name, fd in given.items() if fd is not None}
         request = _exec_request(pod_uid, container, argv, passed, tty=tty, env=dict(env or {}))
-        connection = _Connection(self._path, self._timeout, request, tuple(passed.values()))
+        connection = Connection(self._path, self._timeout, request, tuple(passed.values()))
         connection.socket.settimeout(None)
         return ExecProcess(connection, connection.answer["pid"])
 
@@ -295,92 +282,50 @@ class RuntimeClient:
         Standard output and error go to the descriptor `output`; the caller keeps its own copy.
         """
         request = _exec_request(pod_uid, container, argv, ("stdout", "stderr"))
-        connection = _Connection(self._path, self._timeout, request, (output, output), awaited=False)
+        connection = Connection(self._path, self._timeout, request, (output, output), awaited=False)
         connection.socket.setblocking(False)
         return UnawaitedExec(connection)
+
+    def attach(
+        self,
+        pod_uid: str,
+        container: str,
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        stdin: bool = False,
+        once: bool = False,
+    ) -> "Attachment":
+        """Get what a running container writes from now on, beside its log.
+
+        The runtime closes its copies of the descriptors when the container ends, or when nobody reads for too long.
+        `stdin`: take the container's standard input; `once`: and keep it, so that closing it is the container's end
+        of input (`stdinOnce`). ContainerNotFoundError; ContainerRuntimeError for input that the container has not got.
+        """
+        given = {"stdout": stdout, "stderr": stderr}
+        passed = {name: fd for name, fd in given.items() if fd is not None}
+        request = {
+            "pod_uid": pod_uid,
+            "container": container,
+            "streams": tuple(passed),
+            "stdin": stdin,
+            "once": once,
+        }
+        connection = self._connect("attach", request, tuple(passed.values()))
+        connection.socket.settimeout(None)
+        return Attachment(connection, connection.answer["terminal"])
 
     def _call(self, call: str, **arguments: object) -> Any:
         with self._connect(call, arguments, ()) as connection:
             return connection.answer
 
-    def _connect(self, call: str, arguments: Mapping[str, object], fds: Sequence[int]) -> "_Connection":
-        return _Connection(self._path, self._timeout, encode({"call": call, **arguments}), fds)
+    def _connect(self, call: str, arguments: Mapping[str, object], fds: Sequence[int]) -> "Connection":
+        return Connection(self._path, self._timeout, encode({"call": call, **arguments}), fds)
 
 
 def _exec_request(pod: str, container: str, argv: Sequence[str], streams: Iterable[str], **more: object) -> object:
     words = {"call": "exec", "pod_uid": pod, "container": container, "argv": tuple(argv), "streams": tuple(streams)}
     return encode({**words, "tty": False, "env": {}, **more})
-
-
-class _Connection:
-    """One request, its answer, and the lines after it."""
-
-    def __init__(
-        self, path: Path, timeout: float, request: object, fds: Sequence[int], *, awaited: bool = True
-    ) -> None:
-        self._path = path
-        self._buffer = bytearray()
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self.socket.settimeout(timeout)
-        try:
-            self._send(json.dumps(request).encode() + b"\n", fds)
-            self.answer: Any = self.read_answer() if awaited else None
-        except BaseException:
-            self.socket.close()
-            raise
-
-    def _send(self, message: bytes, fds: Sequence[int]) -> None:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        try:
-            self.socket.connect(str(self._path))
-            sent = self.socket.sendmsg([message], rights)
-            self.socket.sendall(message[sent:])
-        except OSError as error:
-            raise RuntimeUnavailableError(
-                f"container runtime: {self._path}: {error}; is the cluster up, and its runtime service running?"
-            ) from error
-
-    def read_answer(self) -> Any:
-        """The answer to the request, or the error that it is."""
-        line = self.read()
-        if line is None:
-            raise RuntimeUnavailableError(f"container runtime: {self._path} closed the connection without an answer")
-        if "error" in line:
-            raise _ERRORS[line["error"]](line["message"])
-        return line["ok"]
-
-    def read(self) -> Any:
-        """The next line; None at the end of the stream.
-
-        What comes after the line stays in the socket: whoever waits for the socket to be readable must see a second
-        line that arrived together with the first (the answer and the end of a short exec).
-        """
-        while True:
-            try:
-                seen = self.socket.recv(65536, socket.MSG_PEEK)
-                received = self.socket.recv(seen.find(b"\n") + 1 or len(seen)) if seen else b""
-            except TimeoutError:
-                raise DeadlineError(f"container runtime: {self._path} gave no answer in time") from None
-            except ConnectionError:
-                return None
-            if not received:
-                return None
-            self._buffer += received
-            if received.endswith(b"\n"):
-                line = bytes(self._buffer)
-                self._buffer.clear()
-                return json.loads(line)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-
-_ERRORS: Mapping[str, type[ContainerRuntimeError]] = {
-    kind.__name__: kind for kind in (ContainerRuntimeError, ContainerNotFoundError, ExecStartError)
-}
 
 
 class EventStream(Iterator[ContainerExit]):
@@ -389,7 +334,7 @@ class EventStream(Iterator[ContainerExit]):
     Ends (StopIteration) after `close`, raises RuntimeUnavailableError when the runtime went away.
     """
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._closed = False
         self._reading = False
@@ -431,7 +376,7 @@ class EventStream(Iterator[ContainerExit]):
 class _Exec:
     """A context manager that kills what still runs; when its caller's process dies, the runtime kills it too."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def fileno(self) -> int:
@@ -452,7 +397,7 @@ class _Exec:
 class ExecProcess(_Exec):
     """A process that runs inside a container; readable (`fileno`) when it has ended."""
 
-    def __init__(self, connection: _Connection, pid: int) -> None:
+    def __init__(self, connection: Connection, pid: int) -> None:
         super().__init__(connection)
         self._exit_code: int | None = None
         self.pid = pid
@@ -479,7 +424,7 @@ class ExecProcess(_Exec):
 class UnawaitedExec(_Exec):
     """A process inside a container that starts, runs or has ended; readable (`fileno`) when `poll` has news."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._started = False
 
@@ -498,3 +443,36 @@ class UnawaitedExec(_Exec):
         if line is None:
             raise RuntimeUnavailableError("container runtime: it ended while a program ran in a container")
         return int(line["exit_code"])
+
+
+class Attachment:
+    """A container's streams while it runs; a context manager."""
+
+    def __init__(self, connection: Connection, terminal: bool) -> None:
+        self._connection = connection
+        self.stdin: int | None = connection.fds[0] if connection.fds else None
+        """Where to write the container's standard input; its terminal's controlling side when it has one."""
+        self.terminal = terminal
+        """Whether the container has a terminal: then all its output comes as stdout."""
+
+    def fileno(self) -> int:
+        """Readable when the container ended."""
+        return self._connection.socket.fileno()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The container's exit status. DeadlineError after `timeout` seconds."""
+        self._connection.socket.settimeout(timeout)
+        line = self._connection.read()
+        if line is None:
+            raise RuntimeUnavailableError("container runtime: it ended while a container was attached to")
+        return int(line["exit_code"])
+
+    def close(self) -> None:
+        """Let go of the container, which runs on. `stdin` is the caller's to close."""
+        self._connection.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

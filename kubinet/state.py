@@ -86,6 +86,16 @@ class NetworkConfig:
         """The clusterIP of the cluster's DNS: the tenth of serviceCIDR, as kubeadm has it."""
         return self.service_cidr[10]
 
+    @property
+    def management_address(self) -> IPv4Address:
+        """The sandbox's own address on the management network: the first one."""
+        return self.management_cidr[1]
+
+    @property
+    def api_service_address(self) -> IPv4Address:
+        """The clusterIP of Service default/kubernetes: the first of serviceCIDR, as upstream."""
+        return self.service_cidr[1]
+
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:

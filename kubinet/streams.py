@@ -1,7 +1,7 @@
-"""Running a command in a pod's container over the API: WebSocket subprotocol `v5.channel.k8s.io` (KEP-4006).
+"""Commands in pods' containers and connections to their ports: WebSocket subprotocol `v5.channel.k8s.io` (KEP-4006).
 
-Each binary message begins with its channel number: 0 stdin, 1 stdout, 2 stderr, 3 the closing Status, 4 the terminal
-size, 255 "this channel ends".
+Each binary message begins with its channel number. A command: 0 stdin, 1 stdout, 2 stderr, 3 the closing Status,
+4 the terminal size. A port: 0 data, 1 error. Both: 255 "this channel ends".
 """
 
 import json
@@ -97,11 +97,17 @@ def open_exec(
     query += [(name, "true") for name, wanted in flags.items() if wanted]
     if container is not None:
         query.append(("container", container))
+    return ExecSession(_connect(client, namespace, pod, "exec", query, timeout))
+
+
+def _connect(
+    client: Client, namespace: str, pod: str, what: str, query: Sequence[tuple[str, str]], timeout: float | None
+) -> websocket.WebSocket:
     url = client.url.replace("http", "ws", 1)
-    address = f"{url}/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(query)}"
+    address = f"{url}/api/v1/namespaces/{namespace}/pods/{pod}/{what}?{urlencode(query)}"
     tls = {"ca_certs": str(client.ca)} if client.ca else {"cert_reqs": ssl.CERT_REQUIRED}
     try:
-        connection = websocket.create_connection(
+        return websocket.create_connection(
             address,
             timeout=timeout,
             subprotocols=[PROTOCOL],
@@ -113,8 +119,54 @@ def open_exec(
     except websocket.WebSocketBadStatusException as error:
         raise _refusal(error) from error
     except (OSError, websocket.WebSocketException) as error:
-        raise KubinetError(f"pod '{namespace}/{pod}': exec cannot reach the API at {client.url} ({error})") from error
-    return ExecSession(connection)
+        raise KubinetError(f"pod '{namespace}/{pod}': {what} cannot reach the API at {client.url} ({error})") from error
+
+
+class PortConnection:
+    """One connection to a port of a pod; sending and receiving may be two threads' work."""
+
+    _DATA, _ERROR = 0, 1
+
+    def __init__(self, connection: websocket.WebSocket) -> None:
+        self._connection = connection
+        self._begun: set[int] = set()
+
+    def send(self, data: bytes) -> None:
+        """Bytes to the pod."""
+        self._connection.send_binary(bytes([self._DATA]) + data)
+
+    def close_input(self) -> None:
+        """No more bytes to the pod; it may still answer."""
+        self._connection.send_binary(bytes([CLOSE, self._DATA]))
+
+    def received(self) -> Iterator[bytes]:
+        """Bytes from the pod until it ends its side; KubinetError with the API's words when it cannot be reached."""
+        while True:
+            try:
+                opcode, message = self._connection.recv_data()
+            except (OSError, websocket.WebSocketException):
+                return  # the API or our own side closed the connection
+            if opcode == websocket.ABNF.OPCODE_CLOSE or (message and message[0] == CLOSE):
+                return
+            if opcode != websocket.ABNF.OPCODE_BINARY or not message:
+                continue
+            if message[0] not in self._begun:
+                self._begun.add(message[0])  # each channel begins with the port's number
+            elif message[0] == self._ERROR:
+                raise KubinetError(message[1:].decode(errors="replace"))
+            else:
+                yield message[1:]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def open_port(client: Client, namespace: str, pod: str, port: int, *, timeout: float | None = 30.0) -> PortConnection:
+    """Connect to a port on the pod's loopback; ApiError where the API refuses (no such pod, it does not run)."""
+    connection = _connect(client, namespace, pod, "portforward", [("ports", str(port))], timeout)
+    connection.settimeout(None)
+    return PortConnection(connection)
 
 
 def run_in_pod(

@@ -20,6 +20,7 @@ EXTRA = (
     "io.k8s.api.policy.v1.Eviction",
     "io.k8s.api.core.v1.Binding",
     "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.api.authentication.v1.TokenRequest",
 )
 TARGET = Path(__file__).resolve().parent.parent / "controller/api/data"
 

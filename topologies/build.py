@@ -141,7 +141,7 @@ def build(topology: Topology, run_dir: Path, tools: LinkTools) -> Underlay:
 
 
 def _management(root: IPRoute, plan: Plan, pids: Mapping[str, int]) -> None:
-    """A bridge in the sandbox's own namespace with an interface `mgmt` in every node: OpenFlow, not pods' packets."""
+    """A bridge in the sandbox's own namespace with an interface `mgmt` in every node: OpenFlow and the API."""
     root.link("add", ifname=MANAGEMENT_BRIDGE, kind="bridge")
     bridge = root.link_lookup(ifname=MANAGEMENT_BRIDGE)[0]
     address = plan.management_address
@@ -156,6 +156,8 @@ def _management(root: IPRoute, plan: Plan, pids: Mapping[str, int]) -> None:
             own = plan.management[name]
             connection.addr("add", index=index, address=str(own.ip), prefixlen=own.network.prefixlen)
             connection.link("set", index=index, state="up")
+        # What pods say to the API leaves over their node's interface `mgmt`; the answer goes back the same way.
+        root.route("add", dst=str(plan.pod_cidrs[name]), gateway=str(own.ip))
 
 
 def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, Link]) -> None:

@@ -88,7 +88,7 @@ def make_plan(topology: Topology) -> Plan:
             node.name: IPv4Interface((management[index], management.prefixlen))
             for index, node in enumerate(topology.nodes, start=2)
         },
-        management_address=IPv4Interface((management[1], management.prefixlen)),
+        management_address=IPv4Interface((topology.network.management_address, management.prefixlen)),
     )
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from mininet.cli import CLI
@@ -54,10 +55,8 @@ def serve(context: ServiceContext) -> None:
     publish_resolv_conf(resolv_conf(topology, plan), context.run_dir)  # before the hosts: they copy the mounts
     underlay = build(topology, context.run_dir, tools)
     resolvers = Resolvers(served_names(topology, plan), underlay.pid)
-    (context.state_dir / "topology.json").write_text(json.dumps(to_document(topology)))
-    draft = context.facts_file.with_suffix(".new")
-    draft.write_text(facts_to_json(underlay.facts(context.cluster)))
-    draft.replace(context.facts_file)
+    _replace(context.state_dir / "topology.json", json.dumps(to_document(topology)))
+    _replace(context.facts_file, facts_to_json(underlay.facts(context.cluster)))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(context.run_dir / SOCKET))
     listener.listen(16)
@@ -72,6 +71,13 @@ def serve(context: ServiceContext) -> None:
     finally:
         resolvers.close()
         underlay.close()
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that others may be reading: they see the old or the new one."""
+    draft = path.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 def _with_datapath(topology: Topology) -> Topology:

@@ -8,7 +8,11 @@ from contextlib import suppress
 from typing import Final
 
 from agents.probes.target import OUTPUT_LIMIT, Result, Target, errored, failed, succeeded
-from kubinet.cri import ContainerRuntimeError, RuntimeClient, UnawaitedExec
+from kubinet.cri import (
+    RuntimeClient,
+    UnawaitedExec,
+)
+from kubinet.crilink import ContainerRuntimeError
 
 _PIPE_SIZE: Final = 65536
 """What a pipe holds (pipe(7))."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from kubinet.cri import ContainerRuntimeError
+from kubinet.crilink import ContainerRuntimeError
 
 NAMES: Final = (
     "CHOWN",

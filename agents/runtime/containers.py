@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from agents.runtime import spawn
+from agents.runtime.attaching import Attached
 from agents.runtime.cgroups import ContainerGroup
 from agents.runtime.logs import LineSplitter, LogFile
 from agents.runtime.loop import Loop
 from kubinet.cri import ContainerExit, ContainerPhase, ContainerSpec, ContainerStatus
+from kubinet.crilink import ContainerRuntimeError
 
 CANNOT_START: Final = 128
 """Exit code of a container whose program could not be started."""
@@ -51,6 +53,16 @@ class Stdio:
         for fd in set(self.child):
             os.close(fd)
 
+    def take_stdin(self, *, once: bool) -> int | None:
+        """Our end of the input, or with a terminal its controlling side; None when there is none (any more)."""
+        if not self._kept:
+            terminal = [fd for fd in self.readers if os.isatty(fd)]
+            return os.dup(terminal[0]) if terminal else None
+        if not once:
+            return os.dup(self._kept[0])
+        (kept,), self._kept = self._kept, ()
+        return kept
+
     def close(self) -> None:
         """Close the runtime's ends."""
         for fd in (*self.readers, *self._kept):
@@ -75,6 +87,7 @@ class Container:
         self._stdio: Stdio | None = None
         self._splitters: dict[int, LineSplitter] = {}
         self._start_message = ""
+        self._attached: list[Attached] = []
         self._on_exit: list[Callable[[Container], None]] = []
 
     @property
@@ -115,6 +128,21 @@ class Container:
             on_started()
 
         self._loop.watch(spawned.start_fd, decided)
+
+    def attach(self, attached: Attached) -> None:
+        """Give it, too, what the container writes from now on."""
+        self._attached = [other for other in self._attached if other.open] + [attached]
+
+    def take_stdin(self, *, once: bool) -> int:
+        """A descriptor to write the container's input to; with `once` ours, so that closing it ends the input.
+
+        ContainerRuntimeError when the container has no input, or somebody took it.
+        """
+        assert self._stdio is not None
+        found = self._stdio.take_stdin(once=once and not self.spec.tty)
+        if found is None:
+            raise ContainerRuntimeError(f"container {self.spec.name!r}: its standard input is closed (spec.stdin)")
+        return found
 
     def when_exited(self, callback: Callable[["Container"], None]) -> None:
         """Call back when the process ended and its output is in the log."""
@@ -167,7 +195,10 @@ class Container:
         if not data:
             self._loop.forget(fd)
             return False
-        self._log.write(time.time_ns(), self._stdio.readers[fd], self._splitters[fd].feed(data))
+        stream = self._stdio.readers[fd]
+        for attached in self._attached:
+            attached.write(stream, data)
+        self._log.write(time.time_ns(), stream, self._splitters[fd].feed(data))
         return True
 
     def _reap(self) -> None:
@@ -183,6 +214,8 @@ class Container:
             self._log.write(time.time_ns(), self._stdio.readers[fd], splitter.finish())
             self._loop.forget(fd)
         self._stdio.close()
+        for attached in self._attached:
+            attached.finish()
         self._log.close()
         if self.pidfd >= 0:
             self._loop.forget(self.pidfd)

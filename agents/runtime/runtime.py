@@ -11,17 +11,8 @@ from agents.runtime.containers import Container
 from agents.runtime.loop import Loop
 from agents.runtime.sandboxes import Sandbox, bind_mount, etc_files, open_sandbox, safe_name
 from kubinet.containers import BUSYBOX_FOLDER, DEFAULT_PATH
-from kubinet.cri import (
-    ContainerExit,
-    ContainerNotFoundError,
-    ContainerRuntimeError,
-    ContainerSpec,
-    ContainerStatus,
-    ExecStartError,
-    SandboxInfo,
-    SandboxSpec,
-    log_path,
-)
+from kubinet.cri import ContainerExit, ContainerSpec, ContainerStatus, SandboxInfo, SandboxSpec, log_path
+from kubinet.crilink import ContainerNotFoundError, ContainerRuntimeError, ExecStartError
 
 
 class Runtime:
@@ -59,6 +50,17 @@ class Runtime:
     def list(self) -> tuple[SandboxInfo, ...]:
         """See `RuntimeClient.list`."""
         return tuple(sandbox.info() for sandbox in self._sandboxes.values())
+
+    def network_namespace(self, pod_uid: str) -> str:
+        """See `RuntimeClient.network_namespace`."""
+        return str(self._sandbox(pod_uid).info().netns)
+
+    def running(self, pod_uid: str, name: str) -> Container:
+        """The container, which runs; ContainerNotFoundError."""
+        container = self._sandbox(pod_uid).containers.get(name)
+        if container is None or not container.running:
+            raise ContainerNotFoundError(f"pod {self._pod(pod_uid)}: container {name!r} does not run")
+        return container
 
     def remove_sandboxes(self, pod_uids: Sequence[str], *, keep_logs: bool, done: Callable[[], None]) -> None:
         """See `RuntimeClient.remove_sandboxes`; calls `done` when the processes are gone."""
@@ -126,9 +128,7 @@ class Runtime:
         tty: bool,
     ) -> spawn.Spawned:
         """Start a process in a running container; the caller watches it."""
-        running = self._sandbox(pod_uid).containers.get(container)
-        if running is None or not running.running:
-            raise ContainerNotFoundError(f"pod {self._pod(pod_uid)}: container {container!r} does not run")
+        running = self.running(pod_uid, container)
         if not argv:
             raise ExecStartError(f"pod {self._pod(pod_uid)}: no command to execute")
         program = spawn.Program(

@@ -13,15 +13,8 @@ from typing import Final
 from agents.runtime import syscalls
 from agents.runtime.containers import Container
 from agents.runtime.rootfs import Bind
-from kubinet.cri import (
-    ContainerRuntimeError,
-    EmptyDirSource,
-    FilesSource,
-    HostPathSource,
-    MountSpec,
-    SandboxInfo,
-    SandboxSpec,
-)
+from kubinet.cri import EmptyDirSource, FilesSource, HostPathSource, MountSpec, SandboxInfo, SandboxSpec
+from kubinet.crilink import ContainerRuntimeError
 
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1

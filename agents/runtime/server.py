@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from agents.runtime import spawn
+from agents.runtime.attaching import Attached
 from agents.runtime.loop import Loop
 from agents.runtime.runtime import Runtime
-from kubinet.cri import ContainerExit, ContainerRuntimeError, ContainerSpec, ExecStartError, SandboxSpec
+from kubinet.cri import ContainerExit, ContainerSpec, SandboxSpec
+from kubinet.crilink import ContainerRuntimeError, ExecStartError
 from kubinet.criwire import decode, encode
 
 _REQUEST_LIMIT: Final = 64 * 1024 * 1024
@@ -67,6 +69,7 @@ class Connection:
         self._fds: list[int] = []
         self._asked = False
         self._process: spawn.Spawned | None = None
+        self._attached: Attached | None = None
         client.setblocking(False)
         self._loop.watch(client.fileno(), self._read)
 
@@ -122,6 +125,10 @@ class Connection:
                 runtime.remove_sandboxes(request["pod_uids"], keep_logs=request["keep_logs"], done=lambda: reply(None))
             case "list":
                 reply(runtime.list())
+            case "network_namespace":
+                reply(runtime.network_namespace(request["pod_uid"]))
+            case "attach":
+                self._attach(request)
             case "start_containers":
                 runtime.start_containers(decode(tuple[ContainerSpec, ...], request["specs"]), reply)
             case "stop_container":
@@ -134,6 +141,20 @@ class Connection:
                 self._exec(request)
             case call:
                 raise ContainerRuntimeError(f"container runtime: unknown call {call!r}")
+
+    def _attach(self, request: dict[str, Any]) -> None:
+        fds, self._fds = dict(zip(request["streams"], self._fds, strict=True)), []
+        container = self._server.runtime.running(request["pod_uid"], request["container"])
+        stdin = container.take_stdin(once=request["once"]) if request["stdin"] or container.spec.tty else None
+        line = json.dumps({"ok": {"terminal": container.spec.tty}}).encode() + b"\n"
+        self._attached = Attached(self._loop, fds)
+        container.attach(self._attached)
+        container.when_exited(lambda ended: self.send({"exit_code": ended.status().exit_code}))
+        try:
+            socket.send_fds(self._socket, [line], [] if stdin is None else [stdin])
+        finally:
+            if stdin is not None:
+                os.close(stdin)
 
     def _exec(self, request: dict[str, Any]) -> None:
         given = dict(zip(request["streams"], self._fds, strict=True))
@@ -200,5 +221,7 @@ class Connection:
         self._socket.close()
         self._drop_fds()
         self._server.unsubscribe(self)
+        if self._attached is not None:
+            self._attached.close()
         # The process of an exec belongs to its caller; it is reaped as usual.
         self._signal(signal.SIGKILL)

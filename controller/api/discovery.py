@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, Final
 
-from controller.api.registry import KINDS, VERBS, Kind, group_versions
+from controller.api.registry import KINDS, Kind, group_versions
 from controller.api.status import Object
 
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -39,7 +39,7 @@ def _aggregated_kind(kind: Kind) -> Object:
         "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": list(VERBS),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)
@@ -99,7 +99,7 @@ def resources(name: str, version: str) -> Object | None:
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": list(VERBS),
+            "verbs": list(kind.verbs),
         }
         if kind.short_names:
             entry["shortNames"] = list(kind.short_names)

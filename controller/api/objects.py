@@ -3,7 +3,6 @@
 `Objects` is the only writer of the store: the REST handlers, the scheduler and the other life cycles go through it.
 """
 
-import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,9 @@ from dataclasses import dataclass, field
 import orjson
 
 from controller.api import times, validation
+from controller.api.managed.managers import Manager, record
+from controller.api.managed.typed import type_of
+from controller.api.names import suffix
 from controller.api.registry import NAMESPACE, Kind, StatusPart
 from controller.api.status import (
     MODIFIED,
@@ -30,7 +32,6 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 _SYSTEM_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATE_ATTEMPTS = 8
 
 
@@ -66,8 +67,10 @@ class Objects:
 
     # Create
 
-    def create(self, kind: Kind, namespace: str, obj: Object, *, dry_run: bool = False) -> Stored:
-        """Store a new object; `obj` belongs to the store from here on."""
+    def create(
+        self, kind: Kind, namespace: str, obj: Object, *, dry_run: bool = False, manager: Manager | None = None
+    ) -> Stored:
+        """Store a new object; `obj` belongs to the store from here on. With a `manager`, managedFields are written."""
         metadata = self._identity(kind, namespace, obj)
         name = metadata.get("name") or ""
         if metadata.get("resourceVersion"):
@@ -88,6 +91,8 @@ class Objects:
         if kind.status is StatusPart.SEPARATE:
             obj.pop("status", None)
         self._complete(kind, obj, None)
+        if manager is not None:
+            record(None, obj, type_of(kind.schema), manager, has_status=kind.has_status)
         if dry_run:
             return _unstored(obj)
         return self.store.put(kind.key, obj)
@@ -121,8 +126,7 @@ class Objects:
     def free_name(self, kind: Kind, namespace: str, prefix: str) -> str:
         """A name that begins with `prefix` and that no object has (metadata.generateName)."""
         for _ in range(_GENERATE_ATTEMPTS):
-            suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
-            name = prefix[:58] + suffix
+            name = prefix[:58] + suffix()
             if self.store.get(kind.key, namespace, name) is None:
                 return name
         raise already_exists(kind.group, kind.plural, prefix)
@@ -145,8 +149,19 @@ class Objects:
 
     # Update
 
-    def update(self, kind: Kind, old: Stored, new: Object, *, subresource: str = "", dry_run: bool = False) -> Stored:
+    def update(
+        self,
+        kind: Kind,
+        old: Stored,
+        new: Object,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        manager: Manager | None = None,
+    ) -> Stored:
         """Replace an object by a new version; a version without a difference changes nothing and returns the old one.
+
+        With a `manager`, managedFields are written; without one they are as `new` has them, by default unchanged.
 
         `new` must not share with `old`'s object what defaulting changes: it comes from `Stored.copy` or a request.
         """
@@ -171,8 +186,12 @@ class Objects:
             self._complete(kind, new, before)
         elif kind.validate_status is not None and (causes := kind.validate_status(new)):
             raise invalid(kind.group, kind.kind, name, causes)
+        if "managedFields" in before["metadata"]:
+            new["metadata"].setdefault("managedFields", before["metadata"]["managedFields"])
         if new == before:
             return old
+        if manager is not None:
+            record(before, new, type_of(kind.schema), manager, has_status=kind.has_status)
         if kind.generation and _changed(before, new):
             new["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         if dry_run:

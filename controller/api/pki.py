@@ -3,13 +3,23 @@
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
 from kubinet.errors import KubinetError, MissingCapabilityError
 
-_NAMES: Final = "IP:127.0.0.1,IP:::1,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
+_NAMES: Final = (
+    "IP:127.0.0.1",
+    "IP:::1",
+    "DNS:localhost",
+    "DNS:kubernetes",
+    "DNS:kubernetes.default",
+    "DNS:kubernetes.default.svc",
+    "DNS:kubernetes.default.svc.cluster.local",
+)
 _DAYS: Final = "3650"
 _CURVE: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
@@ -23,23 +33,26 @@ class Certificates:
     key: Path
 
 
-def ensure(folder: Path) -> Certificates:
-    """The certificates in `folder`, made when one of the three files is missing (about 30 ms)."""
+def ensure(folder: Path, addresses: Iterable[IPv4Address] = ()) -> Certificates:
+    """The certificates in `folder`, made when one of the three files is missing (about 30 ms).
+
+    The server's is for the loopback, the names of Service default/kubernetes and these addresses.
+    """
     files = Certificates(folder / "ca.crt", folder / "tls.crt", folder / "tls.key")
     if all(path.exists() for path in (files.authority, files.certificate, files.key)):
         return files
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        _make(Path(name))
+        _make(Path(name), [*_NAMES, *(f"IP:{address}" for address in addresses)])
         # The authority last: whoever sees it finds the others too. Its key is not kept: nothing else is ever signed.
         for path in (files.key, files.certificate, files.authority):
             (Path(name) / path.name).replace(path)
     return files
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, names: Iterable[str]) -> None:
     extensions = folder / "extensions"
-    extensions.write_text(f"subjectAltName={_NAMES}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
+    extensions.write_text(f"subjectAltName={','.join(names)}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
     authority = ("-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=kubinet-ca", "-days", _DAYS)
     usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
     _openssl(folder, "req", "-x509", *_CURVE, *authority, *usage)

@@ -34,6 +34,9 @@ class Subresource:
     version: str = ""
 
 
+VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind: its names, how it is prepared, checked and printed."""
@@ -69,6 +72,8 @@ class Kind:
     """Answered as `Warning: 299` header when one is created."""
     warn: Callable[[Object], list[str]] | None = None
     """What in a written version has no effect: answered as `Warning: 299` headers."""
+    verbs: tuple[str, ...] = VERBS
+    """What discovery names; a kind with `create` alone is a question that is answered and not stored."""
 
     @property
     def key(self) -> str:
@@ -91,15 +96,16 @@ class Kind:
         return self.status is not StatusPart.NONE
 
 
-VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-
 _STREAM = ("create", "get")
+_PROXY = ("create", "delete", "get", "patch", "update")
 _POD_SUBRESOURCES = (
     Subresource("attach", "PodAttachOptions", _STREAM),
     Subresource("binding", "Binding", ("create",)),
     Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
     Subresource("exec", "PodExecOptions", _STREAM),
     Subresource("log", "Pod", ("get",)),
+    Subresource("portforward", "PodPortForwardOptions", _STREAM),
+    Subresource("proxy", "PodProxyOptions", _PROXY),
 )
 _SCALE = (Subresource("scale", "Scale", ("get", "patch", "update"), "autoscaling", "v1"),)
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
@@ -110,6 +116,12 @@ _EVENT_FIELDS = {f"involvedObject.{name}": ("involvedObject", name) for name in 
     "source": ("source", "component"),
 }
 _NOT_YET = "is stored, but this version's data plane does not act on it yet"
+
+
+def _review(group: str, kind: str) -> Kind:
+    schema = f"io.k8s.api.{group.partition('.')[0]}.v1.{kind}"
+    return Kind(kind, f"{kind.lower()}s", group, namespaced=False, schema=schema, verbs=("create",))
+
 
 KINDS: Final = (
     Kind(
@@ -138,6 +150,7 @@ KINDS: Final = (
     ),
     Kind(
         "Service", "services", short_names=("svc",), categories=("all",), status=StatusPart.SEPARATE,
+        subresources=(Subresource("proxy", "ServiceProxyOptions", _PROXY),),
         schema="io.k8s.api.core.v1.Service", columns=columns.SERVICE,
         selectable={"spec.clusterIP": ("spec", "clusterIP"), "spec.type": ("spec", "type")},
         default=defaults.service, adopt=servicefields.adopt, validate=validation.service,
@@ -164,6 +177,7 @@ KINDS: Final = (
     ),
     Kind(
         "ServiceAccount", "serviceaccounts", short_names=("sa",), schema="io.k8s.api.core.v1.ServiceAccount",
+        subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),),
         columns=columns.SERVICE_ACCOUNT,
     ),
     Kind(
@@ -212,11 +226,18 @@ KINDS: Final = (
         "Dataplane", "dataplanes", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True,
         columns=columns.DATAPLANE,
     ),
+    *(_review("authentication.k8s.io", name) for name in ("SelfSubjectReview", "TokenReview")),
+    *(
+        _review("authorization.k8s.io", name)
+        for name in ("SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview")
+    ),
 )  # fmt: skip
 
 POD: Final = next(kind for kind in KINDS if kind.kind == "Pod")
 NODE: Final = next(kind for kind in KINDS if kind.kind == "Node")
 NAMESPACE: Final = next(kind for kind in KINDS if kind.kind == "Namespace")
+CONFIG_MAP: Final = next(kind for kind in KINDS if kind.kind == "ConfigMap")
+SERVICE_ACCOUNT: Final = next(kind for kind in KINDS if kind.kind == "ServiceAccount")
 EVENT: Final = next(kind for kind in KINDS if kind.kind == "Event")
 SERVICE: Final = next(kind for kind in KINDS if kind.kind == "Service")
 ENDPOINTS: Final = next(kind for kind in KINDS if kind.kind == "Endpoints")

@@ -7,13 +7,26 @@ from typing import Final, cast
 from aiohttp import web
 
 from controller.api import protobuf
+from controller.api.access import ADMIN, Access, User
 from controller.api.codec import BODY_LIMIT, FieldValidation, check, media_type, parse_json
+from controller.api.managed.managers import UPDATE, Manager
 from controller.api.objects import DeleteOptions
 from controller.api.registry import Kind, by_path
 from controller.api.selectors import FieldSelector, LabelSelector, parse_fields, parse_labels
 from controller.api.status import Object, bad_request, too_large
 
 _DELETE_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_VERBS: Final = {
+    ("GET", True): "get",
+    ("GET", False): "list",
+    ("HEAD", True): "get",
+    ("HEAD", False): "list",
+    ("POST", True): "create",
+    ("POST", False): "create",
+    ("PUT", True): "update",
+    ("DELETE", False): "deletecollection",
+}
+_MANAGER_LIMIT: Final = 128
 _GENERIC_FIELDS: Final = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
 
 
@@ -41,6 +54,8 @@ def parse_path(path: str) -> Target | None:
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
     kind = by_path(group, version, rest[0])
+    if rest[2:3] == ["proxy"]:
+        del rest[3:]  # what follows is a path of the program behind it
     if kind is None or len(rest) > 3 or (namespace and not kind.namespaced):
         return None
     name, subresource = [*rest, "", ""][1:3]
@@ -62,6 +77,7 @@ class Request:
     http: web.BaseRequest
     target: Target
     query: Mapping[str, str]
+    user: User = ADMIN
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -80,6 +96,24 @@ class Request:
             message = f'fieldValidation: Unsupported value: "{value}": supported values: "Ignore", "Strict", "Warn"'
             raise bad_request(message)
         return cast(FieldValidation, value)
+
+    def access(self) -> Access:
+        """What the request wants to do, for the rule of who may do what."""
+        target, method = self.target, self.http.method
+        verb = _VERBS.get((method, bool(target.name)), method.lower())
+        if verb in ("get", "list") and self.flag("watch"):
+            verb = "watch"
+        kind = target.kind
+        return Access(verb, kind.group, kind.plural, target.namespace, target.name, target.subresource)
+
+    def manager(self) -> Manager | None:
+        """Who writes, for managedFields; None for our own agents' status reports, which nobody competes about."""
+        agent = self.http.headers.get("User-Agent", "").partition("/")[0]
+        subresource = self.target.subresource
+        name = self.query.get("fieldManager") or ("" if subresource == "status" and agent == "kubinet" else agent)
+        if len(name) > _MANAGER_LIMIT or not name.isprintable():
+            raise bad_request(f"fieldManager: Invalid value: at most {_MANAGER_LIMIT} printable characters")
+        return Manager(name, UPDATE, self.target.kind.group_version, subresource) if name else None
 
     @property
     def content_type(self) -> str:

@@ -20,25 +20,35 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from controller.api import discovery, openapi, pki
+from controller.api import access, discovery, openapi
+from controller.api.admission import ServiceAccountAdmission
 from controller.api.journal import Journal
+from controller.api.listening import cluster_network, listen_for_pods, server_tls
 from controller.api.objects import Objects
-from controller.api.registry import POD
+from controller.api.proxy import Proxy
+from controller.api.registry import POD, SERVICE
 from controller.api.request import Request, parse_path
 from controller.api.rest import Handler, Rest
+from controller.api.reviews import Reviews
 from controller.api.scale import Scales
-from controller.api.status import Object, StatusError, internal, no_such_path, unauthorized
+from controller.api.status import Object, StatusError, forbidden, internal, no_such_path, unauthorized
 from controller.api.store import Store
-from controller.api.streams.exec import Exec, attach
+from controller.api.streams.dialing import Dialer
+from controller.api.streams.exec import Attach, Exec
 from controller.api.streams.logs import Logs
+from controller.api.streams.portforward import PortForward
 from controller.api.streams.session import Runtime
+from controller.api.tokens import Tokens, load_key
+from controller.workloads.apiservice import API_PORT, ApiService
 from controller.workloads.garbage import Garbage
 from controller.workloads.manager import Workloads
 from controller.workloads.namespaces import Namespaces, ensure_defaults
 from controller.workloads.scheduling import Scheduling
+from controller.workloads.serviceaccounts import ServiceAccounts
 from controller.workloads.servicecycles import ServiceCycles
 from kubinet.cri import RuntimeClient
 from kubinet.service import ServiceContext
+from kubinet.state import NetworkConfig
 
 _LOG: Final = logging.getLogger(__name__)
 _HEALTH: Final = ("/livez", "/readyz", "/healthz")
@@ -62,7 +72,12 @@ class Api:
 
     objects: Objects
     token: str
+    tokens: Tokens
     subresources: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
+    network: NetworkConfig | None = None
+    """The cluster's network, where there is one: pods find the API in it."""
+    authority: str = ""
+    """The certificate by which pods know the API, PEM; empty without TLS."""
     rest: Rest = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,11 +86,14 @@ class Api:
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Any request; every failure becomes a `Status`."""
         try:
-            self._authenticate(http)
+            user = self._authenticate(http)
             target = parse_path(http.path)
-            if target is not None:
-                return await self.rest.handle(Request(http, target, http.query))
-            return self._other(http)
+            if target is None:
+                return self._other(http)
+            request = Request(http, target, http.query, user)
+            if user is not access.ADMIN:
+                _authorize(request)
+            return await self.rest.handle(request)
         except StatusError as error:
             return _failure(error)
         except (ConnectionError, asyncio.CancelledError, web.HTTPException):
@@ -84,10 +102,13 @@ class Api:
             _LOG.exception("%s %s", http.method, http.path)
             return _failure(internal(f"a defect in the API server; see its log ({http.method} {http.path})"))
 
-    def _authenticate(self, http: web.BaseRequest) -> None:
+    def _authenticate(self, http: web.BaseRequest) -> access.User:
         scheme, _, token = http.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self.token.encode()):
+        if scheme.lower() != "bearer":
             raise unauthorized()
+        if hmac.compare_digest(token.strip().encode(), self.token.encode()):
+            return access.ADMIN
+        return self.tokens.check(token.strip())
 
     def _other(self, http: web.BaseRequest) -> web.Response:
         path = http.path.rstrip("/")
@@ -105,6 +126,13 @@ class Api:
         if answer is None:
             raise no_such_path()
         return answer
+
+
+def _authorize(request: Request) -> None:
+    wanted = request.access()
+    if access.refusal(request.user, wanted):
+        why = access.message(request.user, wanted)
+        raise forbidden(wanted.group, wanted.resource, wanted.name, why)
 
 
 def _discover(path: str, accept: str) -> web.Response | None:
@@ -145,8 +173,11 @@ async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
     """The API and the life cycles on its store, without a listening address yet."""
     ensure_defaults(api.objects)
     objects = api.objects
-    cycles: tuple[Namespaces | Scheduling | Garbage | ServiceCycles | Workloads, ...]
-    cycles = (ServiceCycles(objects), Namespaces(objects), Scheduling(objects), Garbage(objects), Workloads(objects))
+    cycles: list[Namespaces | Scheduling | Garbage | ServiceCycles | Workloads | ServiceAccounts | ApiService]
+    cycles = [ServiceAccounts(objects, api.authority), ServiceCycles(objects), Namespaces(objects), Scheduling(objects)]
+    cycles += [Garbage(objects), Workloads(objects)]
+    if api.network is not None:
+        cycles.append(ApiService(objects, api.network))
     runner = web.ServerRunner(web.Server(api.handle, access_log=None), shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -158,24 +189,25 @@ async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
         api.objects.store.close()
 
 
-def _tls(state_dir: Path) -> ssl.SSLContext:
-    files = pki.ensure(state_dir / "pki")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files.certificate, files.key)
-    return context
-
-
 def open_api(state_dir: Path, token: str, runtime: Runtime) -> Api:
-    """The API on the journal in a state folder, with the streams of pods."""
+    """The API on the journal in a state folder, with the streams of pods; it serves TLS when `pki/ca.crt` is there."""
     store = Store(Journal(state_dir / "api.sqlite"))
-    objects = Objects(store)
+    objects = Objects(store, [ServiceAccountAdmission(store)])
+    tokens = Tokens(store, load_key(state_dir / "pki" / "sa.key"))
+    proxy = Proxy(store, runtime)
     subresources = {
         **Scales(objects).handlers(),
         (POD.key, "log"): Logs(store, state_dir).handle,
         (POD.key, "exec"): Exec(store, runtime).handle,
-        (POD.key, "attach"): attach,
+        (POD.key, "attach"): Attach(store, runtime).handle,
+        (POD.key, "portforward"): PortForward(store, Dialer(runtime)).handle,
+        (POD.key, "proxy"): proxy.handle,
+        (SERVICE.key, "proxy"): proxy.handle,
+        **Reviews(objects, tokens).handlers(),
     }
-    return Api(objects, token, subresources)
+    authority = state_dir / "pki" / "ca.crt"
+    pem = authority.read_text() if authority.exists() else ""
+    return Api(objects, token, tokens, subresources, cluster_network(state_dir), pem)
 
 
 async def _until_terminated() -> None:
@@ -189,11 +221,16 @@ async def _until_terminated() -> None:
 async def _serve(context: ServiceContext) -> None:
     url = urllib.parse.urlsplit(context.api_url)
     facts: dict[str, object] = {"url": context.api_url}
-    async with running(open_api(context.state_dir, context.token, RuntimeClient(context.runtime_socket))) as runner:
+    tls = server_tls(context.state_dir)
+    api = open_api(context.state_dir, context.token, RuntimeClient(context.runtime_socket))
+    async with running(api) as runner:
         await web.TCPSite(runner, url.hostname, url.port or 8080, backlog=1024).start()
+        if api.network is not None:
+            await web.SockSite(runner, listen_for_pods(api.network), ssl_context=tls, backlog=1024).start()
+            facts["pods"] = f"https://{api.network.management_address}:{API_PORT}"
         if "api" in context.listen_fds:
             listener = socket.socket(fileno=context.listen_fds["api"])
-            await web.SockSite(runner, listener, ssl_context=_tls(context.state_dir)).start()
+            await web.SockSite(runner, listener, ssl_context=tls).start()
             facts["tls"] = "https://{}:{}".format(*listener.getsockname()[:2])
         context.ready(facts)
         await _until_terminated()
@@ -212,10 +249,10 @@ def serve(context: ServiceContext) -> None:
     asyncio.run(_serve(context))
 
 
-async def serve_alone(api: Api, port: int, *, tls: Path | None = None) -> None:
-    """Serve on 127.0.0.1 until SIGTERM; prints the URL. `tls`: the state folder whose certificates to use."""
+async def serve_alone(api: Api, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    """Serve on 127.0.0.1 until SIGTERM; prints the URL. `tls`: from `server_tls`, before the API was opened."""
     async with running(api) as runner:
-        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=_tls(tls) if tls else None)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
         await site.start()
         address = runner.addresses[0]
         print(f"{'https' if tls else 'http'}://{address[0]}:{address[1]}", flush=True)
@@ -230,8 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--token", required=True)
     parser.add_argument("--tls", action="store_true", help="serve https with the certificates in STATE_DIR/pki")
     options = parser.parse_args(arguments)
+    tls = server_tls(options.state_dir) if options.tls else None
     api = open_api(options.state_dir, options.token, RuntimeClient(options.state_dir / "runtime.sock"))
-    asyncio.run(serve_alone(api, options.port, tls=options.state_dir if options.tls else None))
+    asyncio.run(serve_alone(api, options.port, tls=tls))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def unauthorized() -> StatusError:
 def forbidden(group: str, plural: str, name: str, why: str, causes: Sequence[Cause] = ()) -> StatusError:
     """403: a rule of the cluster forbids this."""
     details = _about(group, plural, name, causes=[cause.to_json() for cause in causes])
-    return StatusError(403, "Forbidden", f'{qualified(group, plural)} "{name}" is forbidden: {why}', details)
+    what = f'{qualified(group, plural)} "{name}"' if name else qualified(group, plural)
+    return StatusError(403, "Forbidden", f"{what} is forbidden: {why}", details)
 
 
 def not_found(group: str, plural: str, name: str) -> StatusError:

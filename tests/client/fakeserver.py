@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.api.server import open_api, serve_alone
-from kubinet.cri import ExecStartError
+from controller.api.server import open_api, serve_alone, server_tls
+from kubinet.crilink import ExecStartError
 
 
 class LocalProcess:
@@ -34,6 +34,9 @@ class LocalProcess:
 
 class LocalRuntime:
     """Starts a container's command on this machine."""
+
+    def network_namespace(self, pod_uid: str) -> Path:
+        return Path("/proc/self/ns/net")
 
     def exec(
         self,
@@ -66,8 +69,9 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--token", required=True)
     options = parser.parse_args()
+    tls = server_tls(options.state_dir)
     api = open_api(options.state_dir, options.token, LocalRuntime())
-    asyncio.run(serve_alone(api, 0, tls=options.state_dir))
+    asyncio.run(serve_alone(api, 0, tls=tls))
 
 
 if __name__ == "__main__":

@@ -17,20 +17,17 @@ import pytest
 
 from kubinet.cri import (
     ContainerExit,
-    ContainerNotFoundError,
     ContainerPhase,
-    ContainerRuntimeError,
     ContainerSpec,
     EmptyDirSource,
     EventStream,
-    ExecStartError,
     FilesSource,
     MountSpec,
     ResourceLimits,
     RuntimeClient,
-    RuntimeUnavailableError,
     SandboxSpec,
 )
+from kubinet.crilink import ContainerNotFoundError, ContainerRuntimeError, ExecStartError, RuntimeUnavailableError
 from kubinet.images import ImageTable, load_table
 
 pytestmark = pytest.mark.emulated

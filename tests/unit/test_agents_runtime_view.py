@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.runtime_view import RuntimeView, SandboxView
-from kubinet.cri import (
-    ContainerExit,
-    ContainerPhase,
-    ContainerSpec,
-    ContainerStatus,
-    RuntimeUnavailableError,
-    SandboxInfo,
-)
+from kubinet.cri import ContainerExit, ContainerPhase, ContainerSpec, ContainerStatus, SandboxInfo
+from kubinet.crilink import RuntimeUnavailableError
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 

@@ -1,6 +1,7 @@
 """Environment, volumes and resolver of a pod's containers, from its object."""
 
 import base64
+from dataclasses import replace
 from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -202,7 +203,7 @@ def test_a_host_path_must_exist(tmp_path: Path) -> None:
             {"configMap": {"name": "settings", "items": [{"key": "x", "path": "x"}]}},
             'configmap "settings" has no key "x"',
         ),
-        ({"projected": {"sources": [{"serviceAccountToken": {}}]}}, "a projected serviceAccountToken is not supported"),
+        ({"projected": {"sources": [{"clusterTrustBundle": {}}]}}, "a projected clusterTrustBundle is not supported"),
     ],
 )
 def test_volumes_that_cannot_be_had_are_named(volume: dict[str, Any], message: str) -> None:
@@ -252,3 +253,27 @@ def test_a_host_network_pod_lives_in_the_nodes_namespace() -> None:
     """It has the node's host name and no search list of the cluster."""
     spec = sandbox_spec(pod(hostNetwork=True), "n1", IPv4Address("172.18.1.2"), "/proc/9/ns/net", DNS)
     assert (spec.hostname, spec.network_namespace, spec.searches) == ("n1", Path("/proc/9/ns/net"), ())
+
+
+def test_a_projected_token_is_asked_for_with_its_audience() -> None:
+    """The file holds what the API answers for the pod and the source; the namespace stands beside it."""
+    token = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 3607}}
+    field = {"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}
+    sources = [token, {"downwardAPI": {"items": [field]}}]
+    wanted = pod(
+        {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}, volumes=[{"name": "v", "projected": {"sources": sources}}]
+    )
+    asked = replace(
+        around(), token=lambda pod, source: f"{pod.name} {source['audience']} {source['expirationSeconds']}"
+    )
+    (mount,) = mounts(wanted, wanted.containers[0], asked)
+    assert mount.source == FilesSource("v", {"token": b"web vault 3607", "namespace": b"shop"})
+
+
+def test_service_variables_come_before_the_containers_own() -> None:
+    """A variable of the container replaces a service's of the same name, and may refer to others."""
+    told = replace(around(), services=lambda namespace, links: {"A_HOST": f"{namespace} {links}", "B_HOST": "b"})
+    wanted = pod({"env": [{"name": "A_HOST", "value": "own"}, {"name": "URL", "value": "http://$(B_HOST)/"}]})
+    assert environment(wanted, wanted.containers[0], told) == {"A_HOST": "own", "B_HOST": "b", "URL": "http://b/"}
+    alone = pod(enableServiceLinks=False)
+    assert environment(alone, alone.containers[0], told) == {"A_HOST": "shop False", "B_HOST": "b"}

@@ -1,76 +1,14 @@
 """The API over HTTP: tokens, verbs, watches, tables, paging, and input that is wrong or hostile."""
 
-import asyncio
 import gzip
-import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
+from apiserver import MAPS, MERGE, PODS, TABLE, Connection, config_map, serve
 
 from controller.api.codec import BODY_LIMIT
-from controller.api.server import open_api, running
-from kubinet.cri import RuntimeClient
-
-MAPS = "/api/v1/namespaces/default/configmaps"
-PODS = "/api/v1/namespaces/default/pods"
-TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
-MERGE = "application/merge-patch+json"
-
-
-@dataclass
-class Connection:
-    """A client's session with a private server."""
-
-    session: aiohttp.ClientSession
-    url: str
-
-    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        given = {"Content-Type": "application/json"} | {key.replace("_", "-"): text for key, text in headers.items()}
-        data = None if body is None else io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
-        async with self.session.request(method, self.url + path, data=data, headers=given) as answer:
-            text = await answer.read()
-            kind = answer.content_type
-            return answer.status, json.loads(text) if kind == "application/json" else text.decode()
-
-    @asynccontextmanager
-    async def watch(self, path: str, **query: str) -> AsyncIterator[Callable[[], Awaitable[tuple[str, Any]]]]:
-        async with self.session.get(self.url + path, params={"watch": "true", **query}) as answer:
-            assert answer.status == 200, await answer.text()
-
-            async def event() -> tuple[str, Any]:
-                line = await asyncio.wait_for(answer.content.readline(), 5)
-                if not line:
-                    return "END", None
-                decoded = json.loads(line)
-                return decoded["type"], decoded["object"]
-
-            yield event
-
-
-def serve(tmp_path: Path, scenario: Callable[[Connection], Awaitable[None]]) -> None:
-    """Run a scenario against a server of its own."""
-
-    async def main() -> None:
-        api = open_api(tmp_path, "secret", RuntimeClient(tmp_path / "runtime.sock"))
-        async with running(api) as runner:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0][:2]
-            headers = {"Authorization": "Bearer secret"}
-            async with aiohttp.ClientSession(headers=headers) as session:
-                await scenario(Connection(session, f"http://{host}:{port}"))
-
-    asyncio.run(asyncio.wait_for(main(), 20))
-
-
-def config_map(name: str, **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
 @pytest.mark.parametrize("token", ["", "Bearer wrong", "Basic secret", "Bearer"])
@@ -265,7 +203,7 @@ def test_wrong_verbs_and_patches(tmp_path: Path) -> None:
 
     async def scenario(api: Connection) -> None:
         assert (await api.ask("PUT", MAPS, config_map("a")))[0] == 405
-        assert (await api.ask("POST", f"{PODS}/a/attach"))[0] == 501
+        assert (await api.ask("POST", f"{PODS}/a/attach"))[0] == 404
         topology = {"apiVersion": "kubinet.dev/v1", "kind": "Topology", "metadata": {"name": "cluster"}}
         topologies = "/apis/kubinet.dev/v1/topologies"
         spec = {"spec": {"any": [1, {"thing": None}]}, "status": {"x": 1}}
@@ -348,6 +286,44 @@ def test_scale(tmp_path: Path) -> None:
     serve(tmp_path, scenario)
 
 
+def test_server_side_apply(tmp_path: Path) -> None:
+    """YAML or JSON; created with 201; strict fields, a required manager, conflicts, dry runs and status."""
+    apply = "application/apply-patch+yaml"
+    path = f"{MAPS}/a?fieldManager=me"
+
+    async def scenario(api: Connection) -> None:
+        text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  x: '1'\n"
+        status, made = await api.ask("PATCH", path, text, Content_Type=apply)
+        assert (status, made["data"]) == (201, {"x": "1"})
+        (entry,) = made["metadata"]["managedFields"]
+        assert (entry["manager"], entry["operation"], entry["fieldsV1"]) == ("me", "Apply", {"f:data": {"f:x": {}}})
+        status, again = await api.ask("PATCH", path, config_map("a", x="1"), Content_Type=apply)
+        assert (status, again) == (200, made)
+        status, dry = await api.ask("PATCH", f"{path}&dryRun=All", config_map("a", y="1"), Content_Type=apply)
+        assert (status, dry["data"]) == (200, {"y": "1"})
+        assert (await api.ask("GET", f"{MAPS}/a"))[1] == made
+        wrong = config_map("a") | {"dada": {}}
+        status, answer = await api.ask("PATCH", f"{path}&fieldValidation=Strict", wrong, Content_Type=apply)
+        assert (status, answer["message"]) == (400, 'strict decoding error: unknown field "dada"')
+        status, answer = await api.ask("PATCH", f"{MAPS}/a", config_map("a"), Content_Type=apply)
+        assert (status, answer["details"]["causes"][0]["field"]) == (422, "fieldManager")
+        other = f"{MAPS}/a?fieldManager=you"
+        status, answer = await api.ask("PATCH", other, config_map("a", x="2"), Content_Type=apply)
+        assert (status, answer["details"]["causes"][0]["field"]) == (409, ".data.x")
+        status, answer = await api.ask("PATCH", f"{other}&force=true", config_map("a", x="2"), Content_Type=apply)
+        assert (status, answer["data"]) == (200, {"x": "2"})
+        for body, message in (
+            (config_map("b"), "the name of the object (b) does not match the name on the URL (a)"),
+            ({"kind": "ConfigMap", "metadata": {"name": "a"}}, "apiVersion must be set in an apply patch"),
+        ):
+            status, answer = await api.ask("PATCH", path, body, Content_Type=apply)
+            assert (status, answer["message"]) == (400, message)
+        stale = config_map("a") | {"metadata": {"name": "a", "resourceVersion": "1"}}
+        assert (await api.ask("PATCH", path, stale, Content_Type=apply))[0] == 409
+
+    serve(tmp_path, scenario)
+
+
 def test_a_deployment_makes_pods(tmp_path: Path) -> None:
     """A Deployment's pods appear by themselves, owned by its ReplicaSet, and go with it."""
     deployments = "/apis/apps/v1/namespaces/default/deployments"
@@ -375,5 +351,28 @@ def test_a_deployment_makes_pods(tmp_path: Path) -> None:
                 if kind == "DELETED":
                     gone.add(pod["metadata"]["name"])
             assert gone == {pod["metadata"]["name"] for pod in pods}
+
+    serve(tmp_path, scenario)
+
+
+def test_every_write_says_who_wrote(tmp_path: Path) -> None:
+    """fieldManager, else the User-Agent up to its slash; our own agents' status reports are not recorded."""
+
+    async def scenario(api: Connection) -> None:
+        status, made = await api.ask("POST", f"{MAPS}?fieldManager=maker", config_map("a", x="1"))
+        assert [entry["manager"] for entry in made["metadata"]["managedFields"]] == ["maker"]
+        change = {"data": {"x": "2"}}
+        status, made = await api.ask("PATCH", f"{MAPS}/a", change, Content_Type=MERGE, User_Agent="tool/v1 (linux)")
+        owned = {entry["manager"]: entry["fieldsV1"] for entry in made["metadata"]["managedFields"]}
+        assert owned == {"maker": {"f:data": {}}, "tool": {"f:data": {"f:x": {}}}}
+        status, kept = await api.ask("PUT", f"{MAPS}/a", config_map("a", x="2"), User_Agent="other")
+        assert (status, kept) == (200, made)
+        body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "b"}]}}
+        await api.ask("POST", PODS, body, User_Agent="maker")
+        report = {"status": {"phase": "Running"}}
+        for agent, expected in (("kubinet", {"maker"}), ("agent", {"maker", "agent"})):
+            status, made = await api.ask("PATCH", f"{PODS}/p/status", report, Content_Type=MERGE, User_Agent=agent)
+            assert {entry["manager"] for entry in made["metadata"]["managedFields"]} == expected
+            report = {"status": {"phase": "Succeeded"}}
 
     serve(tmp_path, scenario)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from kubinet.cri import ExecStartError, RuntimeClient
+from kubinet.cri import (
+    RuntimeClient,
+)
+from kubinet.crilink import ExecStartError
 
 
 def _runtime(path: Path, *parts: bytes) -> threading.Thread:

@@ -16,7 +16,6 @@ from agents.runtime.mountinfo import parse
 from agents.runtime.rootfs import machine_view
 from agents.runtime.sandboxes import etc_files
 from kubinet.cri import (
-    ContainerRuntimeError,
     ContainerSpec,
     EmptyDirSource,
     FilesSource,
@@ -26,6 +25,7 @@ from kubinet.cri import (
     ResourceLimits,
     SandboxSpec,
 )
+from kubinet.crilink import ContainerRuntimeError
 from kubinet.criwire import decode, encode
 
 

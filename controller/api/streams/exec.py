@@ -1,4 +1,4 @@
-"""`pods/exec`: checks the request, starts the process, and hands it to WebSocket or SPDY."""
+"""`pods/exec` and `pods/attach`: check the request, get the process, and hand it to WebSocket or SPDY."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -8,7 +8,7 @@ from aiohttp import WSMsgType, web
 
 from controller.api.registry import POD
 from controller.api.request import Request
-from controller.api.status import Object, StatusError, bad_request
+from controller.api.status import Object, bad_request, not_found
 from controller.api.store import Store
 from controller.api.streams import spdy
 from controller.api.streams.containers import choose
@@ -57,31 +57,44 @@ class Exec:
             return await self._web_socket(request, command)
         if upgrade == spdy.PROTOCOL.lower():
             spdy.check(request.http)
-            return await spdy.serve(request.http, lambda channels: self._run(channels, command), _streams(command))
+            return await spdy.serve(request.http, lambda channels: self._run(channels, command), _streams(request))
         raise bad_request(f"Upgrade request required: websocket ({_V5}) or {spdy.PROTOCOL}")
 
     def _command(self, request: Request) -> Command:
-        target, query = request.target, request.http.query
-        stored = self._store.get(POD.key, target.namespace, target.name)
-        if stored is None:
-            raise StatusError(404, "NotFound", f'pods "{target.name}" not found')
-        pod = stored.object
-        phase = (pod.get("status") or {}).get("phase")
-        if phase in ("Succeeded", "Failed"):
-            raise bad_request(f"cannot exec into a container in a completed pod; current phase is {phase}")
-        if not pod["spec"].get("nodeName"):
-            raise bad_request(f"pod {target.name} does not have a host assigned")
+        pod = self._pod(request, "exec into")
         command = Command(
             pod["metadata"]["uid"],
-            choose(pod, query.get("container", "")),
-            tuple(query.getall("command", ())),
+            choose(pod, request.query.get("container", "")),
+            tuple(request.http.query.getall("command", ())),
             stdin=request.flag("stdin"),
             stdout=request.flag("stdout"),
             stderr=request.flag("stderr"),
             tty=request.flag("tty"),
         )
+        if not command.argv:
+            raise bad_request("you must specify a command for the container")
         command.check()
         return command
+
+    def _pod(self, request: Request, wish: str) -> Object:
+        target = request.target
+        stored = self._store.get(POD.key, target.namespace, target.name)
+        if stored is None:
+            raise not_found("", "pods", target.name)
+        pod = stored.object
+        phase = (pod.get("status") or {}).get("phase")
+        if phase in ("Succeeded", "Failed"):
+            raise bad_request(f"cannot {wish} a container in a completed pod; current phase is {phase}")
+        if not pod["spec"].get("nodeName"):
+            raise bad_request(f"pod {target.name} does not have a host assigned")
+        return pod
+
+    async def _start(self, command: Command) -> Session:
+        return await Session.start(self._runtime, command)
+
+    @staticmethod
+    def _end(code: int) -> Object:
+        return exit_status(code)
 
     async def _web_socket(self, request: Request, command: Command) -> web.StreamResponse:
         offered = [part.strip() for part in request.http.headers.get("Sec-WebSocket-Protocol", "").split(",")]
@@ -102,22 +115,47 @@ class Exec:
     async def _run(self, channels: Channels, command: Command) -> Object | None:
         """The final `Status`, None when the client left."""
         try:
-            session = await Session.start(self._runtime, command)
+            session = await self._start(command)
         except KubinetError as error:
             return start_failure(error).to_json()
         try:
             code = await session.run(channels)
         except KubinetError as error:
             return start_failure(error).to_json()
-        return None if code is None else exit_status(code)
+        return None if code is None else self._end(code)
 
 
-def _streams(command: Command) -> int:
+def _streams(request: Request) -> int:
     """How many streams an SPDY client opens: those it asked for, the error stream, and resize with a terminal."""
-    return 1 + command.stdin + command.stdout + command.stderr + command.tty
+    return 1 + sum(request.flag(name) for name in ("stdin", "stdout", "stderr", "tty"))
 
 
-async def attach(_request: Request) -> web.StreamResponse:
-    """`pods/attach` is refused: the runtime writes a container's output to its log and keeps no input open."""
-    message = "attach is not supported: use `logs -f` for the output, `exec -it` for a shell"
-    raise StatusError(501, "NotImplemented", message)
+class Attach(Exec):
+    """Answers `pods/attach`: the streams of the container's own process, from now on."""
+
+    def _command(self, request: Request) -> Command:
+        pod = self._pod(request, "attach to")
+        name = choose(pod, request.query.get("container", ""))
+        spec = pod["spec"]
+        listed = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+        container = next(entry for entry in listed if entry["name"] == name)
+        tty = bool(container.get("tty"))
+        command = Command(
+            pod["metadata"]["uid"],
+            name,
+            (),
+            stdin=request.flag("stdin") and bool(container.get("stdin")),
+            stdout=request.flag("stdout"),
+            stderr=request.flag("stderr") and not tty,
+            tty=tty and request.flag("tty"),
+            once=bool(container.get("stdinOnce")),
+        )
+        command.check()
+        return command
+
+    async def _start(self, command: Command) -> Session:
+        return await Session.attach(self._runtime, command)
+
+    @staticmethod
+    def _end(_code: int) -> Object:
+        return exit_status(0)  # that the container ended is success, however it ended

@@ -9,6 +9,7 @@ import struct
 import termios
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 from controller.api.status import Object, StatusError, bad_request, internal
@@ -38,8 +39,30 @@ class Process(Protocol):
         """Let go; what still runs is killed."""
 
 
+class Attached(Process, Protocol):
+    """A running container's streams (`kubinet.cri.Attachment`)."""
+
+    stdin: int | None
+    terminal: bool
+
+
 class Runtime(Protocol):
     """What starts processes in containers (`kubinet.cri.RuntimeClient`)."""
+
+    def network_namespace(self, pod_uid: str) -> Path:
+        """The pod's network namespace."""
+
+    def attach(
+        self,
+        pod_uid: str,
+        container: str,
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        stdin: bool = False,
+        once: bool = False,
+    ) -> Attached:
+        """The streams of a container that runs."""
 
     def exec(
         self,
@@ -76,11 +99,11 @@ class Command:
     stdout: bool = False
     stderr: bool = False
     tty: bool = False
+    once: bool = False
+    """The container's input ends with this session (`stdinOnce`); for attaching only."""
 
     def check(self) -> None:
-        """400 for what cannot be run."""
-        if not self.argv:
-            raise bad_request("you must specify a command for the container")
+        """400 for what cannot be done."""
         if not (self.stdin or self.stdout or self.stderr):
             raise bad_request("you must specify at least one of stdin, stdout, stderr")
         if self.tty and self.stderr:
@@ -93,7 +116,7 @@ class Session:
     def __init__(self, process: Process, ours: dict[int, int], *, tty: bool) -> None:
         self._process = process
         self._ours = ours
-        """STDIN -> descriptor to write to, STDOUT and STDERR -> descriptors to read from."""
+        """STDIN -> descriptor to write to, STDOUT and STDERR -> to read from, RESIZE -> the terminal."""
         self._tty = tty
         self._progress = 0
 
@@ -105,7 +128,7 @@ class Session:
         if command.tty:
             master, slave = os.openpty()
             theirs["stdin"] = slave
-            ours = {STDOUT: master, STDIN: os.dup(master)}
+            ours = {STDOUT: master, STDIN: os.dup(master), RESIZE: os.dup(master)}
         else:
             if command.stdin:
                 theirs["stdin"], ours[STDIN] = os.pipe()
@@ -125,6 +148,37 @@ class Session:
             for fd in theirs.values():
                 os.close(fd)
         return cls(process, ours, tty=command.tty)
+
+    @classmethod
+    async def attach(cls, runtime: Runtime, command: Command) -> "Session":
+        """The streams of the container itself; KubinetError from the runtime when it does not run."""
+        theirs: dict[str, int] = {}
+        ours: dict[int, int] = {}
+        if command.stdout:
+            ours[STDOUT], theirs["stdout"] = os.pipe()
+        if command.stderr:
+            ours[STDERR], theirs["stderr"] = os.pipe()
+        try:
+            attached = await asyncio.to_thread(
+                runtime.attach,
+                command.pod_uid,
+                command.container,
+                **theirs,
+                stdin=command.stdin,
+                once=command.once,
+            )
+        except BaseException:
+            for fd in ours.values():
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs.values():
+                os.close(fd)
+        if attached.stdin is not None:
+            ours[STDIN if command.stdin else RESIZE] = attached.stdin
+            if command.stdin and attached.terminal:
+                ours[RESIZE] = os.dup(attached.stdin)
+        return cls(attached, ours, tty=attached.terminal)
 
     async def run(self, channels: Channels) -> int | None:
         """Copy until the process ended; its exit status, or None when the client left first (the process is killed)."""
@@ -212,7 +266,7 @@ class Session:
         with contextlib.suppress(ValueError, KeyError, TypeError, struct.error, OSError):
             size = json.loads(data)
             window = struct.pack("HHHH", size["Height"], size["Width"], 0, 0)
-            fcntl.ioctl(self._ours[STDOUT], termios.TIOCSWINSZ, window)
+            fcntl.ioctl(self._ours[RESIZE], termios.TIOCSWINSZ, window)
 
 
 async def _ready(fd: int, *, write: bool) -> None:

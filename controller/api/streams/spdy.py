@@ -1,4 +1,4 @@
-"""exec over SPDY/3.1: what kubectl speaks before 1.30, and what newer ones fall back to.
+"""Streams over SPDY/3.1: what kubectl speaks before 1.30, and what newer ones fall back to.
 
 After `101 Switching Protocols` the connection carries SPDY frames: the client opens one stream per channel, named by
 the header `streamtype`; data frames carry the bytes; FIN ends a stream. Flow control is not used by either side.
@@ -10,6 +10,7 @@ import json
 import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +26,8 @@ OPEN_SECONDS: Final = 30.0
 """A client must open its streams in this time (as kubelet)."""
 
 _NAMES: Final = {"stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "error": ERROR, "resize": RESIZE}
-_SYN_STREAM, _SYN_REPLY, _RST_STREAM, _PING, _GOAWAY = 1, 2, 3, 6, 7
-_FIN: Final = 1
+SYN_STREAM, SYN_REPLY, RST_STREAM, PING, GOAWAY = 1, 2, 3, 6, 7
+FIN: Final = 1
 _CONTROL: Final = 0x80030000
 _HIGH_WATER: Final = 256 * 1024
 _MAX_FRAME: Final = 1 << 20
@@ -81,7 +82,34 @@ class Codec:
     @staticmethod
     def data(stream: int, body: bytes, *, fin: bool = False) -> bytes:
         """A data frame."""
-        return struct.pack(">II", stream, (_FIN if fin else 0) << 24 | len(body)) + body
+        return struct.pack(">II", stream, (FIN if fin else 0) << 24 | len(body)) + body
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A whole frame."""
+
+    control: bool
+    number: int
+    """A control frame's type, a data frame's stream."""
+    flags: int
+    body: bytes
+
+
+def take_frame(buffer: bytearray) -> Frame | None:
+    """Remove the first whole frame from a buffer; None when there is none. ValueError for one that is too large."""
+    if len(buffer) < 8:
+        return None
+    first, second = struct.unpack_from(">II", buffer)
+    flags, size = second >> 24, second & 0xFFFFFF
+    if size > _MAX_FRAME:
+        raise ValueError("SPDY frame too large")
+    if len(buffer) < 8 + size:
+        return None
+    body = bytes(buffer[8 : 8 + size])
+    del buffer[: 8 + size]
+    control = bool(first & 0x80000000)
+    return Frame(control, first & (0xFFFF if control else 0x7FFFFFFF), flags, body)
 
 
 class Connection(asyncio.Protocol):
@@ -111,47 +139,31 @@ class Connection(asyncio.Protocol):
         """Take whole frames from what came so far."""
         self._buffer += data
         try:
-            while self._take_frame():
-                pass
+            while (frame := take_frame(self._buffer)) is not None:
+                handle = self._control if frame.control else self._data
+                handle(frame.number, frame.flags, frame.body)
         except ValueError:
             assert self.transport is not None
             self.transport.abort()
 
-    def _take_frame(self) -> bool:
-        if len(self._buffer) < 8:
-            return False
-        first, second = struct.unpack_from(">II", self._buffer)
-        flags, size = second >> 24, second & 0xFFFFFF
-        if size > _MAX_FRAME:
-            raise ValueError("SPDY frame too large")
-        if len(self._buffer) < 8 + size:
-            return False
-        body = bytes(self._buffer[8 : 8 + size])
-        del self._buffer[: 8 + size]
-        if first & 0x80000000:
-            self._control(first & 0xFFFF, flags, body)
-        else:
-            self._data(first & 0x7FFFFFFF, flags, body)
-        return True
-
     def _control(self, kind: int, flags: int, body: bytes) -> None:
-        if kind == _SYN_STREAM:
+        if kind == SYN_STREAM:
             if len(body) < 10:
                 raise ValueError("short SYN_STREAM")
             stream = struct.unpack_from(">I", body)[0] & 0x7FFFFFFF
             channel = _NAMES.get(self._codec.headers(body[10:]).get("streamtype", ""))
             if channel is None:
-                self._write(Codec.control(_RST_STREAM, struct.pack(">II", stream, 3)))
+                self._write(Codec.control(RST_STREAM, struct.pack(">II", stream, 3)))
                 return
             self._streams[channel] = stream
-            self._write(Codec.control(_SYN_REPLY, struct.pack(">I", stream) + self._codec.block({})))
-            if flags & _FIN:
+            self._write(Codec.control(SYN_REPLY, struct.pack(">I", stream) + self._codec.block({})))
+            if flags & FIN:
                 self._put(channel, None)
             if len(self._streams) >= self._expected:
                 self.opened.set()
-        elif kind == _PING:
-            self._write(Codec.control(_PING, body))
-        elif kind == _GOAWAY:
+        elif kind == PING:
+            self._write(Codec.control(PING, body))
+        elif kind == GOAWAY:
             self._queue.put_nowait(None)
 
     def _data(self, stream: int, flags: int, body: bytes) -> None:
@@ -160,7 +172,7 @@ class Connection(asyncio.Protocol):
             return
         if body:
             self._put(channel, body)
-        if flags & _FIN:
+        if flags & FIN:
             self._put(channel, None)
 
     def _put(self, channel: int, data: bytes | None) -> None:

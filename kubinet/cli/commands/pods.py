@@ -114,6 +114,34 @@ def logs(
     return reading.show(client, sources, options)
 
 
+@command(
+    "port-forward",
+    Panel.OBJECTS,
+    [
+        "kubinet port-forward web 8080:80",
+        "kubinet port-forward service/shop :http",
+        "kubinet port-forward pod/db 5432 9187 --address 0.0.0.0",
+    ],
+)
+def port_forward(
+    target: Annotated[str, typer.Argument(metavar="POD|KIND/NAME", help="A pod, or a service: then one of its pods.")],
+    ports: Annotated[list[str], typer.Argument(metavar="[LOCAL:]REMOTE...", help="Numbers, or a port's name.")],
+    address: Annotated[str, typer.Option("--address", help="Where to listen.")] = "127.0.0.1",
+    namespace: NamespaceOption = None,
+    cluster: ClusterOption = None,
+) -> int:
+    """Listen on local ports and pass connections on to a pod, until interrupted."""
+    from kubinet.cli import forwarding
+    from kubinet.cli.connection import client_of
+    from kubinet.cli.selection import select_one
+
+    client = client_of(cluster)
+    resource, name = select_one(client, target)
+    where = namespace or "default"
+    pod, wanted = forwarding.resolve(client, resource.plural, name, where, [forwarding.parse(port) for port in ports])
+    return forwarding.run(client, where, pod, wanted, address)
+
+
 @command("events", Panel.OBJECTS, ["kubinet events", "kubinet events --for pod/a", "kubinet events -A --types=Warning"])
 def events(
     about: Annotated[str | None, typer.Option("--for", metavar="KIND/NAME", help="Events of this object only.")] = None,

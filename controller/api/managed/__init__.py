@@ -1,0 +1,1 @@
+"""Which manager owns which field: server-side apply, and `metadata.managedFields` of every other write."""
