@@ -23,10 +23,10 @@ def test_rows_have_table_names_counters_and_owners() -> None:
 
 
 def test_table_names_are_those_of_the_bridge() -> None:
-    """Table 10 exists on br-phy only."""
-    line = "cookie=0x0, table=10, n_packets=0, priority=1,in_port=1 actions=LOCAL"
-    assert [row.table for row in parse_dump(line, bridge="br-phy")] == ["UplinkOutput"]
-    assert [row.table for row in parse_dump(line, bridge="br-int")] == ["10"]
+    """Table 14 exists on br-phy only."""
+    line = "cookie=0x0, table=14, n_packets=0, priority=1,in_port=1 actions=LOCAL"
+    assert [row.table for row in parse_dump(line, bridge="br-phy")] == ["UplinkReturn"]
+    assert [row.table for row in parse_dump(line, bridge="br-int")] == ["14"]
 
 
 @given(st.text())
