@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from controller.features.common import BridgeFlow
@@ -105,15 +106,24 @@ class Changes:
 
 def differences(old: Program, new: Program) -> Changes:
     """The changes; work and result are proportional to the parts that differ."""
-    gone, come = [], []
+    gone: list[Part] = []
+    come: list[Part] = []
     for index in range(max(len(old.layers), len(new.layers))):
         before = old.layers[index] if index < len(old.layers) else Layer({})
         after = new.layers[index] if index < len(new.layers) else Layer({})
-        if before is after:
-            continue
-        gone += [part for key, part in before.parts.items() if after.parts.get(key) is not part]
-        come += [part for key, part in after.parts.items() if before.parts.get(key) is not part]
+        if before is not after:
+            left, arrived = _exchanged(before, after)
+            gone += left
+            come += arrived
     return _between(gone, come)
+
+
+@lru_cache(maxsize=4)
+def _exchanged(before: Layer, after: Layer) -> tuple[list[Part], list[Part]]:
+    """Parts that go and parts that come; asked once for the layers that all nodes share."""
+    gone = [part for key, part in before.parts.items() if after.parts.get(key) is not part]
+    come = [part for key, part in after.parts.items() if before.parts.get(key) is not part]
+    return gone, come
 
 
 def _between(gone: Iterable[Part], come: Iterable[Part]) -> Changes:
