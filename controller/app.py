@@ -23,6 +23,8 @@ from kubinet.state import ClusterState
 _LOG = logging.getLogger(__name__)
 _SYNC_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.5
+_REST_SHARE: Final = 2.0
+_LONGEST_REST_SECONDS: Final = 0.25
 NAME: Final = "cluster"
 """The name of the one Topology and the one Dataplane object."""
 
@@ -41,6 +43,14 @@ class Signal:
         """Wait for the next `set`."""
         self._event.wait()
         self._event.clear()
+
+
+def rest(began: float) -> None:
+    """After work that began then: leave the machine to others for a while, so that a flood of changes costs few rounds.
+
+    A single change never waits: the pause comes after the work, and is as long as the work twice over.
+    """
+    time.sleep(min(_LONGEST_REST_SECONDS, _REST_SHARE * (time.monotonic() - began)))
 
 
 class Watcher:
@@ -68,6 +78,7 @@ class Watcher:
     def _run(self) -> None:
         while True:
             self._dirty.take()
+            began = time.monotonic()
             try:
                 state = self._state()
                 if state is not None:
@@ -75,6 +86,7 @@ class Watcher:
             except Exception:
                 # One bad round must not end the controller: the next change gives it another try.
                 _LOG.exception("the cluster's state cannot be compiled")
+            rest(began)
 
     def _state(self) -> ClusterState | None:
         topology = self._topologies.snapshot().get(NAME)
@@ -112,9 +124,11 @@ class Publisher:
             changes |= dict.fromkeys(self._published.keys() - nodes.keys())
             if not changes:
                 continue
+            began = time.monotonic()
             try:
                 self._write(changes)
                 self._published = nodes
+                rest(began)
             except KubinetError as error:
                 _LOG.warning("what is realised cannot be published: %s; trying again", error)
                 self._news.set()
