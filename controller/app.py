@@ -23,7 +23,7 @@ from kubinet.state import ClusterState
 _LOG = logging.getLogger(__name__)
 _SYNC_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.5
-_REST_SHARE: Final = 2.0
+_REST_SHARE: Final = 4.0
 _LONGEST_REST_SECONDS: Final = 0.25
 NAME: Final = "cluster"
 """The name of the one Topology and the one Dataplane object."""
@@ -48,7 +48,7 @@ class Signal:
 def rest(began: float) -> None:
     """After work that began then: leave the machine to others for a while, so that a flood of changes costs few rounds.
 
-    A single change never waits: the pause comes after the work, and is as long as the work twice over.
+    A single change never waits: the pause comes after the work, and is four times as long as the work.
     """
     time.sleep(min(_LONGEST_REST_SECONDS, _REST_SHARE * (time.monotonic() - began)))
 
