@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from experiments.base import Experiment, Factor, Parameter, Recorder, RunningCluster
-from experiments.measure.iperf import PORT, iperf_server, throughput
-from experiments.measure.listening import wait_listening
+from experiments.measure.iperf import LISTENING, iperf_server, throughput
 from experiments.measure.ping import ping
 from experiments.measure.target import Target
 from experiments.pod_latency.plan import (
@@ -82,9 +81,9 @@ class PodLatency(Experiment):
             targets: dict[tuple[str, str], Target] = {}
             for pod in (CLIENT, *(way.server_pod for way in ways)):
                 cluster.wait("Pod", pod, "Ready", namespace=NAMESPACE)
-                targets[POD, pod] = cluster.pod(pod, NAMESPACE)
+                targets[POD, pod] = handle = cluster.pod(pod, NAMESPACE)
                 if pod != CLIENT:
-                    wait_listening(targets[POD, pod], PORT)
+                    handle.wait_log(LISTENING)
             targets[BARE, CLIENT] = cluster.node(ways[0].source)
             for way in ways:
                 if way.source != way.target:

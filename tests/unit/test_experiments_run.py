@@ -59,16 +59,17 @@ class Place:
     def exec(self, argv: Sequence[str], *, timeout: float | None = 60.0, check: bool = True) -> ExecResult:
         self.cluster.commands.append((self.name, tuple(argv)))
         self.cluster.before_exec(argv)
-        answer = {"cat": self._cat, "ping": self._ping, "iperf3": self._iperf}[argv[0]](list(argv))
+        answer = {"ping": self._ping, "iperf3": self._iperf}[argv[0]](list(argv))
         return ExecResult(0, answer.encode(), b"")
 
     def popen(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
-        server = subprocess.Popen(["cat"], **options)
+        server = subprocess.Popen(["sh", "-c", "echo Server listening on 5201; exec cat"], **options)
         self.cluster.servers.append(server)
         return server
 
-    def _cat(self, argv: list[str]) -> str:
-        return "   0: 00000000:1451 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0\n"
+    def wait_log(self, text: str, *, timeout: float = 15.0) -> str:
+        self.cluster.awaited.append((self.name, text))
+        return text
 
     def _ping(self, argv: list[str]) -> str:
         target, count = argv[-1], int(argv[argv.index("-c") + 1])
@@ -108,6 +109,7 @@ class FakeCluster:
     before_exec: Callable[[Sequence[str]], None] = lambda argv: None
     timings: Mapping[str, float] = field(default_factory=lambda: {"underlay": 1.25})
     commands: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    awaited: list[tuple[str, str]] = field(default_factory=list)
     servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
     dice: random.Random = field(default_factory=lambda: random.Random(5))

@@ -1,5 +1,6 @@
 """Making links: veth pairs, a netem pair or a userspace wire, each end named, addressed and shaped in its namespace."""
 
+import os
 import re
 import socket
 import subprocess
@@ -9,7 +10,8 @@ from typing import BinaryIO
 
 from pyroute2 import IPRoute
 
-from kubinet.errors import KubinetError
+from kubinet.errors import DeadlineError, KubinetError
+from kubinet.inotify import wait_for_file
 from topologies.links.mechanism import Shaper, Wire
 from topologies.model import Link
 from topologies.plan import Interface
@@ -17,6 +19,7 @@ from topologies.plan import Interface
 _WIREFILTER_SPARE = 1 << 20
 """Bytes that a userspace wire holds beyond what is in flight; the declared queue is the shaper's."""
 _ANSWER_SECONDS = 5.0
+_START_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +180,18 @@ def _run(argv: list[str], what: str) -> None:
 
 def _start(argv: list[str], appears: Path, link: str) -> "subprocess.Popen[bytes]":
     """Start a program of a userspace wire and wait until its socket is there."""
+    appears.parent.mkdir(parents=True, exist_ok=True)
     # Its standard input stays open: vde_switch and wirefilter end when their console ends.
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while not appears.exists():
-        try:
-            process.wait(0.005)
-        except subprocess.TimeoutExpired:
-            continue
-        words = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
-        raise KubinetError(f"link '{link}': {argv[0]} ended with status {process.returncode}: {words}")
-    return process
+    handle = os.pidfd_open(process.pid)
+    try:
+        if wait_for_file(appears, _START_SECONDS, unless=[handle]):
+            return process
+    finally:
+        os.close(handle)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+        raise DeadlineError(f"link '{link}': {argv[0]} did not make {appears} in {_START_SECONDS:g} s")
+    words = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+    raise KubinetError(f"link '{link}': {argv[0]} ended with status {process.returncode}: {words}")
