@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from traces import Host, Traces
+from traces import Host, Traces, kill_inside
 
 from kubinet import launcher
 from kubinet.cluster import Cluster
@@ -71,9 +71,9 @@ def test_a_killed_service_comes_back_and_pods_keep_talking(start_cluster: Callab
     target = str(cluster.pod("b").address)
     ping = cluster.pod("a").exec(["sh", "-c", f"ping -i 0.05 -c 100 -W 2 -q {target} >/tmp/ping 2>&1 & echo started"])
     assert ping.text == "started\n"
-    cluster.run(["kill", "-9", str(cluster.services()[service]["pid"])])
+    kill_inside(cluster, int(str(cluster.services()[service]["pid"])))
 
-    cluster._client = None  # the old connection may have died with the API
+    cluster._client = None  # the old connection died with the API
     cluster.wait_until("Node", "n1", lambda node: node is not None, timeout=30)
     cluster.client.create(_pause("c", "n1"))
     cluster.wait("Pod", "c", "Ready", namespace="default", timeout=60)

@@ -6,6 +6,8 @@ Others may run clusters of their own at the same time: their processes, mounts a
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,3 +101,17 @@ def _arguments(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+def kill_inside(cluster: Cluster, pid: int) -> None:
+    """SIGKILL a process by its pid in the sandbox, and return when it is gone."""
+    own = _namespace(cluster.info.pid, "pid")
+    for outer in _pids():
+        status = Path(f"/proc/{outer}/status")
+        if _namespace(outer, "pid") == own and f"\nNSpid:\t{outer}\t{pid}\n" in status.read_text():
+            handle = os.pidfd_open(outer)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            assert select.select([handle], [], [], 10)[0]
+            os.close(handle)
+            return
+    raise AssertionError(f"no process {pid} in cluster {cluster.name}")
