@@ -10,10 +10,9 @@ from pathlib import Path
 from socket import if_nametoindex
 from typing import Final
 
-from agents import netlink
-from agents.netlink import Netlink, NetlinkError
 from agents.node_setup import NodeSwitch
 from agents.ovsconfig import Interface, add_ports, pod_interface_row, port_problems, remove_ports
+from kubinet import netlink
 from kubinet.addressing import (
     INTEGRATION_BRIDGE,
     UNDERLAY_INTERFACE,
@@ -23,6 +22,7 @@ from kubinet.addressing import (
     pod_port,
 )
 from kubinet.errors import KubinetError
+from kubinet.netlink import Netlink, NetlinkError, VethEnd
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 
 POD_INTERFACE: Final = UNDERLAY_INTERFACE
@@ -132,8 +132,8 @@ class PodNetwork:
         mtu = self._network.pod_mtu
         requests = {}
         for link in links:
-            mac = pod_mac(link.address)
-            request = netlink.add_veth(link.interface, POD_INTERFACE, namespaces[link.uid], mac, mtu)
+            inner = VethEnd(POD_INTERFACE, pod_mac(link.address), namespaces[link.uid])
+            request = netlink.add_veth(VethEnd(link.interface, up=True), inner, mtu)
             requests[id(request)] = (link, request)
         refused = self._netlink.try_all(request for _, request in requests.values())
         # Left over when an agent died before it added the port, or by a namespace whose end still goes on.
