@@ -142,10 +142,7 @@ class PodNetwork:
             self._netlink.run(netlink.delete_link(link.interface) for link, _ in stale)
             again = self._netlink.try_all(request for _, request in stale)
             refused = [entry for entry in refused if entry[1] != EEXIST] + again
-        return {
-            requests[id(request)][0].uid: NetlinkError(f"{request.about}: {os.strerror(number)}")
-            for request, number in refused
-        }
+        return {requests[id(request)][0].uid: NetlinkError(request.refusal(number)) for request, number in refused}
 
     def _configure(self, link: PodLink) -> None:
         cidr = self._node.pod_cidr

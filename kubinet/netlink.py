@@ -60,8 +60,13 @@ _NLM_F_CREATE: Final = 0x400
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH, _RTM_NEWQDISC = 16, 17, 20, 24, 28, 36
 _IFF_UP: Final = 1
 _TC_H_ROOT: Final = 0xFFFFFFFF
+_NEIGHBOURS_FULL: Final = (
+    "this machine's neighbour table, which all clusters share, is full: "
+    "end other clusters or raise the sysctl net.ipv4.neigh.default.gc_thresh3"
+)
 _ROOT_HANDLE: Final = 1 << 16
 """`1:` as tc(8) writes it."""
+_NTF_EXT_LEARNED: Final = 0x10
 _NUD_STALE: Final = 4
 _NUD_PERMANENT: Final = 0x80
 
@@ -187,7 +192,10 @@ def add_neighbour(index: int, address: IPv4Address, mac: str, *, permanent: bool
         "family": socket.AF_INET,
         "ifindex": index,
         "state": _NUD_PERMANENT if permanent else _NUD_STALE,
+        # From a control plane: such entries do not count for, and are not collected by, the limit of the neighbour
+        # table, which all namespaces of the machine share (net.ipv4.neigh.default.gc_thresh3, 1024 entries).
+        "flags": _NTF_EXT_LEARNED,
     }
     attributes: list[tuple[str, object]] = [("NDA_DST", str(address)), ("NDA_LLADDR", mac)]
     message = encode(ndmsg(), _RTM_NEWNEIGH, _NLM_F_CREATE | _NLM_F_REPLACE, fields, attributes)
-    return Request(f"neighbour {address} on interface {index}", message)
+    return Request(f"neighbour {address} on interface {index}", message, remedies={errno.ENOBUFS: _NEIGHBOURS_FULL})

@@ -7,8 +7,8 @@ and needs a handful of requests in each, so this channel is a bare socket and py
 import os
 import socket
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -37,6 +37,13 @@ class Request:
     message: bytes
     accept: tuple[int, ...] = ()
     """errno values that mean: already as wanted."""
+    remedies: Mapping[int, str] = field(default_factory=dict)
+    """What to do about some errno values."""
+
+    def refusal(self, number: int) -> str:
+        """The error in words."""
+        remedy = self.remedies.get(number)
+        return f"{self.about}: {os.strerror(number)}" + (f"; {remedy}" if remedy else "")
 
 
 def encode(
@@ -69,7 +76,7 @@ class Netlink:
         refused = self.try_all(requests)
         if refused:
             request, number = refused[0]
-            raise NetlinkError(f"{request.about}: {os.strerror(number)}")
+            raise NetlinkError(request.refusal(number))
 
     def try_all(self, requests: Iterable[Request]) -> list[tuple[Request, int]]:
         """Carry out all requests, in order; returns the refused ones with the kernel's errno."""
