@@ -10,6 +10,7 @@ from pathlib import Path
 from socket import if_nametoindex
 from typing import Final
 
+from agents import conntrack
 from agents.node_setup import NodeSwitch
 from agents.ovsconfig import Interface, add_ports, pod_interface_row, port_problems, remove_ports
 from kubinet import netlink
@@ -119,10 +120,8 @@ class PodNetwork:
         if operations:
             switch.database.configure(operations)
         with switch.appctl() as appctl:
-            for port in gone:
-                # The next pod with this address must not inherit connections.
-                appctl("dpctl/flush-conntrack", f"ct_nw_src={port.address}")
-                appctl("dpctl/flush-conntrack", f"ct_nw_dst={port.address}")
+            # The next pod with this address must not inherit connections.
+            conntrack.forget(appctl, {port.address for port in gone})
 
     def close(self) -> None:
         """Close the netlink socket."""
