@@ -24,7 +24,7 @@ from kubinet.client import Client
 from kubinet.cri import RuntimeClient
 from kubinet.errors import DeadlineError, KubinetError, UsageError
 from kubinet.facts import facts_from_json
-from kubinet.images import load_table
+from kubinet.liveimages import LiveTable
 from kubinet.service import ServiceContext
 
 _LOG = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class AgentHost:
             client=self._client,
             feed=self._feed,
             events=self._events,
-            pods=PodTools(self._runtime, self._events, load_table(), self._prober, cluster_dns(self._facts)),
+            pods=PodTools(self._runtime, self._events, LiveTable(), self._prober, cluster_dns(self._facts)),
         )
         self._agents = {node.name: NodeAgent(common, node) for node in self._facts.nodes}
         self._services = ServicesHost(

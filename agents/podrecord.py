@@ -14,7 +14,7 @@ from agents.podspec import Pod
 from agents.probes.engine import Prober
 from agents.probes.hooks import HookKey
 from agents.runtime_view import RuntimeView
-from kubinet.images import ImageTable
+from kubinet.liveimages import LiveTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PodTools:
 
     runtime: RuntimeView
     events: EventRecorder
-    images: ImageTable
+    images: LiveTable
     prober: Prober
     dns: ClusterDns
 
