@@ -61,3 +61,7 @@ class Record:
     written: Mapping[str, Any] | None = None
     """The status that we wrote last, until the API's copy is newer."""
     written_version: int = 0
+    seen: tuple[object, ...] | None = None
+    """What the pod was last planned by (`PodManager._inputs`); None: it has to be planned."""
+    look_again: datetime | None = None
+    """When it has to be planned although nothing changed."""
