@@ -110,7 +110,13 @@ class Api:
         if self.down:
             raise KubinetError("the API does not answer")
         self.put(name)
-        self.objects[name]["status"] = self.objects[name]["status"] | patch["status"]
+        merged = self.objects[name]["status"] | patch["status"]
+        for key in ("podIPs", "hostIPs"):  # of a strategic merge patch: the list replaces the old one
+            merged[key] = [entry for entry in merged.get(key, ()) if "$patch" not in entry]
+        merged["conditions"] = [
+            {key: value for key, value in entry.items() if value is not None} for entry in merged.get("conditions", ())
+        ]
+        self.objects[name]["status"] = merged
         return self.objects[name]
 
     def delete(self, kind: str, name: str, namespace: str, **_: Any) -> None:
