@@ -14,9 +14,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
 
+from agents import conntrack
 from agents.events import EventRecorder, Subject
 from agents.feed import Feed
 from agents.machine import memory_of
@@ -70,6 +72,7 @@ class NodeAgent:
         self._pods: PodManager | None = None
         self._conditions: list[dict[str, Any]] = []
         self._next_heartbeat = 0.0
+        self._departed: set[IPv4Address] = set()
         self.last_beat = time.monotonic()
         """When the loop last came round (time.monotonic)."""
         self.switch_restarts = 0
@@ -165,6 +168,7 @@ class NodeAgent:
             if time.monotonic() >= self._next_heartbeat:
                 self._report_ready()
                 self._switch_now().database.refresh()
+            self._forget_connections()
             assert self._pods is not None
             common = self._common
             wait = self._pods.reconcile(common.feed.pods(self.node.name), common.feed.generation(self.node.name))
@@ -216,6 +220,14 @@ class NodeAgent:
         self.switch_restarts += 1
         self._tell("Normal", "OpenVSwitchStarted", f"Open vSwitch of node {self.node.name} runs again")
         self._report_ready()
+
+    def _forget_connections(self) -> None:
+        """Forget connections with pods that are gone, of all nodes; before pods that have their addresses start."""
+        self._departed |= self._common.feed.take_departed(self.node.name)
+        if self._departed:
+            with self._switch_now().appctl() as appctl:
+                conntrack.forget(appctl, self._departed)
+            self._departed.clear()
 
     # The Node object
 

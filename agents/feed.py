@@ -3,8 +3,10 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
+from agents.conntrack import departures
 from kubinet.client import Client
 from kubinet.informer import Informer
 
@@ -25,6 +27,8 @@ class Feed:
         self._generations: dict[str, int] = {}
         self._endpoint_generations: dict[str, int] = {}
         self._listener: Callable[[], None] | None = None
+        self._addresses: dict[str, IPv4Address] = {}
+        self._departed: dict[str, set[IPv4Address]] = {}
         self._informers = (
             informer(client, "Pod", on_change=self._changed.set),
             informer(client, "Dataplane", on_change=self._changed.set),
@@ -48,9 +52,10 @@ class Feed:
         self._changed.set()
 
     def subscribe(self, node: str, wake: Callable[[], None]) -> None:
-        """Call `wake` (from another thread) when the node's pods or generation changed."""
+        """Call `wake` (from another thread) when the node's pods or generation, or any pod's address changed."""
         with self._lock:
             self._wake[node] = wake
+            self._departed.setdefault(node, set())
 
     def unsubscribe(self, node: str) -> None:
         """No more calls for this node."""
@@ -77,6 +82,12 @@ class Feed:
         with self._lock:
             return self._endpoint_generations.get(node, 0)
 
+    def take_departed(self, node: str) -> frozenset[IPv4Address]:
+        """Addresses that lost their pod, on whichever node, since the node was first subscribed or last asked this."""
+        with self._lock:
+            departed, self._departed[node] = self._departed.get(node), set()
+            return frozenset(departed or ())
+
     def wait_realised(self, nodes: Collection[str], timeout: float) -> tuple[str, ...]:
         """Wait until the controller has programmed each of the nodes once; returns those still without flows."""
 
@@ -99,10 +110,15 @@ class Feed:
 
     def _split(self) -> None:
         pods: dict[str, dict[str, Object]] = {}
+        addresses: dict[str, IPv4Address] = {}
         for pod in self._informers[0].snapshot().values():
             node = pod["spec"].get("nodeName")
             if node:
-                pods.setdefault(node, {})[pod["metadata"]["uid"]] = pod
+                uid = pod["metadata"]["uid"]
+                pods.setdefault(node, {})[uid] = pod
+                address = self._address(uid, pod)
+                if address is not None:
+                    addresses[uid] = address
         dataplane = self._informers[1].snapshot().get("cluster") or {}
         realised = (dataplane.get("status") or {}).get("nodes") or {}
         generations = {node: int(entry.get("generation") or 0) for node, entry in realised.items()}
@@ -111,7 +127,12 @@ class Feed:
             changed = {
                 node for node in {*pods, *self._pods} if not _same(pods.get(node, {}), self._pods.get(node, {}))
             } | {node for node, generation in generations.items() if generation != self._generations.get(node)}
-            self._pods, self._generations = pods, generations
+            departed = departures(self._addresses, addresses)
+            if departed:
+                for waiting in self._departed.values():
+                    waiting.update(departed)
+                changed |= self._wake.keys()
+            self._pods, self._generations, self._addresses = pods, generations, addresses
             news = bool(changed) or endpoint_generations != self._endpoint_generations
             self._endpoint_generations = endpoint_generations
             self._lock.notify_all()
@@ -120,6 +141,20 @@ class Feed:
                 wakes.append(self._listener)
         for wake in wakes:
             wake()
+
+    def _address(self, uid: str, pod: Object) -> IPv4Address | None:
+        """The pod's own address; parsed once, because it hardly ever changes."""
+        status = pod.get("status") or {}
+        text = status.get("podIP")
+        if not text or pod["spec"].get("hostNetwork") or status.get("phase") in ("Succeeded", "Failed"):
+            return None
+        known = self._addresses.get(uid)
+        if known is not None and str(known) == text:
+            return known
+        try:
+            return IPv4Address(text)
+        except AddressValueError:
+            return None  # somebody wrote something else: the agent publishes a new one
 
 
 def _same(one: Mapping[str, Object], other: Mapping[str, Object]) -> bool:

@@ -25,7 +25,7 @@ from kubinet.client import Client
 from kubinet.cri import RuntimeClient
 from kubinet.errors import DeadlineError, KubinetError, UsageError
 from kubinet.facts import facts_from_json
-from kubinet.images import load_table
+from kubinet.liveimages import LiveTable
 from kubinet.service import ServiceContext
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class AgentHost:
             feed=self._feed,
             events=self._events,
             pods=PodTools(
-                self._runtime, self._events, load_table(), self._prober, cluster_dns(self._facts), self._cluster
+                self._runtime, self._events, LiveTable(), self._prober, cluster_dns(self._facts), self._cluster
             ),
         )
         self._agents = {node.name: NodeAgent(common, node) for node in self._facts.nodes}

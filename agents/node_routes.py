@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Final
 
-from agents.netlink import LOCAL_TABLE, Request, Rule, add_route, add_rule, delete_rule
 from kubinet.addressing import FIRST_NODE_PORT, LAST_NODE_PORT, STACK_ROUTER, gateway_address
+from kubinet.netlink import LOCAL_TABLE, Request, Rule, add_route, add_rule, delete_rule
 from kubinet.state import NetworkConfig, NodeFacts, Protocol, ServiceProxy
 
 EVERYWHERE: Final = IPv4Network("0.0.0.0/0")

@@ -8,12 +8,11 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Final
 
-from agents import netlink
-from agents.netlink import Netlink
 from agents.node_routes import node_routes, node_rules
 from agents.ovsconfig import bridge_operations, node_bridges, port_problems, root_operations
 from agents.ovsdaemons import Daemon, SwitchHome
 from agents.ovsrpc import Appctl, Ovsdb, OvsError
+from kubinet import netlink
 from kubinet.addressing import (
     GATEWAY_INTERFACE,
     REJECT_ADDRESS,
@@ -22,6 +21,7 @@ from kubinet.addressing import (
     VIRTUAL_MAC,
     gateway_address,
 )
+from kubinet.netlink import Netlink
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 from kubinet.state import ClusterFacts, Datapath, NodeFacts, Overlay
 

@@ -58,6 +58,18 @@ class PodHealth:
         if not wanted:
             del self._watched[record.uid]
 
+    def inputs(self, record: Record) -> tuple[object, ...]:
+        """What a plan depends on beside the containers; nothing, and cheap, for a pod without probes and hooks."""
+        pod = record.pod
+        if pod is None or not (pod.probed or any(one.hooks.post_start is not None for one in pod.all_containers)):
+            return ()
+        containers, _ = self._runtime.containers(record.uid)
+        return (
+            self.health(record.uid, containers),
+            self.post_start(pod, containers),
+            self.condemned(record, containers),
+        )
+
     def close(self) -> None:
         """Probe nothing of this node any more; the pods live on."""
         for uid in self._watched:

@@ -10,10 +10,10 @@ from pathlib import Path
 from socket import if_nametoindex
 from typing import Final
 
-from agents import netlink
-from agents.netlink import Netlink, NetlinkError
+from agents import conntrack
 from agents.node_setup import NodeSwitch
 from agents.ovsconfig import Interface, add_ports, pod_interface_row, port_problems, remove_ports
+from kubinet import netlink
 from kubinet.addressing import (
     INTEGRATION_BRIDGE,
     UNDERLAY_INTERFACE,
@@ -23,6 +23,7 @@ from kubinet.addressing import (
     pod_port,
 )
 from kubinet.errors import KubinetError
+from kubinet.netlink import Netlink, NetlinkError, VethEnd
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 
 POD_INTERFACE: Final = UNDERLAY_INTERFACE
@@ -119,10 +120,8 @@ class PodNetwork:
         if operations:
             switch.database.configure(operations)
         with switch.appctl() as appctl:
-            for port in gone:
-                # The next pod with this address must not inherit connections.
-                appctl("dpctl/flush-conntrack", f"ct_nw_src={port.address}")
-                appctl("dpctl/flush-conntrack", f"ct_nw_dst={port.address}")
+            # The next pod with this address must not inherit connections.
+            conntrack.forget(appctl, {port.address for port in gone})
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -132,8 +131,8 @@ class PodNetwork:
         mtu = self._network.pod_mtu
         requests = {}
         for link in links:
-            mac = pod_mac(link.address)
-            request = netlink.add_veth(link.interface, POD_INTERFACE, namespaces[link.uid], mac, mtu)
+            inner = VethEnd(POD_INTERFACE, pod_mac(link.address), namespaces[link.uid])
+            request = netlink.add_veth(VethEnd(link.interface, up=True), inner, mtu)
             requests[id(request)] = (link, request)
         refused = self._netlink.try_all(request for _, request in requests.values())
         # Left over when an agent died before it added the port, or by a namespace whose end still goes on.
@@ -142,10 +141,7 @@ class PodNetwork:
             self._netlink.run(netlink.delete_link(link.interface) for link, _ in stale)
             again = self._netlink.try_all(request for _, request in stale)
             refused = [entry for entry in refused if entry[1] != EEXIST] + again
-        return {
-            requests[id(request)][0].uid: NetlinkError(f"{request.about}: {os.strerror(number)}")
-            for request, number in refused
-        }
+        return {requests[id(request)][0].uid: NetlinkError(request.refusal(number)) for request, number in refused}
 
     def _configure(self, link: PodLink) -> None:
         cidr = self._node.pod_cidr

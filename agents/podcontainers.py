@@ -11,6 +11,7 @@ from agents.podspec import Container, Pod
 from agents.podvolumes import mounts
 from kubinet.cri import ContainerSpec, HostAlias, ResourceLimits, SandboxSpec
 from kubinet.images import ImageTable, ResolvedImage, expand_env
+from kubinet.liveimages import LiveTable
 
 Object = Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def sandbox_spec(pod: Pod, node: str, address: IPv4Address, node_namespace: str,
 
 
 def container_spec(
-    pod: Pod, container: Container, attempt: int, images: ImageTable, around: Surroundings
+    pod: Pod, container: Container, attempt: int, images: ImageTable | LiveTable, around: Surroundings
 ) -> tuple[ContainerSpec, str]:
     """What to start, and a note about the image for people (empty when there is none).
 

@@ -15,7 +15,7 @@ from agents.podspec import Pod
 from agents.probes.engine import Prober
 from agents.probes.hooks import HookKey
 from agents.runtime_view import RuntimeView
-from kubinet.images import ImageTable
+from kubinet.liveimages import LiveTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class PodTools:
 
     runtime: RuntimeView
     events: EventRecorder
-    images: ImageTable
+    images: LiveTable
     prober: Prober
     dns: ClusterDns
     cluster: ClusterView
@@ -63,3 +63,7 @@ class Record:
     written: Mapping[str, Any] | None = None
     """The status that we wrote last, until the API's copy is newer."""
     written_version: int = 0
+    seen: tuple[object, ...] | None = None
+    """What the pod was last planned by (`PodManager._inputs`); None: it has to be planned."""
+    look_again: datetime | None = None
+    """When it has to be planned although nothing changed."""

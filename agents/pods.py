@@ -57,6 +57,8 @@ class PodManager:
         self._objects: dict[str, Mapping[str, Any]] = {}
         self._epoch = tools.runtime.epoch
         self._recovered = False
+        self._departures = 0
+        """How often interfaces were taken away."""
 
     @property
     def count(self) -> int:
@@ -74,34 +76,77 @@ class PodManager:
         `objects`: the node's Pod objects by uid; `realised`: the generation of the node's flows.
         """
         self._take(objects)
-        plans: dict[str, Plan] = {}
-        for _ in range(_ROUNDS):
-            for known in self._records.values():
-                self._health.declare(known, self._address(known))
-                self._stopper.after_hooks(known)
-            now = datetime.now(UTC)
-            plans = {
-                uid: plan(record.pod, self._actual(record), realised, now) for uid, record in self._records.items()
-            }
-            todo: dict[Do, list[tuple[Record, Action]]] = {}
-            for uid, decided in plans.items():
-                for action in decided.actions:
-                    todo.setdefault(action.do, []).append((self._records[uid], action))
-            if not todo:
-                break
-            for do in sorted(todo):
-                self._carry_out(do, todo[do])
+        try:
+            self._settle(self._work(realised), realised)
+        except BaseException:
+            for record in self._records.values():
+                record.seen = None  # some were planned, and nothing came of it
+            raise
+        dues = [record.look_again for record in self._records.values() if record.look_again is not None]
         now = datetime.now(UTC)
-        dues = [plan_.look_again for plan_ in plans.values() if plan_.look_again is not None]
+        return max(0.0, min([(due - now).total_seconds() for due in dues] + [_IDLE_SECONDS]))
+
+    def _work(self, realised: int) -> Mapping[str, Plan]:
+        """Plan the pods that are due and do what is to do, until nothing is; returns each one's last plan."""
+        plans: dict[str, Plan] = {}
+        worked: set[str] = set()
+        for _ in range(_ROUNDS):
+            now = datetime.now(UTC)
+            due = [uid for uid, one in self._records.items() if uid in worked or self._is_due(one, realised, now)]
+            for record in map(self._records.__getitem__, due):
+                self._health.declare(record, self._address(record))
+                self._stopper.after_hooks(record)
+            decided = {uid: self._plan(self._records[uid], realised, now) for uid in due}
+            plans |= decided
+            actions = [(self._records[uid], action) for uid, plan_ in decided.items() for action in plan_.actions]
+            if not actions:
+                break
+            for do in sorted({action.do for _, action in actions}):
+                self._carry_out(do, [(record, action) for record, action in actions if action.do is do])
+            worked = {record.uid for record, _ in actions}
+        return plans
+
+    def _plan(self, record: Record, realised: int, now: datetime) -> Plan:
+        # Noted before the look: what changes during it is planned at the next wake.
+        inputs = self._inputs(record, realised)
+        decided = plan(record.pod, self._actual(record), realised, now)
+        record.seen, record.look_again = inputs, None
+        return decided
+
+    def _settle(self, plans: Mapping[str, Plan], realised: int) -> None:
+        """Tell what is to tell of the pods that were planned, and note when to plan them again."""
+        now = datetime.now(UTC)
         for uid, decided in plans.items():
             record = self._records.get(uid)
-            if record is not None and record.pod is not None:
+            if record is None:
+                continue
+            dues = [decided.look_again] if decided.look_again is not None else []
+            if record.pod is not None:
                 if decided.overdue:
                     self._tell_once(record, "Normal", DEADLINE_EXCEEDED, DEADLINE_MESSAGE)
                 due = self._mind_network(record, decided, realised, now)
                 dues += [due] if due is not None else []
                 dues += self._write_status(record, decided, now)
-        return max(0.0, min([(due - now).total_seconds() for due in dues] + [_IDLE_SECONDS]))
+            if decided.actions:
+                record.seen = None  # the rounds ran out
+            record.look_again = min(dues, default=None)
+
+    def _is_due(self, record: Record, realised: int, now: datetime) -> bool:
+        """Whether the record has to be planned: something that the plan depends on changed, or it is time."""
+        if record.pre_stop or (record.look_again is not None and record.look_again <= now):
+            return True
+        return record.seen is None or record.seen != self._inputs(record, realised)
+
+    def _inputs(self, record: Record, realised: int) -> tuple[object, ...]:
+        """What plan and status depend on, beside the pod's object, the time, and what carrying out plans changes."""
+        unattached = record.attached is None
+        return (
+            self._tools.runtime.version(record.uid),
+            record.published is None or realised >= record.published,
+            unattached,
+            self._health.inputs(record),
+            self._departures if unattached else 0,  # an older pod of the same name may have gone
+        )
 
     # What is
 
@@ -114,10 +159,10 @@ class PodManager:
                         continue  # it ended before this agent's time, and nothing of it is left
                     record = self._records[uid] = Record(uid)
                     self._adopt(record, pod_from_object(obj))
-                record.pod = pod_from_object(obj)
+                record.pod, record.seen = pod_from_object(obj), None
         for uid in self._objects.keys() - objects.keys():
             if uid in self._records:
-                self._records[uid].pod = None
+                self._records[uid].pod, self._records[uid].seen = None, None
         self._objects = dict(objects)
         if not self._recovered:
             self._recover()
@@ -157,9 +202,8 @@ class PodManager:
         """The runtime was restarted: sandboxes that it does not know any more have lost their interfaces too."""
         present = self._tools.runtime.sandboxes_of(self._node.name)
         lost = [record for uid, record in self._records.items() if uid not in present]
-        self._network.disconnect([record.attached for record in lost if record.attached is not None])
+        self._disconnect(lost)
         for record in lost:
-            record.attached = None
             record.stopping.clear()
 
     def _actual(self, record: Record) -> Actual:
@@ -180,7 +224,7 @@ class PodManager:
             post_start=self._health.post_start(pod, containers) if pod is not None else frozenset(),
             condemned=self._health.condemned(record, containers),
             blocked_until=record.blocked_until,
-            predecessor=pod is not None and self._predecessor(pod),
+            predecessor=pod is not None and record.attached is None and self._predecessor(pod),
         )
 
     def _predecessor(self, pod: Pod) -> bool:
@@ -233,9 +277,8 @@ class PodManager:
         self._tell(record, "Warning", reason, str(error))
 
     def _tear_down(self, records: Sequence[Record]) -> None:
-        self._network.disconnect([record.attached for record in records if record.attached is not None])
+        self._disconnect(records)
         for record in records:
-            record.attached = None
             self._health.forget(record.uid)
         # A pod that ended keeps its logs until it is deleted.
         for keep in (True, False):
@@ -244,6 +287,13 @@ class PodManager:
                 self._tools.runtime.remove(uids, keep_logs=keep)
         for record in records:
             self._pool.release(record.uid)
+
+    def _disconnect(self, records: Iterable[Record]) -> None:
+        attached = [(record, record.attached) for record in records if record.attached is not None]
+        self._network.disconnect([port for _, port in attached])
+        for record, _ in attached:
+            record.attached = None
+            self._departures += 1
 
     def _forget(self, record: Record) -> None:
         pod = record.pod

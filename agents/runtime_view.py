@@ -4,6 +4,7 @@ The runtime's `list` speaks of every sandbox of the cluster, so it is read once 
 the answers to our own calls and the stream of exits say what changed.
 """
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from kubinet.errors import KubinetError
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 0.2
+_versions = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -33,9 +35,12 @@ class SandboxView:
     info: SandboxInfo
     containers: dict[str, ContainerStatus] = field(default_factory=dict)
     previous: dict[str, ContainerStatus] = field(default_factory=dict)
+    version: int = 0
+    """Changes whenever something of the above does."""
 
     def update(self, status: ContainerStatus) -> None:
         """Take in what is newer than what we know; an end is never taken back."""
+        self.version = next(_versions)
         known = self.containers.get(status.name)
         if known is not None:
             if status.attempt < known.attempt:
@@ -86,6 +91,12 @@ class RuntimeView:
             view = self._sandboxes.get(uid)
             return view.info if view is not None else None
 
+    def version(self, uid: str) -> int:
+        """A number that changes whenever what is known of the pod's sandbox and containers does; 0 without any."""
+        with self._lock:
+            view = self._sandboxes.get(uid)
+            return view.version if view is not None else 0
+
     def containers(self, uid: str) -> tuple[Mapping[str, ContainerStatus], Mapping[str, ContainerStatus]]:
         """The pod's containers by name: last attempts, and the ended attempts before them."""
         with self._lock:
@@ -127,6 +138,7 @@ class RuntimeView:
     def _take(self, info: SandboxInfo) -> None:
         view = self._sandboxes.setdefault(info.pod_uid, SandboxView(info))
         view.info = info
+        view.version = next(_versions)
         for status in info.containers:
             view.update(status)
 

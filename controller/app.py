@@ -15,7 +15,7 @@ from controller.sdn_controller import Controller, Realised
 from kubinet.client import Client
 from kubinet.errors import ApiError, KubinetError
 from kubinet.informer import Informer
-from kubinet.kubernetes import cluster_state
+from kubinet.kubernetes import StateReader
 from kubinet.service import ServiceContext
 from kubinet.serviceobjects import ServiceCache
 from kubinet.state import ClusterState
@@ -59,6 +59,7 @@ class Watcher:
     def __init__(self, client: Client, controller: Controller) -> None:
         self._controller = controller
         self._dirty = Signal()
+        self._reader = StateReader()
         self._topologies = Informer(client, "Topology", on_change=self._dirty.set)
         self._nodes = Informer(client, "Node", on_change=self._dirty.set)
         self._pods = Informer(client, "Pod", on_change=self._dirty.set)
@@ -94,7 +95,7 @@ class Watcher:
             return None
         # A generation promises "all pods up to this version", so it is the pods' own version and taken with them.
         pods, generation = self._pods.view()
-        state = cluster_state(topology, self._nodes.snapshot().values(), pods.values(), generation)
+        state = self._reader.read(topology, self._nodes.snapshot().values(), pods.values(), generation)
         slices, endpoint_generation = self._slices.view()
         services = self._service_cache.services(self._services.snapshot(), slices, state.network.load_balancer)
         return replace(state, services=services, endpoint_generation=endpoint_generation)

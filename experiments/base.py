@@ -22,6 +22,10 @@ class PodTarget(Target, Protocol):
         """The name of the node that it runs on."""
         ...
 
+    def wait_log(self, text: str, *, timeout: float = 15.0) -> str:
+        """The first line of its log that contains `text`, waited for; `timeout` in seconds."""
+        ...
+
 
 class RunningCluster(Protocol):
     """What experiments use of a cluster; `kubinet.cluster.Cluster` satisfies it."""

@@ -270,7 +270,7 @@ class Client:
             parameters["timeoutSeconds"] = str(max(1, round(timeout)))
         path = self.resource(kind).path(namespace)
         with self.raw("GET", path, params=parameters, stream=True, timeout=(self.timeout, None)) as response:
-            yield from _watch_lines(response)
+            yield from watch_events(response)
 
     def _json(self, method: str, path: str, **options: Any) -> Object:
         answer: Object = self.raw(method, path, **options).json()
@@ -311,7 +311,8 @@ def _writing(dry_run: bool) -> dict[str, str]:
     return {"fieldValidation": "Strict", "fieldManager": "kubinet"} | ({"dryRun": "All"} if dry_run else {})
 
 
-def _watch_lines(response: requests.Response) -> Iterator[WatchEvent]:
+def watch_events(response: requests.Response) -> Iterator[WatchEvent]:
+    """The events of a watch's streamed answer until the server closes it; ApiError for an event of type ERROR."""
     try:
         # Small chunks: an event must not wait until a large buffer fills.
         for line in response.iter_lines(chunk_size=None):

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import requests
+
 from kubinet import launcher
 from kubinet.client import Client, Object
 from kubinet.errors import ApiError, DeadlineError, KubinetError, UsageError
@@ -70,8 +72,31 @@ class PodHandle:
     def logs(self, container: str | None = None) -> str:
         """What the container wrote so far."""
         parameters = {"container": container} if container else {}
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{self.name}/log"
-        return self.client.raw("GET", path, params=parameters).text
+        return self.client.raw("GET", self._log_path, params=parameters).text
+
+    def wait_log(self, text: str, *, container: str | None = None, timeout: float = 15.0) -> str:
+        """The first line of the container's log that contains `text`, waited for.
+
+        DeadlineError after `timeout` seconds of silence, KubinetError when the container ended before.
+        """
+        where = f"pod '{self.namespace}/{self.name}'"
+        parameters = {"follow": "true"} | ({"container": container} if container else {})
+        waits = (self.client.timeout, timeout)
+        last = ""
+        with self.client.raw("GET", self._log_path, params=parameters, stream=True, timeout=waits) as response:
+            try:
+                for line in response.iter_lines(chunk_size=None, decode_unicode=False):
+                    last = line.decode(errors="replace")
+                    if text in last:
+                        return str(last)
+            except requests.RequestException as error:
+                message = f"{where}: {text!r} was not in its log after {timeout:g} s; its last line: {last!r}"
+                raise DeadlineError(message) from error
+        raise KubinetError(f"{where}: its container ended without {text!r} in its log; its last line: {last!r}")
+
+    @property
+    def _log_path(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}/log"
 
 
 @dataclass(frozen=True, slots=True)

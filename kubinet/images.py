@@ -193,7 +193,7 @@ class ImageTable:
 
 
 def load_table(extra: Iterable[Path] = (), user_table: Path = USER_TABLE) -> ImageTable:
-    """The shipped table, then the user's, then `extra` (`--images`): a later entry replaces an earlier one as a whole.
+    """The shipped table, then the user's, then `extra`: a later entry replaces an earlier one as a whole.
 
     An entry `null` takes an image out. Raises InvalidInputError naming file, line and field.
     """

@@ -3,9 +3,9 @@
 Objects that are not complete yet (a pod without address, a node that has not registered) give None: look again later.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from kubinet.facts import network_from_document
 from kubinet.state import ClusterState, NetworkConfig, Node, Pod
@@ -63,11 +63,57 @@ def network_from_topology(obj: Object) -> NetworkConfig:
 
 def cluster_state(topology: Object, nodes: Iterable[Object], pods: Iterable[Object], generation: int) -> ClusterState:
     """The SDN controller's whole input; pods of unknown nodes wait."""
-    known = {node.name: node for node in map(node_from_object, nodes) if node is not None}
-    placed = (pod for pod in map(pod_from_object, pods) if pod is not None and pod.node in known)
-    return ClusterState(
-        network=network_from_topology(topology),
-        nodes=known,
-        pods={pod.key: pod for pod in placed},
-        generation=generation,
-    )
+    return StateReader().read(topology, nodes, pods, generation)
+
+
+class StateReader:
+    """`cluster_state` with a memory for snapshots of informers, which put a new object in the place of a changed one.
+
+    An object that is still the same is not parsed again, and one that changed in nothing that the data plane needs
+    (a pod's conditions) is the very same value again. For one thread.
+    """
+
+    def __init__(self) -> None:
+        self._topologies = _Memory(network_from_topology)
+        self._nodes = _Memory(node_from_object)
+        self._pods = _Memory(pod_from_object)
+
+    def read(self, topology: Object, nodes: Iterable[Object], pods: Iterable[Object], generation: int) -> ClusterState:
+        """The state of these objects."""
+        [network] = self._topologies.values([topology])
+        known = {node.name: node for node in self._nodes.values(nodes) if node is not None}
+        placed = (pod for pod in self._pods.values(pods) if pod is not None and pod.node in known)
+        return ClusterState(
+            network=network,
+            nodes=known,
+            pods={pod.key: pod for pod in placed},
+            generation=generation,
+        )
+
+
+T = TypeVar("T")
+
+
+class _Memory(Generic[T]):
+    """A pure function of wire objects with the values that it gave for the last look's objects, by uid or name."""
+
+    def __init__(self, parse: Callable[[Object], T]) -> None:
+        self._parse = parse
+        self._known: dict[str, tuple[Object, T]] = {}
+
+    def values(self, objects: Iterable[Object]) -> list[T]:
+        """The values, in order."""
+        known, self._known = self._known, {}
+        values = []
+        for obj in objects:
+            metadata = obj["metadata"]
+            key = metadata.get("uid") or f"{metadata.get('namespace', '')}/{metadata['name']}"
+            before = known.get(key)
+            if before is not None and before[0] is obj:
+                entry = before
+            else:
+                value = self._parse(obj)
+                entry = (obj, before[1] if before is not None and before[1] == value else value)
+            self._known[key] = entry
+            values.append(entry[1])
+        return values

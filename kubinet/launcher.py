@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubinet.client import Client, Object
-from kubinet.errors import DeadlineError, InvalidInputError, KubinetError, UsageError
+from kubinet.errors import DeadlineError, KubinetError, UsageError
 from kubinet.sandbox import FirstProcess, launch
 
 DEFAULT_NAME = "kubinet"
@@ -129,6 +129,12 @@ def start(request: Request, progress: Progress | None = None) -> ClusterInfo:
 
     _check_name(request.name)
     state_dir = clusters_dir() / request.name
+    hidden = next((place for place in _HIDDEN if state_dir.resolve().is_relative_to(place)), None)
+    if hidden is not None:
+        raise UsageError(
+            f"state folder {state_dir}: a sandbox has a {hidden} of its own and would not see it; "
+            "set XDG_STATE_HOME to another place"
+        )
     existing = _load(state_dir)
     if existing is not None and existing.alive:
         raise KubinetError(
@@ -185,6 +191,7 @@ def start(request: Request, progress: Progress | None = None) -> ClusterInfo:
     return info
 
 
+_HIDDEN = (Path("/run"), Path("/proc"), Path("/sys"))
 _LIFELINES: dict[str, socket.socket] = {}
 """Open ends of bound clusters' control sockets: closing one, or our death, ends the cluster."""
 
@@ -290,7 +297,7 @@ def _listen(port: int) -> socket.socket:
 def _check_name(name: str) -> None:
     allowed = set("abcdefghijklmnopqrstuvwxyz0123456789-")
     if not name or len(name) > 40 or set(name) - allowed or name[0] == "-" or name[-1] == "-":
-        raise InvalidInputError(f"cluster name {name!r}: use 1 to 40 lower-case letters, digits and inner dashes")
+        raise UsageError(f"cluster name {name!r}: use 1 to 40 lower-case letters, digits and inner dashes")
 
 
 def _environment() -> dict[str, str]:

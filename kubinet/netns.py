@@ -1,4 +1,4 @@
-"""Working in other network namespaces: enter one, talk netlink there, set sysctls and offloads.
+"""Working in other network namespaces: enter one, set sysctls and offloads.
 
 Setns(2) moves only the calling thread, and a netlink socket stays in the namespace in which it was opened.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-_CLONE_NEWNET = 0x40000000
+from kubinet.syscalls import CLONE_NEWNET, setns
+
 _SIOCETHTOOL = 0x8946
 # ETHTOOL_SSG, STSO, SGSO, SGRO, STXCSUM (linux/ethtool.h); scatter-gather first, as others depend on it.
 _OFFLOADS = (0x1F, 0x24, 0x2C, 0x19, 0x17)
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
@@ -28,13 +28,13 @@ def namespace(path: str | Path) -> Iterator[None]:
     try:
         target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _setns(target)
+            setns(target, CLONE_NEWNET)
         finally:
             os.close(target)
         try:
             yield
         finally:
-            _setns(own)
+            setns(own, CLONE_NEWNET)
     finally:
         os.close(own)
 
@@ -46,7 +46,7 @@ def of_process(pid: int) -> str:
 
 @contextmanager
 def netlink(path: str | Path) -> Iterator[IPRoute]:
-    """A netlink connection in the namespace at `path`; the calling thread itself stays where it is."""
+    """pyroute2's own connection in the namespace at `path`, for reading; `kubinet.netlink` is for changes."""
     with namespace(path):
         connection = IPRoute()
     try:
@@ -78,9 +78,3 @@ def disable_offloads(names: Iterable[str]) -> None:
                 request = struct.pack("16sP", name.encode(), ctypes.addressof(value))
                 with suppress(OSError):  # an offload that the driver does not know is off
                     fcntl.ioctl(control, _SIOCETHTOOL, request)
-
-
-def _setns(fd: int) -> None:
-    if _libc.setns(fd, _CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"setns: {os.strerror(number)}")

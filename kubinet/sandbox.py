@@ -5,7 +5,6 @@ kernel ends every process in the sandbox and with them go the namespaces, interf
 lines that join a running sandbox. Both work for root and for an ordinary user (user_namespaces(7), pid_namespaces(7)).
 """
 
-import ctypes
 import fcntl
 import json
 import os
@@ -16,22 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from kubinet import syscalls
 from kubinet.errors import MissingCapabilityError
 
-_CLONE_NEWNS = 0x00020000
-_CLONE_NEWUTS = 0x04000000
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWPID = 0x20000000
-_CLONE_NEWNET = 0x40000000
-_MS_REC = 0x4000
-_MS_PRIVATE = 1 << 18
-_MS_BIND = 4096
-_MS_MOVE = 8192
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +90,9 @@ def _enter_and_fork(
     environment: Mapping[str, str] | None,
 ) -> None:
     os.setsid()
-    uid, gid = os.geteuid(), os.getegid()
-    flags = _CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWUTS
-    _check(_libc.unshare(flags | (_CLONE_NEWUSER if uid != 0 else 0)), "unshare")
-    if uid != 0:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    syscalls.enter_user_namespace(
+        syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS
+    )
     first = os.fork()
     if first == 0:
         _child(lambda: _become_first(argv, log, keep_fds, report, environment), report)
@@ -121,8 +106,8 @@ def _become_first(
     report: int,
     environment: Mapping[str, str] | None,
 ) -> None:
-    mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    mount("proc", "/proc", "proc")
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("proc", "/proc", "proc")
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -144,32 +129,20 @@ def _close_quietly(fd: int) -> None:
         return  # the listing's own descriptor is gone already
 
 
-def mount(source: str, target: str | Path, kind: str | None, flags: int = 0, data: str | None = None) -> None:
-    """mount(2); OSError with the target's name."""
-    arguments = [text.encode() if text is not None else None for text in (source, str(target), kind)]
-    _check(_libc.mount(*arguments, flags, data.encode() if data is not None else None), f"mount {target}")
-
-
 def bind(source: Path, target: Path) -> None:
     """Show a file or folder at another place too, in this mount namespace."""
-    mount(str(source), target, None, _MS_BIND)
+    syscalls.mount(source, target, flags=syscalls.MS_BIND)
 
 
 def furnish() -> None:
     """As a sandbox's first process: mount a private /run and a /sys of this network namespace; keep the cgroup tree."""
-    mount("tmpfs", "/run", "tmpfs", data="mode=0755")
+    syscalls.mount("tmpfs", "/run", "tmpfs", options="mode=0755")
     cgroup = Path("/run/cgroup")
     cgroup.mkdir()
-    mount("/sys/fs/cgroup", cgroup, None, _MS_BIND | _MS_REC)
-    mount("sysfs", "/sys", "sysfs")
-    mount(str(cgroup), "/sys/fs/cgroup", None, _MS_MOVE)
+    syscalls.mount("/sys/fs/cgroup", cgroup, flags=syscalls.MS_BIND | syscalls.MS_REC)
+    syscalls.mount("sysfs", "/sys", "sysfs")
+    syscalls.mount(cgroup, "/sys/fs/cgroup", flags=syscalls.MS_MOVE)
     cgroup.rmdir()
-
-
-def _check(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 def inside(pid: int, argv: Sequence[str], *, namespaces_of: int | None = None) -> list[str]:

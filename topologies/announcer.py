@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from agents.netlink import Netlink, add_announced, delete_announced
 from kubinet.client import Client
 from kubinet.errors import KubinetError
 from kubinet.informer import Informer
 from kubinet.kubernetes import node_from_object
+from kubinet.netlink import Netlink, add_announced, delete_announced
 from kubinet.netns import of_process
 from kubinet.serviceobjects import ServiceCache
 from kubinet.state import Node

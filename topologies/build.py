@@ -1,23 +1,28 @@
 """Realising a topology: Mininet nodes, links, addresses, routes, the management network. Runs inside a sandbox."""
 
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
 
 from mininet.net import Mininet
-from pyroute2 import IPRoute
 
-from kubinet.netns import disable_offloads, interface_indexes, namespace, netlink, of_process, set_sysctls
+from kubinet import netlink
+from kubinet.netlink import Netlink, Request, VethEnd
+from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 from kubinet.state import ClusterFacts, NodeFacts, OutsideFacts
 from topologies.links.mechanism import LinkTools, choose_wire, shaper
-from topologies.links.wires import LinkEnds, WireMaker, add_shaper
+from topologies.links.wires import LinkEnds, WireMaker, shape
 from topologies.mininet_classes import BridgeSwitch, KubeNode, OutsideHost, ReadyLink, Router, empty_network
 from topologies.model import Link, Role, Topology
-from topologies.plan import Interface, Plan, make_plan
+from topologies.plan import Plan, make_plan
 
 MANAGEMENT_BRIDGE = "mgmt0"
+MANAGEMENT = "mgmt"
+"""The management interface's name in every node."""
+_EVERYWHERE = IPv4Network("0.0.0.0/0")
 _CLASSES = {Role.NODE: KubeNode, Role.OUTSIDE: OutsideHost, Role.ROUTER: Router, Role.SWITCH: BridgeSwitch}
 _QUIET = {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv6.conf.default.disable_ipv6": "1"}
 _FORWARDING = {
@@ -106,7 +111,7 @@ def build(topology: Topology, run_dir: Path, tools: LinkTools) -> Underlay:
             net.hosts.remove(made)
             net.switches.append(made)
     timings = {"hosts": time.monotonic() - began}
-    root = IPRoute()
+    root = Netlink()
     wires = WireMaker(root, run_dir)
     ends = {}
     for number, link in enumerate(topology.links):
@@ -140,24 +145,21 @@ def build(topology: Topology, run_dir: Path, tools: LinkTools) -> Underlay:
     return Underlay(topology, plan, net, wires, tools, ends, timings)
 
 
-def _management(root: IPRoute, plan: Plan, pids: Mapping[str, int]) -> None:
+def _management(root: Netlink, plan: Plan, pids: Mapping[str, int]) -> None:
     """A bridge in the sandbox's own namespace with an interface `mgmt` in every node: OpenFlow and the API."""
-    root.link("add", ifname=MANAGEMENT_BRIDGE, kind="bridge")
-    bridge = root.link_lookup(ifname=MANAGEMENT_BRIDGE)[0]
-    address = plan.management_address
-    root.addr("add", index=bridge, address=str(address.ip), prefixlen=address.network.prefixlen)
-    root.link("set", index=bridge, state="up")
-    for number, (name, pid) in enumerate(pids.items(), start=1):
-        port = f"mgmt-{number}"
-        root.link("add", ifname=port, kind="veth", peer={"ifname": "mgmt", "net_ns_pid": pid})
-        root.link("set", index=root.link_lookup(ifname=port)[0], master=bridge, state="up")
-        with netlink(of_process(pid)) as connection:
-            index = connection.link_lookup(ifname="mgmt")[0]
-            own = plan.management[name]
-            connection.addr("add", index=index, address=str(own.ip), prefixlen=own.network.prefixlen)
-            connection.link("set", index=index, state="up")
-        # What pods say to the API leaves over their node's interface `mgmt`; the answer goes back the same way.
-        root.route("add", dst=str(plan.pod_cidrs[name]), gateway=str(own.ip))
+    root.run([netlink.add_bridge(MANAGEMENT_BRIDGE)])
+    bridge = socket.if_nametoindex(MANAGEMENT_BRIDGE)
+    root.run(
+        [
+            netlink.add_address(bridge, plan.management_address),
+            *(
+                netlink.add_veth(VethEnd(f"mgmt-{number}", up=True, bridge=bridge), VethEnd(MANAGEMENT, pid=pid))
+                for number, pid in enumerate(pids.values(), start=1)
+            ),
+            # What pods say to the API leaves over their node's interface `mgmt`; the answer goes back the same way.
+            *(netlink.add_route(plan.pod_cidrs[name], bridge, gateway=plan.management[name].ip) for name in pids),
+        ]
+    )
 
 
 def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, Link]) -> None:
@@ -172,42 +174,50 @@ def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, 
         if role is Role.NODE:
             set_sysctls(_NODE)
         disable_offloads(interface.name for interface in interfaces)
-    with netlink(of_process(pid)) as connection:
-        indexes = interface_indexes(connection)
-        connection.link("set", index=indexes["lo"], state="up")
-        if role is Role.SWITCH:
-            _bridge(connection, vertex, [indexes[interface.name] for interface in interfaces])
-        for interface in interfaces:
-            _set_up(connection, indexes[interface.name], interface, role, links[interface.link])
-        if role is Role.OUTSIDE and vertex in plan.gateways:
-            connection.route("add", dst="0.0.0.0/0", gateway=str(plan.gateways[vertex]))
-        for route in plan.routes.get(vertex, ()):
-            _add_route(connection, route.destination, route.next_hops)
+        with Netlink() as channel:
+            if role is Role.SWITCH:
+                channel.run([netlink.add_bridge(vertex)])
+            indexes = {name: index for index, name in socket.if_nameindex()}
+            channel.run(_requests(vertex, role, plan, links, indexes))
 
 
-def _set_up(connection: IPRoute, index: int, interface: Interface, role: Role, link: Link) -> None:
-    if interface.address is not None and role is not Role.NODE:
-        prefix = interface.address.network.prefixlen
-        connection.addr("add", index=index, address=str(interface.address.ip), prefixlen=prefix)
-    connection.link("set", index=index, state="up")
-    bucket = shaper(link)
-    if bucket is not None:
-        add_shaper(connection, index, bucket)
+def _requests(
+    vertex: str, role: Role, plan: Plan, links: Mapping[str, Link], indexes: Mapping[str, int]
+) -> Iterator[Request]:
+    yield netlink.set_link(indexes["lo"], up=True)
+    if role is Role.NODE:
+        yield netlink.set_link(indexes[MANAGEMENT], up=True)
+        yield netlink.add_address(indexes[MANAGEMENT], plan.management[vertex])
+    for interface in plan.interfaces[vertex]:
+        index = indexes[interface.name]
+        if interface.address is not None and role is not Role.NODE:
+            yield netlink.add_address(index, interface.address)
+        yield netlink.set_link(index, up=True, bridge=indexes[vertex] if role is Role.SWITCH else None)
+        bucket = shaper(links[interface.link])
+        if bucket is not None:
+            yield shape(index, bucket)
+    if role is Role.OUTSIDE and vertex in plan.gateways:
+        yield _route(vertex, plan, indexes, _EVERYWHERE, (plan.gateways[vertex],))
+    for route in plan.routes.get(vertex, ()):
+        yield _route(vertex, plan, indexes, route.destination, route.next_hops)
 
 
-def _bridge(connection: IPRoute, name: str, ports: list[int]) -> None:
-    connection.link("add", ifname=name, kind="bridge")
-    bridge = connection.link_lookup(ifname=name)[0]
-    connection.link("set", index=bridge, state="up")
-    for port in ports:
-        connection.link("set", index=port, master=bridge)
-
-
-def _add_route(connection: IPRoute, destination: object, next_hops: tuple[Any, ...]) -> None:
-    if len(next_hops) == 1:
-        connection.route("add", dst=str(destination), gateway=str(next_hops[0]))
-    else:
-        connection.route("add", dst=str(destination), multipath=[{"gateway": str(hop)} for hop in next_hops])
+def _route(
+    vertex: str,
+    plan: Plan,
+    indexes: Mapping[str, int],
+    destination: IPv4Network,
+    next_hops: Sequence[IPv4Address],
+) -> Request:
+    """A route over the interfaces whose subnets the next hops are in."""
+    hops = {}
+    for hop in next_hops:
+        interface = next(one for one in plan.interfaces[vertex] if one.address and hop in one.address.network)
+        hops[hop] = indexes[interface.name]
+    if len(hops) > 1:
+        return netlink.add_route_over(destination, hops)
+    [(gateway, index)] = hops.items()
+    return netlink.add_route(destination, index, gateway=gateway)
 
 
 def _uplink_mac(mac: str) -> str:

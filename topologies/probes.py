@@ -21,13 +21,9 @@ from pyroute2.netlink import genlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
 
-from kubinet.sandbox import mount
+from kubinet.syscalls import CLONE_NEWNET, CLONE_NEWNS, MS_PRIVATE, MS_REC, enter_user_namespace, mount
 from topologies.conntrack_probe import kernel_conntrack
 
-_CLONE_NEWNS = 0x00020000
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
-_MS_REC_PRIVATE = 0x4000 | 1 << 18
 _SYS_BPF = 321
 _BPF_MAP_CREATE = 0
 _BPF_MAP_TYPE_XSKMAP = 17
@@ -136,7 +132,7 @@ def overlayfs() -> None:
     for name in ("lower", "upper", "work", "merged"):
         (scratch / name).mkdir()
     options = f"lowerdir={scratch}/lower,upperdir={scratch}/upper,workdir={scratch}/work,userxattr"
-    mount("overlay", scratch / "merged", "overlay", data=options)
+    mount("overlay", scratch / "merged", "overlay", options=options)
 
 
 def tun() -> None:
@@ -221,13 +217,5 @@ def _report(probes: Mapping[str, Callable[[], None]], writer: int) -> NoReturn:
 
 
 def _enter() -> None:
-    uid, gid = os.geteuid(), os.getegid()
-    flags = _CLONE_NEWNS | _CLONE_NEWNET | (_CLONE_NEWUSER if uid != 0 else 0)
-    if _libc.unshare(flags) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"unshare: {os.strerror(number)}")
-    if uid != 0:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
-    mount("none", "/", None, _MS_REC_PRIVATE)
+    enter_user_namespace(CLONE_NEWNS | CLONE_NEWNET)
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)

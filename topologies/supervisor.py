@@ -78,6 +78,8 @@ class Supervisor:
     settings: Mapping[str, object]
     state_dir: Path
     control: socket.socket
+    plan: tuple[Service, ...] = SERVICES
+    stop_seconds: float = _STOP_SECONDS
     services: dict[str, _Running] = field(default_factory=dict)
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     complete: bool = False
@@ -95,9 +97,9 @@ class Supervisor:
             signal.signal(number, lambda *_: None)
         self.selector.register(self._wake, selectors.EVENT_READ, self._on_signals)
         self.selector.register(self.control, selectors.EVENT_READ, self._on_control)
-        for service in SERVICES:
-            self.services[service.name] = _Running(service)
-            self._fork(self.services[service.name])
+        self.services = {service.name: _Running(service) for service in self.plan}
+        for running in self.services.values():
+            self._fork(running)
         while not self.stopping:
             for key, _ in self.selector.select(self._next_restart()):
                 key.data(key.fileobj)
@@ -247,7 +249,7 @@ class Supervisor:
         alive = {one.pid for one in self.services.values() if one.pid}
         for pid in alive:
             os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
+        deadline = time.monotonic() + self.stop_seconds
         with selectors.DefaultSelector() as waiting:
             waiting.register(self._wake, selectors.EVENT_READ)
             while alive and (left := deadline - time.monotonic()) > 0:

@@ -21,10 +21,12 @@ from typing import Any
 
 from mininet.cli import CLI
 
+from kubinet import netlink
 from kubinet.client import Client
 from kubinet.errors import KubinetError
 from kubinet.facts import facts_to_json
-from kubinet.netns import netlink, of_process
+from kubinet.netlink import Netlink
+from kubinet.netns import of_process
 from kubinet.service import ServiceContext
 from topologies.announcer import Announcer
 from topologies.build import Underlay, build
@@ -160,9 +162,8 @@ def _describe(underlay: Underlay, name: str) -> dict[str, Any]:
 def _set_link(underlay: Underlay, announcer: Announcer, name: str, *, up: bool) -> dict[str, Any]:
     ends = _ends(underlay, name)
     for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
-        with netlink(of_process(pid)) as connection:
-            index = connection.link_lookup(ifname=end.name)[0]
-            connection.link("set", index=index, state="up" if up else "down")
+        with Netlink(of_process(pid)) as channel:
+            channel.run([netlink.set_link(end.name, up=up)])
     if up:
         announcer.refresh((ends.a.vertex, ends.b.vertex))
     return {"name": name, "up": up}

@@ -14,12 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agents.runtime import rootfs, syscalls
+from agents.runtime import rootfs
 from agents.runtime.cgroups import Cgroups, find_hierarchies
 from agents.runtime.loop import Loop
 from agents.runtime.mountinfo import parse
 from agents.runtime.runtime import Runtime
 from agents.runtime.server import Server
+from kubinet import syscalls
 
 
 def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: int) -> None:

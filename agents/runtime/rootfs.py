@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agents.runtime import syscalls as sys
+from kubinet import syscalls as sys
 
 WRITABLE: Final[tuple[str, ...]] = ("etc", "usr", "var")
 """Folders of the machine that containers see and may change for themselves."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agents.runtime import syscalls
 from agents.runtime.containers import Container
 from agents.runtime.rootfs import Bind
+from kubinet import syscalls
 from kubinet.cri import EmptyDirSource, FilesSource, HostPathSource, MountSpec, SandboxInfo, SandboxSpec
 from kubinet.crilink import ContainerRuntimeError
 

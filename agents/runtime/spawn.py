@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from agents.runtime import cgroups, rootfs, syscalls
+from agents.runtime import cgroups, rootfs
+from kubinet import syscalls
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from agents.netlink import Netlink, NetlinkError, add_route, delete_route
 from kubinet.addressing import GATEWAY_INTERFACE, STACK_ROUTER, gateway_address
+from kubinet.netlink import Netlink, NetlinkError, add_route, delete_route
 from kubinet.netns import interface_indexes, netlink, of_process
 from kubinet.state import ClusterFacts, NetworkConfig, NodeFacts, Service
 

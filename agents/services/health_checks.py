@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from agents.netlink import LOCAL_TABLE, Netlink, Rule, add_rule, delete_rule
 from agents.node_object import timestamp
 from agents.node_routes import EXCEPTION_PRIORITY, own_port_rule
 from agents.services.health import (
@@ -20,6 +19,7 @@ from agents.services.health import (
 )
 from agents.services.health_server import Address, HealthServer
 from kubinet.addressing import FIRST_NODE_PORT, LAST_NODE_PORT
+from kubinet.netlink import LOCAL_TABLE, Netlink, Rule, add_rule, delete_rule
 from kubinet.netns import of_process
 from kubinet.state import ClusterFacts, Node, Service, ServiceProxy
 

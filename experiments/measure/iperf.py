@@ -2,21 +2,26 @@
 
 import json
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from experiments.measure.listening import wait_listening
 from experiments.measure.target import Host, Target
 from kubinet.errors import DeadlineError, KubinetError
 
 PORT: Final = 5201
 """iperf3's own default."""
 
+LISTENING: Final = "Server listening on"
+"""What `iperf3 -s` prints when a client can connect; with `--forceflush` at once, also into a pipe or a log."""
+
 _BUSY: Final = "the server is busy running a test"
+_RETRY_SECONDS: Final = 0.1
+_START_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ def throughput(
             raise DeadlineError(
                 f"{source.name}: iperf3 server {target}:{port} was still busy after {busy_timeout_s:g} s"
             )
-        time.sleep(0.1)
+        time.sleep(_RETRY_SECONDS)  # rate limit of retries: a busy server refuses and tells nobody when it is free
     if not text.strip():
         said = result.stderr.decode(errors="replace").strip() or "nothing"
         raise KubinetError(f"{source.name}: iperf3 to {target} ended with status {result.exit_code}; it said: {said}")
@@ -140,19 +145,57 @@ def throughput(
         raise KubinetError(f"{source.name} to {target}: {error}") from error
 
 
+def server_command(port: int = PORT) -> list[str]:
+    """The server's argument list."""
+    return ["iperf3", "-s", "--forceflush", "-p", str(port)]
+
+
 @contextmanager
 def iperf_server(host: Host, port: int = PORT) -> Iterator[None]:
-    """Keep an iperf3 server running on a node or outside host; entered when it listens.
+    """Keep an iperf3 server running on a node or outside host; entered when it says that it listens.
 
     The server ends with its standard input: a signal would only reach the program that enters the host's namespaces,
-    and nothing would end the server if this process were killed.
+    and nothing would end the server if this process were killed. KubinetError with its words when it cannot listen.
     """
-    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = host.popen(["sh", "-c", f"iperf3 -s -p {port} & read -r end_of_input; kill $!"], **quiet)
+    script = f"{' '.join(server_command(port))} 2>&1 & exec >/dev/null; read -r end_of_input; kill $!"
+    process = host.popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    output = _Output(process.stdout)
     try:
-        wait_listening(host, port)
+        output.wait_listening(f"{host.name}: iperf3 server on port {port}")
         yield
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
+        process.stdin.close()
         process.wait(10)
+        output.join(10)
+        process.stdout.close()
+
+
+class _Output(threading.Thread):
+    """Reads a server's output to its end, so that it never blocks, and says when it listens."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        super().__init__(name="iperf3-output", daemon=True)
+        self._lines = lines
+        self._known = threading.Event()
+        self._listens = False
+        self._last = "nothing"
+        self.start()
+
+    def run(self) -> None:
+        for line in self._lines:
+            text = line.decode(errors="replace").strip()
+            if text:
+                self._last = text
+            if LISTENING in text:
+                self._listens = True
+                self._known.set()
+        self._known.set()
+
+    def wait_listening(self, server: str) -> None:
+        """Return when it listens; `server` names it in errors."""
+        if not self._known.wait(_START_SECONDS):
+            raise DeadlineError(f"{server}: not listening after {_START_SECONDS:g} s; it said: {self._last}")
+        if not self._listens:
+            raise KubinetError(f"{server} ended; it said: {self._last}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from experiments.links import delay_is_close
-from experiments.pod_latency.plan import BARE, PATHS, POD, RTT, THROUGHPUT
+from experiments.pod_latency.plan import BARE, MEANINGS, PATHS, POD, RTT, THROUGHPUT, WIRE
 from experiments.records import NOTHING, TIMES, Analysis, Assessment, Recording, Sample, SummaryRow, Table, Verdict
 from experiments.stats import Effect, Estimate, derived_seed, effects, percentiles
 from experiments.topology import network_of, underlay_of
@@ -107,6 +107,11 @@ def _way(recording: Recording, path: str) -> Way | None:
     else:
         rtt = {POD: percentiles(pod_rtt, PERCENTS, seed=derived_seed(recording.seed, path, RTT))}
         throughput = {POD: percentiles(pod_rate, [50], seed=derived_seed(recording.seed, path, THROUGHPUT))[0]}
+    wire_rtt, wire_rate = grouped.get((path, WIRE, RTT)), grouped.get((path, WIRE, THROUGHPUT))
+    if wire_rtt and wire_rate:
+        seed = derived_seed(recording.seed, path, WIRE)
+        rtt[WIRE] = percentiles(list(wire_rtt.values()), PERCENTS, seed=seed)
+        throughput[WIRE] = percentiles(list(wire_rate.values()), [50], seed=seed)[0]
     links = assess_links(check for check in recording.links if check.name in {link.name for link in declared.links})
     machine = {
         metric: assess_machine(seconds_of([cell for cell in cells if cell.metric == metric], recording.machine))
@@ -162,7 +167,7 @@ def _against_rate(declared: DeclaredPath, packet_bytes: int, throughput: Mapping
 
 def _against_loss(declared: DeclaredPath, grouped: Mapping[tuple[str, str, str], Repetitions], path: str) -> Assessment:
     reasons = []
-    for network in (BARE, POD):
+    for network in (WIRE, BARE, POD):
         lost = sum(sum(values) for values in grouped.get((path, network, "echo requests lost"), {}).values())
         kept = sum(len(values) for values in grouped.get((path, network, RTT), {}).values())
         if kept and lost / (lost + kept) > declared.round_trip_loss + _LOSS_SLACK:
@@ -195,7 +200,7 @@ def _rows(way: Way) -> list[SummaryRow]:
         for percent, estimate in zip(PERCENTS, estimates, strict=True):
             add(network, RTT, f"p{percent:g}", estimate, way.declared.rtt_ms)
     for network, estimate in way.throughput.items():
-        limit = way.goodput_bare if network == BARE else way.goodput_pod
+        limit = way.goodput_pod if network == POD else way.goodput_bare
         add(network, THROUGHPUT, "p50", estimate, limit)
     measured = [(RTT, percent, effect) for percent, effect in zip(PERCENTS, way.rtt_effects, strict=False)]
     if way.throughput_effect is not None:
@@ -209,17 +214,19 @@ def _rows(way: Way) -> list[SummaryRow]:
 def table(ways: Sequence[Way]) -> Table:
     """One row a way, as it is printed."""
     columns = (
-        *("path", "declared RTT ms", "bare p50 ms", "pod p50 ms [95 %]", "pod p95", "pod p99"),
-        *("overlay cost at p50 [95 %]", "TCP bare Mbit/s", "TCP pod Mbit/s", "declared Mbit/s", "validity"),
+        *("path", "declared RTT ms", "wire p50 ms", "bare p50 ms", "pod p50 ms [95 %]", "pod p95", "pod p99"),
+        *("pod - bare at p50 [95 %]", "TCP wire Mbit/s", "TCP bare Mbit/s", "TCP pod Mbit/s", "declared Mbit/s"),
+        "validity",
     )
     rows = []
     for way in ways:
-        bare, pod = way.rtt.get(BARE), way.rtt[POD]
+        wire, bare, pod = way.rtt.get(WIRE), way.rtt.get(BARE), way.rtt[POD]
         rows.append(
             (
-                *(way.path, f"{way.declared.rtt_ms:.2f}", _value(bare[0]) if bare else NOTHING, _with_interval(pod[0])),
-                *(_value(pod[1]), _value(pod[2]), _cost(way)),
-                _rate(way.throughput.get(BARE)),
+                *(way.path, f"{way.declared.rtt_ms:.2f}"),
+                *(_value(base[0]) if base else NOTHING for base in (wire, bare)),
+                *(_with_interval(pod[0]), _value(pod[1]), _value(pod[2]), _cost(way)),
+                *(_rate(way.throughput.get(network)) for network in (WIRE, BARE)),
                 _rate(way.throughput[POD]),
                 NOTHING if way.declared.bottleneck_mbit is None else f"{way.declared.bottleneck_mbit:g}",
                 way.verdict.verdict.value,
@@ -227,7 +234,8 @@ def table(ways: Sequence[Way]) -> Table:
         )
     caption = (
         "Medians with 95 % bootstrap intervals. Declared RTT: twice the links' delays. Declared Mbit/s: the slowest "
-        "link's rate, headers included; TCP columns count payload only."
+        "link's rate, headers included; TCP columns count payload only. "
+        + " ".join(f"{name[0].upper()}{name[1:]}: {meaning}." for name, meaning in MEANINGS.items())
     )
     return Table(columns, tuple(rows), caption)
 

@@ -6,17 +6,18 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from experiments.base import Experiment, Factor, Parameter, Recorder, RunningCluster
-from experiments.measure.iperf import PORT, iperf_server, throughput
-from experiments.measure.listening import wait_listening
+from experiments.measure.iperf import LISTENING, iperf_server, throughput
 from experiments.measure.ping import ping
 from experiments.measure.target import Target
 from experiments.pod_latency.plan import (
     BARE,
     CLIENT,
+    MEANINGS,
     NETWORKS,
     PATHS,
     POD,
     RTT,
+    WIRE,
     PlannedCell,
     manifests,
     placements,
@@ -24,6 +25,7 @@ from experiments.pod_latency.plan import (
 )
 from experiments.records import Analysis, Cell, Recording, Sample, Value
 from experiments.topology import underlay_of
+from experiments.twin import twin
 
 NAMESPACE: Final = "bench"
 _IPERF_WARMUP_S: Final = 1
@@ -37,10 +39,10 @@ class PodLatency(Experiment):
     question = "What does the overlay cost in round-trip time and TCP throughput, against the bare underlay?"
     factors = (
         Factor("path", PATHS, "where the two ends are"),
-        Factor("network", NETWORKS, "node to node over the bare underlay, or pod to pod over the overlay"),
+        Factor("network", NETWORKS, "; ".join(f"{name}: {meaning}" for name, meaning in MEANINGS.items())),
     )
     parameters = (
-        Parameter("pings", 200, 100, "echo requests per measurement, after the warm-up", 20),
+        Parameter("pings", 200, 50, "echo requests per measurement, after the warm-up", 20),
         Parameter("warmup_pings", 20, 20, "echo requests that are sent first and not used", 1),
         Parameter("ping_interval_s", 0.01, 0.01, "seconds between two echo requests", 0.002),
         Parameter("payload_bytes", 56, 56, "payload of an echo request, bytes", 16),
@@ -48,17 +50,17 @@ class PodLatency(Experiment):
         Parameter("tcp_streams", 1, 1, "TCP connections at the same time", 1),
     )
     repetitions = 10
-    quick_repetitions = 3
+    quick_repetitions = 2
 
     def expected_duration_s(self, parameters: Mapping[str, Value], repetitions: int) -> float:
-        """Measurements of three ways, of which two also bare; a second per repetition for starting programs."""
+        """Measurements of three ways, of which two also bare and on the wire; a second a repetition for programs."""
         echoes = (int(parameters["pings"]) + int(parameters["warmup_pings"])) * float(parameters["ping_interval_s"])
         streams = int(parameters["tcp_seconds"]) + _IPERF_WARMUP_S
-        return repetitions * (5 * (echoes + streams) + 1) + 5
+        return repetitions * (7 * (echoes + streams) + 1) + 8
 
     def expected_disk_bytes(self, parameters: Mapping[str, Value], repetitions: int) -> int:
         """About 250 bytes per ping, 30 kB per TCP test, and 4 MB of report and figures."""
-        return 4_000_000 + repetitions * 5 * (250 * int(parameters["pings"]) + 30_000)
+        return 4_000_000 + repetitions * 7 * (250 * int(parameters["pings"]) + 30_000)
 
     def check(self, topology: Mapping[str, Any], parameters: Mapping[str, Value]) -> None:  # noqa: ARG002
         """At least two nodes, joined by links."""
@@ -67,7 +69,7 @@ class PodLatency(Experiment):
             underlay.path(way.source, way.target)
 
     def run(self, cluster: RunningCluster, parameters: Mapping[str, Value], recorder: Recorder) -> None:
-        """Measure every way, bare and between pods, in random order."""
+        """Measure every way, on the wire, bare and between pods, in random order."""
         ways, notes = placements(underlay_of(cluster.topology), recorder.seed)
         for note in notes:
             recorder.note(note)
@@ -80,21 +82,25 @@ class PodLatency(Experiment):
             stack.callback(cluster.delete, text)
             cluster.apply(text)
             targets: dict[tuple[str, str], Target] = {}
+            sources: dict[tuple[str, str], Target] = {}
             for pod in (CLIENT, *(way.server_pod for way in ways)):
                 cluster.wait("Pod", pod, "Ready", namespace=NAMESPACE)
-                targets[POD, pod] = cluster.pod(pod, NAMESPACE)
+                targets[POD, pod] = handle = cluster.pod(pod, NAMESPACE)
                 if pod != CLIENT:
-                    wait_listening(targets[POD, pod], PORT)
-            targets[BARE, CLIENT] = cluster.node(ways[0].source)
+                    handle.wait_log(LISTENING)
             for way in ways:
+                pod = way.server_pod
+                sources[POD, pod] = targets[POD, CLIENT]
                 if way.source != way.target:
-                    host = cluster.node(way.target)
-                    stack.enter_context(iperf_server(host))
-                    targets[BARE, way.server_pod] = host
+                    sources[BARE, pod], host = cluster.node(way.source), cluster.node(way.target)
+                    sources[WIRE, pod], end = stack.enter_context(twin(cluster, way.source, way.target))
+                    for server in (host, end):
+                        stack.enter_context(iperf_server(server))
+                    targets[BARE, pod], targets[WIRE, pod] = host, end
             for index, planned in enumerate(order):
                 recorder.progress("measure", str(planned), index / len(order))
-                source = targets[planned.network, CLIENT]
-                target = targets[planned.network, planned.placement.server_pod]
+                place = (planned.network, planned.placement.server_pod)
+                source, target = sources[place], targets[place]
                 _measure(index, planned, source, target, parameters=parameters, recorder=recorder)
             recorder.progress("measure", "done", 1.0)
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from experiments.pod_latency.plan import BARE, NETWORKS, POD, RTT, THROUGHPUT
+from experiments.pod_latency.plan import BARE, NETWORKS, POD, RTT, THROUGHPUT, WIRE
 from experiments.records import Figure
 from experiments.report.style import BLUE, GREY, ORANGE, PAGE_INCHES, SETTINGS
 from experiments.stats import ecdf, percentile
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 Grouped = Mapping[tuple[str, str, str], "Repetitions"]
 
-_COLOURS: Final = {BARE: BLUE, POD: ORANGE}
-_LINES: Final[Mapping[str, Literal["-", "--"]]] = {BARE: "--", POD: "-"}
-_MARKS: Final = {BARE: "s", POD: "o"}
-_NAMES: Final = {BARE: "bare underlay, node to node", POD: "overlay, pod to pod"}
+_COLOURS: Final = {WIRE: GREY, BARE: BLUE, POD: ORANGE}
+_LINES: Final[Mapping[str, Literal["-", "--", "-."]]] = {WIRE: "-.", BARE: "--", POD: "-"}
+_MARKS: Final = {WIRE: "^", BARE: "s", POD: "o"}
+_NAMES: Final = {WIRE: "wire, no Open vSwitch", BARE: "bare underlay, node to node", POD: "overlay, pod to pod"}
 
 
 def figures(ways: Sequence["Way"], grouped: Grouped) -> tuple[Figure, ...]:
@@ -59,20 +59,20 @@ def _rtt(ways: Sequence["Way"], grouped: Grouped) -> Figure:
         Line2D([], [], color=GREY, linestyle=":"),
     ]
     labels = [*(_NAMES[network] for network in NETWORKS), "declared by the links"]
-    drawing.legend(handles, labels, loc="outside lower center", ncols=3)
+    drawing.legend(handles, labels, loc="outside lower center", ncols=2)
     caption = (
         "Distribution of round-trip times per way through the network. The horizontal axes differ and end at the "
-        "99.5th percentile; what lies between the two curves is the overlay's cost."
+        "99.5th percentile; what lies between the curves is the cost of Open vSwitch and of the overlay."
     )
     return Figure("rtt", caption, drawing)
 
 
 def _throughput(ways: Sequence["Way"], grouped: Grouped) -> Figure:
-    drawing = Drawing(figsize=(PAGE_INCHES, 0.75 + 0.62 * len(ways)))
+    drawing = Drawing(figsize=(PAGE_INCHES, 0.8 + 0.8 * len(ways)))
     panel = drawing.subplots()
     highest = 0.0
     for row, way in enumerate(ways):
-        for network, offset in zip(NETWORKS, (-0.17, 0.17), strict=True):
+        for network, offset in zip(NETWORKS, (-0.27, 0.0, 0.27), strict=True):
             repetitions = grouped.get((way.path, network, THROUGHPUT))
             if not repetitions:
                 continue
@@ -80,15 +80,15 @@ def _throughput(ways: Sequence["Way"], grouped: Grouped) -> Figure:
             points = [value for repetition in repetitions.values() for value in repetition]
             estimate = way.throughput[network]
             colour = _COLOURS[network]
-            panel.barh(y, estimate.value, height=0.28, color=colour, alpha=0.25)
-            panel.plot([estimate.value] * 2, [y - 0.14, y + 0.14], color=colour, linewidth=2)
+            panel.barh(y, estimate.value, height=0.22, color=colour, alpha=0.25)
+            panel.plot([estimate.value] * 2, [y - 0.11, y + 0.11], color=colour, linewidth=2)
             panel.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.4)
-            spread = [y + 0.07 * (-1) ** number for number in range(len(points))]
+            spread = [y + 0.05 * (-1) ** number for number in range(len(points))]
             panel.plot(points, spread, _MARKS[network], color=colour, markersize=2.6, markeredgewidth=0)
             highest = max(highest, *points)
-            limit = way.goodput_bare if network == BARE else way.goodput_pod
+            limit = way.goodput_pod if network == POD else way.goodput_bare
             if limit is not None:
-                panel.plot([limit] * 2, [y - 0.16, y + 0.16], color=GREY, linestyle=":")
+                panel.plot([limit] * 2, [y - 0.12, y + 0.12], color=GREY, linestyle=":")
                 highest = max(highest, limit)
     panel.set_yticks(range(len(ways)), [f"{way.path}\n{_ends(way)}" for way in ways])
     panel.set_ylim(len(ways) - 0.5, -0.5)
@@ -103,7 +103,7 @@ def _throughput(ways: Sequence["Way"], grouped: Grouped) -> Figure:
         Line2D([], [], color=GREY, linestyle=":"),
     ]
     labels = [*(_NAMES[network] for network in NETWORKS), "the most that fits the declared rate"]
-    drawing.legend(handles, labels, loc="outside lower center", ncols=3)
+    drawing.legend(handles, labels, loc="outside lower center", ncols=2)
     caption = (
         "TCP throughput per way: one point a repetition, the bar ends at the median, the line is its 95 % interval. "
         "The dotted line is the payload that fits the slowest declared link after all headers."

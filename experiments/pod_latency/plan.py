@@ -12,9 +12,15 @@ from experiments.underlay_path import Underlay
 from kubinet.errors import InvalidInputError
 
 PATHS: Final = ("same node", "same rack", "other rack")
+WIRE: Final = "wire"
 BARE: Final = "bare"
 POD: Final = "pod"
-NETWORKS: Final = (BARE, POD)
+NETWORKS: Final = (WIRE, BARE, POD)
+MEANINGS: Final[Mapping[str, str]] = {
+    WIRE: "a twin of the underlay's way (the same links and routers) between plain hosts, without any Open vSwitch",
+    BARE: "node to node on the underlay's addresses: the nodes' own stacks behind their Open vSwitch (br-phy's tap)",
+    POD: "pod to pod over the overlay: the nodes' Open vSwitch, but not the nodes' own stacks",
+}
 RTT: Final = "rtt"
 THROUGHPUT: Final = "throughput"
 CLIENT: Final = "client"

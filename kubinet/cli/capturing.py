@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import selectors
 import shutil
 import signal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kubinet.cluster import Cluster
 
 _START_SECONDS: Final = 10.0
+_NO_DEVICE: Final = re.compile(r"[Nn]o such device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ def _place(cluster: "Cluster", word: str, namespace: str, packet_filter: str) ->
             raise UsageError(f"pod '{namespace}/{name}' is not on a node yet; `kubinet describe pod {name}` says why")
         if pod.object["spec"].get("hostNetwork"):
             raise UsageError(f"pod '{namespace}/{name}' shares its node's network; capture on {pod.node}")
+        phase = pod.object.get("status", {}).get("phase")
+        if phase in ("Succeeded", "Failed"):
+            raise UsageError(f"pod '{namespace}/{name}' has ended (phase {phase}): it has no network any more")
         device = pod_interface(namespace, name)
         about = f"pod {namespace}/{name} ({pod.address}) on node {pod.node}"
         interface = Interface(f"{namespace}/{name}", about, packet_filter)
@@ -151,8 +156,16 @@ def _wait_listening(process: "subprocess.Popen[bytes]", place: Place) -> None:
             data = os.read(process.stderr.fileno(), 4096)
             if not data:
                 text = said.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("tcpdump: ")
+                if _NO_DEVICE.search(text):
+                    text = f"there is no interface {place.device!r}; there are {', '.join(_devices(place))}"
                 raise KubinetError(f"{place.interface.name}: tcpdump cannot capture: {text}")
             said += data
+
+
+def _devices(place: Place) -> list[str]:
+    """The interfaces of the place's network namespace."""
+    listed = subprocess.run(place.command(["cat", "/proc/net/dev"]), capture_output=True, text=True, check=False).stdout
+    return [line.partition(":")[0].strip() for line in listed.splitlines() if ":" in line]
 
 
 def _batches(running: "Sequence[subprocess.Popen[bytes]]", limits: Limits) -> Iterator[list[Packet]]:

@@ -1,13 +1,12 @@
 """`kubinet get --watch`: the kind's rows as they are and then each change, until ctrl-C."""
 
-import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kubinet.cli.getting import Query, TableView, object_text
 from kubinet.cli.printers import is_table, items_of
-from kubinet.errors import ApiError, UsageError
+from kubinet.errors import UsageError
 
 if TYPE_CHECKING:
     from kubinet.cli.selection import Selected
@@ -54,13 +53,9 @@ def _show(query: Query, one: "Selected", view: TableView | None, data: Object) -
 
 def _events(client: "Client", path: str, headers: dict[str, str], parameters: dict[str, str]) -> Iterator[Object]:
     """The objects (or Tables) of a watch's events. Chunks are read as they come: an event must not wait in a buffer."""
+    from kubinet.client import watch_events
+
     with client.raw("GET", path, headers=headers, params=parameters, stream=True, timeout=(30.0, None)) as response:
-        for line in response.iter_lines(chunk_size=None):
-            if not line:
-                continue
-            event = json.loads(line)
-            if event["type"] == "ERROR":
-                status = event["object"]
-                raise ApiError(status.get("code", 500), status.get("reason", ""), status.get("message", ""))
-            if event["type"] != "BOOKMARK":
-                yield event["object"]
+        for event in watch_events(response):
+            if event.type != "BOOKMARK":
+                yield event.object

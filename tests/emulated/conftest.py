@@ -3,17 +3,13 @@
 A test fails when a service logged an exception or an OpenFlow error, even if all its own assertions held.
 """
 
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from logtrouble import trouble_in_logs
 
 from kubinet.cluster import Cluster
-
-_TROUBLE = re.compile(r"Traceback|\bERROR\b|\bCRITICAL\b|OFPT_ERROR|\bEMER\b|assertion", re.IGNORECASE)
-_LOGS_KEPT = Path(os.environ.get("KUBINET_TEST_LOGS", "/tmp/kubinet-test-logs"))
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +36,7 @@ class ClusterUnderTest:
         for cluster in self.started:
             if cluster._info is None:
                 continue
-            trouble += _trouble(cluster.info.state_dir / "logs")
+            trouble += trouble_in_logs(cluster.info.state_dir / "logs")
             if failed or trouble:
                 _dump(cluster)
             cluster.stop()
@@ -67,15 +63,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.when == "call" and report.failed:
         item.stash[_FAILED] = True
     return report
-
-
-def _trouble(logs: Path) -> list[str]:
-    found = []
-    for log in sorted(logs.glob("*.log")):
-        for line in log.read_text(errors="replace").splitlines():
-            if _TROUBLE.search(line):
-                found.append(f"{log.name}: {line}")
-    return found
 
 
 def _dump(cluster: Cluster) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hosts import TCP, UDP, ask, new_host, server, shell
 from sandboxed import call_sandboxed
 
-from agents.netlink import Netlink, add_rule, delete_rule
 from agents.node_routes import own_port_rule
 from agents.node_setup import NODE_SYSCTLS, configure_interfaces
+from kubinet.netlink import Netlink, add_rule, delete_rule
 from kubinet.netns import namespace, of_process, set_sysctls
 from kubinet.state import ClusterFacts, NetworkConfig, NodeFacts, ServiceProxy
 

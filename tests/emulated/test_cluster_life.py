@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from traces import Host, Traces, kill_inside
 
 from kubinet import launcher
 from kubinet.cluster import Cluster
@@ -15,56 +14,32 @@ from kubinet.errors import KubinetError
 pytestmark = pytest.mark.emulated
 
 
-def _machine() -> dict[str, object]:
-    """What a user could see of a cluster from outside its sandbox."""
-    commands = {"links": ["ip", "-o", "link"], "namespaces": ["ip", "netns"], "mounts": ["cat", "/proc/self/mounts"]}
-    seen: dict[str, object] = {
-        # Times and counters after the name and flags of an interface do not belong to this question.
-        name: subprocess.run(argv, capture_output=True, check=True, text=True).stdout
-        for name, argv in commands.items()
-    }
-    seen["run"] = sorted(str(path) for path in Path("/run").iterdir())
-    return seen
-
-
-def _processes() -> set[str]:
-    """Command lines of processes that belong to a cluster."""
-    found = set()
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if "topologies.supervisor" in line or "ovs-vswitchd" in line or "ovsdb-server" in line:
-                found.add(f"{path.name} {line}")
-    return found
-
-
 def test_killing_the_first_process_leaves_nothing_behind(start_cluster: Callable[..., Cluster]) -> None:
-    """After `kill -9` of the sandbox's first process the machine looks as it did before `up`."""
-    machine, processes = _machine(), _processes()
+    """`kill -9` of the sandbox's first process takes every process, link, mount and file under /run with it."""
+    before = Host.now()
     cluster = start_cluster("star", nodes=2)
-    assert _processes() - processes, "the cluster's processes are visible while it runs"
+    traces = Traces.of(cluster, before)
+    assert len(traces.processes) > 10, "the services, the nodes and their switches"
+    assert {"n1-eth0", "br-int", "gw0"} <= traces.links
+    assert "kubinet" in traces.run_files
     handle = os.pidfd_open(cluster.info.pid)
     os.kill(cluster.info.pid, signal.SIGKILL)
     launcher._wait_readable(handle, 10)
     os.close(handle)
     # The kernel ends all processes of a pid namespace before its first process can be waited for.
-    assert _processes() <= processes
-    assert _machine() == machine
+    assert traces.left() == []
     assert not cluster.info.alive
 
 
 def test_down_leaves_nothing_behind(start_cluster: Callable[..., Cluster]) -> None:
     """`down` ends all processes and removes the cluster's state folder."""
-    machine, processes = _machine(), _processes()
+    before = Host.now()
     cluster = start_cluster("star", nodes=2)
-    state_dir = cluster.info.state_dir
+    traces = Traces.of(cluster, before)
+    assert f"process {cluster.info.pid}" in traces.left(), "a cluster that runs is seen"
     cluster.stop()
-    assert _processes() <= processes
-    assert _machine() == machine
-    assert not state_dir.exists()
+    assert traces.left() == []
+    assert not traces.state_dir.exists()
 
 
 def test_two_clusters_live_side_by_side(start_cluster: Callable[..., Cluster]) -> None:
@@ -96,9 +71,9 @@ def test_a_killed_service_comes_back_and_pods_keep_talking(start_cluster: Callab
     target = str(cluster.pod("b").address)
     ping = cluster.pod("a").exec(["sh", "-c", f"ping -i 0.05 -c 100 -W 2 -q {target} >/tmp/ping 2>&1 & echo started"])
     assert ping.text == "started\n"
-    cluster.run(["kill", "-9", str(cluster.services()[service]["pid"])])
+    kill_inside(cluster, int(str(cluster.services()[service]["pid"])))
 
-    cluster._client = None  # the old connection may have died with the API
+    cluster._client = None  # the old connection died with the API
     cluster.wait_until("Node", "n1", lambda node: node is not None, timeout=30)
     cluster.client.create(_pause("c", "n1"))
     cluster.wait("Pod", "c", "Ready", namespace="default", timeout=60)

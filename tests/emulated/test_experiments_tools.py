@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from experiments.measure.iperf import iperf_server, throughput
-from experiments.measure.listening import listening_ports
 from experiments.measure.ping import ping
 from kubinet.errors import KubinetError
 from kubinet.streams import ExecResult
@@ -41,6 +40,10 @@ class Place:
         return subprocess.Popen(self.command(argv), **options)
 
 
+def listening(place):
+    return [line.split()[3] for line in place.exec(["ss", "-Hltn"]).stdout.decode().splitlines()]
+
+
 a, b = Place("a", IPv4Address("10.9.0.1")), Place("b", IPv4Address("10.9.0.2"))
 for place in (a, b):
     run("ip", "netns", "add", place.name)
@@ -64,8 +67,8 @@ except KubinetError as error:
     refused = str(error)
 with iperf_server(b):
     stream, _ = throughput(a, b.address, seconds=1, warmup_s=1)
-    during = sorted(listening_ports(b.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout.decode()))
-after = sorted(listening_ports(b.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout.decode()))
+    during = listening(b)
+after = listening(b)
 print(json.dumps({
     "replies": len(echoes.replies), "rtt_ms": echoes.replies[-1].rtt_ms, "silent": silent, "refused": refused,
     "mbit": stream.received_mbit_per_s, "during": during, "after": after,
@@ -97,4 +100,4 @@ def test_ping_and_iperf_measure_a_shaped_link() -> None:
     assert "Connection refused" in found["refused"]
     assert found["refused"].startswith("a to 10.9.0.2: iperf3:")
     assert 17 < found["mbit"] < 19.8
-    assert (found["during"], found["after"]) == ([5201], [])
+    assert (found["during"], found["after"]) == (["*:5201"], [])

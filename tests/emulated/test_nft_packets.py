@@ -10,12 +10,12 @@ import pytest
 from hosts import TCP, UDP, ask, client, new_host, server, shell, talk
 from sandboxed import call_sandboxed
 
-from agents.netlink import Netlink
 from agents.nft.connections import KernelConnections
 from agents.nft.proxy import NftNode
 from agents.node_routes import node_routes
 from agents.node_setup import NODE_SYSCTLS
 from agents.services.stale import Front, Stale, step
+from kubinet.netlink import Netlink
 from kubinet.netns import interface_indexes, namespace, netlink, of_process, set_sysctls
 from kubinet.state import Endpoint, NetworkConfig, Node, NodeFacts, Protocol, Service, ServicePort, ServiceProxy
 

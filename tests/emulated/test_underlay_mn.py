@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from sandboxed import call_sandboxed
 
-from kubinet.sandbox import mount
+from kubinet.syscalls import MS_BIND, mount
 
 pytestmark = pytest.mark.emulated
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _TOPOS = _CHECKOUT / "topologies" / "mininet_topos.py"
-_MS_BIND = 4096
 
 
 def _pingall(topo: str) -> str:
@@ -25,7 +24,7 @@ def _pingall(topo: str) -> str:
     mount("tmpfs", "/tmp", "tmpfs")
     if _CHECKOUT.is_relative_to("/tmp"):  # the checkout is found again where it was
         _CHECKOUT.mkdir(parents=True)
-        mount(f"/proc/self/fd/{checkout}", _CHECKOUT, None, _MS_BIND)
+        mount(f"/proc/self/fd/{checkout}", _CHECKOUT, flags=MS_BIND)
     os.close(checkout)
     argv = [sys.executable, str(shutil.which("mn")), "--custom", str(_TOPOS), "--controller", "none"]
     argv += ["--topo", topo, "--test", "pingall"]

@@ -1,5 +1,6 @@
 """Pods and generations split by node."""
 
+from ipaddress import IPv4Address
 from typing import Any
 
 from agents.feed import Feed
@@ -25,8 +26,9 @@ class Informer:
         pass
 
 
-def pod(uid: str, node: str | None) -> dict[str, Any]:
-    return {"metadata": {"uid": uid}, "spec": {"nodeName": node} if node else {}}
+def pod(uid: str, node: str | None, address: str = "", **status: str) -> dict[str, Any]:
+    own = {"podIP": address} if address else {}
+    return {"metadata": {"uid": uid}, "spec": {"nodeName": node} if node else {}, "status": own | status}
 
 
 class World:
@@ -91,3 +93,23 @@ def test_a_node_that_stopped_listening_is_not_woken() -> None:
     world.feed.unsubscribe("n1")
     world.pods.objects = {"a": pod("a", "n1")}
     assert world.look() == []
+
+
+def test_every_node_hears_of_addresses_that_lost_their_pod() -> None:
+    """A deleted pod's and an ended pod's address goes to each node once, and wakes it; other changes do not."""
+    world = World()
+    world.pods.objects = {
+        "a": pod("a", "n1", "10.244.1.2"),
+        "b": pod("b", "n1", "10.244.1.3"),
+        "c": pod("c", "n1", "x"),
+    }
+    world.look()
+    assert world.feed.take_departed("n2") == frozenset()
+    del world.pods.objects["a"]
+    world.pods.objects["b"] = pod("b", "n1", "10.244.1.3", phase="Succeeded")
+    assert world.look() == ["n1", "n2"]
+    assert world.feed.take_departed("n1") == {IPv4Address("10.244.1.2"), IPv4Address("10.244.1.3")}
+    assert world.feed.take_departed("n1") == frozenset()
+    assert world.feed.take_departed("n2") == {IPv4Address("10.244.1.2"), IPv4Address("10.244.1.3")}
+    del world.pods.objects["b"], world.pods.objects["c"]
+    assert world.look() == ["n1"]

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -9,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.measure.iperf import iperf_command, parse_iperf
-from experiments.measure.listening import listening_ports
+from experiments.measure.iperf import iperf_command, iperf_server, parse_iperf
 from experiments.measure.ping import EchoReply, parse_ping, ping_command
 from kubinet.errors import KubinetError
+from kubinet.streams import ExecResult
 
 TARGET = IPv4Address("10.244.1.2")
 
@@ -26,14 +28,6 @@ PING 10.244.1.2 (10.244.1.2) 56(84) bytes of data.
 --- 10.244.1.2 ping statistics ---
 4 packets transmitted, 3 received, +1 duplicates, 25% packet loss, time 30ms
 rtt min/avg/max/mdev = 0.219/0.550/1.200/0.087 ms
-"""
-
-PROC_NET_TCP = """\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-   1: 0100007F:1451 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
-  sl  local_address                         remote_address                        st tx_queue rx_queue
-   0: 00000000000000000000000000000000:1451 00000000000000000000000000000000:0000 0A 00000000:00000000
 """
 
 
@@ -160,7 +154,37 @@ def test_iperf_command_uses_whole_seconds() -> None:
     ]
 
 
-def test_listening_ports_are_those_in_state_listen() -> None:
-    """Port 5201 listens on IPv6, 8080 on IPv4; the connection from port 5201 does not count by itself."""
-    assert listening_ports(PROC_NET_TCP) == {8080, 5201}
-    assert listening_ports(PROC_NET_TCP.splitlines()[2]) == frozenset()
+class Here:
+    """A host whose `iperf3` is a shell function."""
+
+    name = "h1"
+    address = TARGET
+
+    def __init__(self, iperf3: str) -> None:
+        self._iperf3 = iperf3
+
+    def exec(self, argv: Sequence[str], *, timeout: float = 60, check: bool = True) -> ExecResult:
+        raise NotImplementedError
+
+    def popen(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
+        script = f"iperf3() {{ {self._iperf3}; }}; {argv[2]}"
+        self.process = subprocess.Popen(["sh", "-c", script], **options)
+        return self.process
+
+
+def test_iperf_server_is_there_when_it_says_so() -> None:
+    """The block is entered after the line; the server ends with the block, however much it wrote in between."""
+    here = Here("echo Server listening on 5201; head -c 300000 /dev/zero; exec tail -f /dev/null")
+    with iperf_server(here):
+        assert here.process.poll() is None
+    assert here.process.returncode == 0
+
+
+def test_iperf_server_that_cannot_listen_is_an_error_with_its_words() -> None:
+    """The program's last line says why."""
+    message = "h1: iperf3 server on port 5201 ended; it said: iperf3: error - unable to start listener"
+    with (
+        pytest.raises(KubinetError, match=message),
+        iperf_server(Here("echo 'iperf3: error - unable to start listener' >&2")),
+    ):
+        pass

@@ -59,16 +59,24 @@ class Place:
     def exec(self, argv: Sequence[str], *, timeout: float | None = 60.0, check: bool = True) -> ExecResult:
         self.cluster.commands.append((self.name, tuple(argv)))
         self.cluster.before_exec(argv)
-        answer = {"cat": self._cat, "ping": self._ping, "iperf3": self._iperf}[argv[0]](list(argv))
+        if argv[0] == "nsenter":  # an end of the underlay's twin
+            argv = argv[3:]
+        answer = {"ping": self._ping, "iperf3": self._iperf}[argv[0]](list(argv))
         return ExecResult(0, answer.encode(), b"")
 
     def popen(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
-        server = subprocess.Popen(["cat"], **options)
+        says = "Server listening on 5201"
+        if "experiments.twin" in argv:
+            _, source, target = json.loads(argv[-1])
+            ends = {node: {"address": str(self.cluster.wire(node)), "pid": 7} for node in (source, target)}
+            says = json.dumps(ends)
+        server = subprocess.Popen(["sh", "-c", 'echo "$0"; exec cat', says], **options)
         self.cluster.servers.append(server)
         return server
 
-    def _cat(self, argv: list[str]) -> str:
-        return "   0: 00000000:1451 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0\n"
+    def wait_log(self, text: str, *, timeout: float = 15.0) -> str:
+        self.cluster.awaited.append((self.name, text))
+        return text
 
     def _ping(self, argv: list[str]) -> str:
         target, count = argv[-1], int(argv[argv.index("-c") + 1])
@@ -108,6 +116,7 @@ class FakeCluster:
     before_exec: Callable[[Sequence[str]], None] = lambda argv: None
     timings: Mapping[str, float] = field(default_factory=lambda: {"underlay": 1.25})
     commands: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    awaited: list[tuple[str, str]] = field(default_factory=list)
     servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
     dice: random.Random = field(default_factory=lambda: random.Random(5))
@@ -158,11 +167,15 @@ class FakeCluster:
     def node(self, name: str) -> Place:
         return Place(name, IPv4Address(f"172.18.0.{self.nodes.index(name) + 1}"), name, self)
 
+    def wire(self, node: str) -> IPv4Address:
+        return IPv4Address(f"172.20.0.{self.nodes.index(node) + 1}")
+
     def rtt_ms(self, source: Place, target: IPv4Address) -> float:
         octets = str(target).split(".")
         pod = octets[0] == "10"
         node = self.nodes[int(octets[2] if pod else octets[3]) - 1]
-        return underlay_of(self.topology).path(source.node, node).rtt_ms + (0.6 if pod else 0.2)
+        own = 0.1 if octets[1] == "20" else 0.6 if pod else 0.2
+        return underlay_of(self.topology).path(source.node, node).rtt_ms + own
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -249,7 +262,7 @@ def test_run_order_is_a_function_of_the_seed_and_differs_between_repetitions() -
     assert order == run_order(ways, 3, seed=9)
     assert order != run_order(ways, 3, seed=10)
     blocks = [[str(cell)[3:] for cell in order if cell.repetition == number] for number in range(3)]
-    assert len(blocks[0]) == 10
+    assert len(blocks[0]) == 14
     assert sorted(blocks[0]) == sorted(blocks[1]) == sorted(blocks[2])
     assert blocks[0] != blocks[1]
 
@@ -264,11 +277,11 @@ def test_manifests_put_each_pod_on_its_chosen_node() -> None:
 
 
 def test_every_sample_is_one_row_with_its_factors(finished: tuple[Path, FakeCluster]) -> None:
-    """3 ways between pods and 2 bare, 3 repetitions, 20 echoes each: 300 rows of RTT."""
+    """3 ways between pods and 2 bare and on the wire, 3 repetitions, 20 echoes each: 420 rows of RTT."""
     samples = rows(finished[0] / "samples.csv")
-    assert len([row for row in samples if row["metric"] == "rtt"]) == 300
-    assert len([row for row in samples if row["metric"] == "throughput"]) == 15
-    assert {row["network"] for row in samples} == {"bare", "pod"}
+    assert len([row for row in samples if row["metric"] == "rtt"]) == 420
+    assert len([row for row in samples if row["metric"] == "throughput"]) == 21
+    assert {row["network"] for row in samples} == {"wire", "bare", "pod"}
     assert {row["unit"] for row in samples if row["metric"] == "rtt"} == {"ms"}
 
 
@@ -310,8 +323,8 @@ def test_results_folder_is_complete(finished: tuple[Path, FakeCluster]) -> None:
     assert not [name for name in files if name.endswith(".new")]
     run = json.loads((directory / "run.json").read_text())
     assert (run["complete"], run["state"], run["error"], run["seed"]) == (True, "complete", None, 7)
-    assert len(run["order"]) == run["cells_measured"] == 30
-    assert len([name for name in files if name.startswith("raw/")]) == 30
+    assert len(run["order"]) == run["cells_measured"] == 42
+    assert len([name for name in files if name.startswith("raw/")]) == 42
 
 
 def test_report_is_one_file_without_references_to_others(finished: tuple[Path, FakeCluster]) -> None:
@@ -352,7 +365,7 @@ def test_pods_and_servers_are_gone_afterwards(finished: tuple[Path, FakeCluster]
     """The experiment deletes what it applied and ends the servers that it started."""
     cluster = finished[1]
     assert cluster.objects == []
-    assert len(cluster.servers) == 2
+    assert len(cluster.servers) == 6
     assert all(server.returncode == 0 for server in cluster.servers)
 
 
@@ -396,7 +409,7 @@ def test_same_seed_gives_the_same_design(tmp_path: Path) -> None:
         (directory,) = output.iterdir()
         run = json.loads((directory / "run.json").read_text())
         designs.append((run["order"], (directory / "manifests" / "manifests.yaml").read_text()))
-    assert len(designs[0][0]) == 100
+    assert len(designs[0][0]) == 140
     assert designs[0] == designs[1]
     assert designs[0] != designs[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kubinet import launcher
-from kubinet.errors import InvalidInputError, KubinetError, UsageError
+from kubinet.errors import KubinetError, UsageError
 from kubinet.launcher import ClusterInfo, Request
 from kubinet.sandbox import FirstProcess, process_start_time
 
@@ -51,7 +51,7 @@ def test_an_unknown_cluster_is_an_error_that_names_those_that_run() -> None:
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a/b", "a.b", "x" * 41, "ä"])
 def test_names_that_cannot_be_folders_and_contexts_are_refused(name: str) -> None:
     """Cluster names are DNS labels of at most 40 characters."""
-    with pytest.raises(InvalidInputError, match="cluster name"):
+    with pytest.raises(UsageError, match="cluster name"):
         launcher.start(Request(name=name))
 
 
@@ -73,3 +73,11 @@ def test_kubeconfig_names_the_cluster_its_authority_and_its_token() -> None:
         "certificate-authority": str(info.state_dir / "pki" / "ca.crt"),
     }
     assert config["users"][0]["user"] == {"token": "secret"}
+
+
+@pytest.mark.parametrize("folder", ["/run/user/1000", "/proc/state", "/sys"])
+def test_a_state_folder_that_the_sandbox_would_not_see_is_refused(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is made: the sandbox mounts file systems of its own there."""
+    monkeypatch.setenv("XDG_STATE_HOME", folder)
+    with pytest.raises(UsageError, match=r"state folder .* set XDG_STATE_HOME to another place"):
+        launcher.start(Request(name="a"))

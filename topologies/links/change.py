@@ -1,15 +1,17 @@
 """Changing a link of a running cluster: rate, delay, jitter, loss, queue."""
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from kubinet.errors import InvalidInputError, KubinetError
-from kubinet.netns import netlink, of_process
+from kubinet.netlink import Netlink
+from kubinet.netns import namespace, of_process
 from kubinet.units import parse_duration, parse_percent, parse_queue, parse_rate
 from topologies.checks import quantity_problems
 from topologies.links.mechanism import LinkTools, Wire, choose_wire, shaper
-from topologies.links.wires import LinkEnds, WireMaker, add_shaper
+from topologies.links.wires import LinkEnds, WireMaker, shape
 from topologies.model import Link
 
 QUANTITIES: Mapping[str, Callable[[object], Any]] = {
@@ -49,8 +51,10 @@ def apply_change(ends: LinkEnds, new: Link, wires: WireMaker) -> LinkEnds:
     bucket = shaper(new)
     if bucket is not None and bucket != shaper(ends.link):
         for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
-            with netlink(of_process(pid)) as connection:
-                add_shaper(connection, connection.link_lookup(ifname=end.name)[0], bucket)
+            with namespace(of_process(pid)):
+                index = socket.if_nametoindex(end.name)
+            with Netlink(of_process(pid)) as channel:
+                channel.run([shape(index, bucket)])
     if after.wire is not Wire.VETH:
         wires.impair(after)
     return after

@@ -1,5 +1,6 @@
 """Making links: veth pairs, a netem pair or a userspace wire, each end named, addressed and shaped in its namespace."""
 
+import os
 import re
 import socket
 import subprocess
@@ -7,16 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pyroute2 import IPRoute
-
-from kubinet.errors import KubinetError
+from kubinet import netlink
+from kubinet.errors import DeadlineError, KubinetError
+from kubinet.inotify import wait_for_file
+from kubinet.netlink import Netlink, Request, VethEnd
 from topologies.links.mechanism import Shaper, Wire
 from topologies.model import Link
 from topologies.plan import Interface
 
 _WIREFILTER_SPARE = 1 << 20
 """Bytes that a userspace wire holds beyond what is in flight; the declared queue is the shaper's."""
+_QUEUE = 1000
+"""Packets: the kernel's own default for Ethernet."""
 _ANSWER_SECONDS = 5.0
+_START_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class LinkEnds:
 class WireMaker:
     """Makes links from the sandbox's own namespace and keeps the processes of userspace wires."""
 
-    def __init__(self, root: IPRoute, run_dir: Path) -> None:
+    def __init__(self, root: Netlink, run_dir: Path) -> None:
         self._root = root
         self._run_dir = run_dir / "wires"
         self._processes: dict[str, list[subprocess.Popen[bytes]]] = {}
@@ -46,7 +51,7 @@ class WireMaker:
         """Create the link; both interfaces exist then, down, with their MAC addresses and MTU."""
         match ends.wire:
             case Wire.VETH:
-                self._pair(ends.a, ends.pid_a, ends.b.name, ends.pid_b, ends.b.mac, ends.mtu)
+                self._root.run([netlink.add_veth(_end(ends.a, ends.pid_a), _end(ends.b, ends.pid_b), ends.mtu)])
             case Wire.NETEM:
                 self._netem(ends)
             case Wire.WIREFILTER:
@@ -62,26 +67,16 @@ class WireMaker:
                 process.wait()
         self._processes.clear()
 
-    def _pair(self, end: Interface, pid: int, peer: str, peer_pid: int | None, peer_mac: str | None, mtu: int) -> None:
-        other: dict[str, object] = {"ifname": peer, "mtu": mtu}
-        if peer_pid is not None:
-            other["net_ns_pid"] = peer_pid
-        if peer_mac is not None:
-            other["address"] = peer_mac
-        self._root.link(
-            "add", ifname=end.name, kind="veth", net_ns_pid=pid, address=end.mac, mtu=mtu, txqlen=1000, peer=other
-        )
-
     def _netem(self, ends: LinkEnds) -> None:
         """a ~ wNa | bridge wN | wNb ~ b: netem on the bridge's ports, shapers on the ends, never both on one."""
         bridge = f"w{ends.number}"
-        self._root.link("add", ifname=bridge, kind="bridge", br_ageing_time=0, mtu=ends.mtu)
-        index = self._root.link_lookup(ifname=bridge)[0]
-        for end, pid, port in ((ends.a, ends.pid_a, f"{bridge}a"), (ends.b, ends.pid_b, f"{bridge}b")):
-            self._pair(end, pid, port, None, None, ends.mtu)
-            number = self._root.link_lookup(ifname=port)[0]
-            self._root.link("set", index=number, master=index, state="up")
-        self._root.link("set", index=index, state="up")
+        self._root.run([netlink.add_bridge(bridge, mtu=ends.mtu, ageing_time=0)])
+        index = socket.if_nametoindex(bridge)
+        ports = [VethEnd(f"{bridge}{side}", up=True, bridge=index) for side in ("a", "b")]
+        self._root.run(
+            netlink.add_veth(port, _end(end, pid), ends.mtu)
+            for port, end, pid in zip(ports, (ends.a, ends.b), (ends.pid_a, ends.pid_b), strict=True)
+        )
         self.impair(ends)
 
     def impair(self, ends: LinkEnds) -> None:
@@ -113,9 +108,12 @@ class WireMaker:
             _run(["ip", "tuntap", "add", "dev", tap, "mode", "tap"], f"link '{link.name}'")
             switch = ["vde_switch", "-x", "-s", str(folder / side), "-t", tap, "-n", "4"]
             processes.append(_start(switch, folder / side / "ctl", link.name))
-            index = self._root.link_lookup(ifname=tap)[0]
-            self._root.link("set", index=index, ifname=end.name, address=end.mac, mtu=ends.mtu, txqlen=1000)
-            self._root.link("set", index=index, net_ns_pid=pid)
+            self._root.run(
+                [
+                    netlink.change_link(tap, name=end.name, mac=end.mac, mtu=ends.mtu, queue=_QUEUE),
+                    netlink.change_link(end.name, pid=pid),
+                ]
+            )
         settings = _filter_settings(link)
         filter_ = ["wirefilter", "-v", f"{folder / 'a'}:{folder / 'b'}", "-d", settings["delay"]]
         filter_ += ["-l", settings["loss"], "-c", settings["chanbufsize"]]
@@ -137,11 +135,13 @@ def _filter_settings(link: Link) -> dict[str, str]:
     }
 
 
-def add_shaper(connection: IPRoute, index: int, shaper: Shaper) -> None:
-    """Put a token bucket on a sending interface."""
-    connection.tc(
-        "replace", "tbf", index=index, rate=f"{shaper.rate}bit", burst=shaper.burst, limit=shaper.limit, handle="1:"
-    )
+def shape(index: int, shaper: Shaper) -> Request:
+    """The request that puts a token bucket on a sending interface."""
+    return netlink.set_token_bucket(index, rate=shaper.rate, burst=shaper.burst, limit=shaper.limit)
+
+
+def _end(interface: Interface, pid: int) -> VethEnd:
+    return VethEnd(interface.name, interface.mac, pid=pid, queue=_QUEUE)
 
 
 def _console(path: Path, commands: list[str], link: str) -> None:
@@ -177,13 +177,18 @@ def _run(argv: list[str], what: str) -> None:
 
 def _start(argv: list[str], appears: Path, link: str) -> "subprocess.Popen[bytes]":
     """Start a program of a userspace wire and wait until its socket is there."""
+    appears.parent.mkdir(parents=True, exist_ok=True)
     # Its standard input stays open: vde_switch and wirefilter end when their console ends.
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while not appears.exists():
-        try:
-            process.wait(0.005)
-        except subprocess.TimeoutExpired:
-            continue
-        words = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
-        raise KubinetError(f"link '{link}': {argv[0]} ended with status {process.returncode}: {words}")
-    return process
+    handle = os.pidfd_open(process.pid)
+    try:
+        if wait_for_file(appears, _START_SECONDS, unless=[handle]):
+            return process
+    finally:
+        os.close(handle)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+        raise DeadlineError(f"link '{link}': {argv[0]} did not make {appears} in {_START_SECONDS:g} s")
+    words = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+    raise KubinetError(f"link '{link}': {argv[0]} ended with status {process.returncode}: {words}")

@@ -1,37 +1,17 @@
-"""Waiting for changes in a folder on the event loop (inotify(7) by its C functions: the standard library has none)."""
+"""`kubinet.inotify` on the event loop."""
 
 import asyncio
-import ctypes
-import os
-from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
-_CHANGED: Final = 0x2 | 0x80 | 0x100  # IN_MODIFY | IN_MOVED_TO | IN_CREATE
-_libc = ctypes.CDLL(None, use_errno=True)
+from kubinet import inotify
 
 
-class FolderWatch:
-    """Says when a file in a folder was written to or appeared. A context manager."""
-
-    def __init__(self, folder: Path) -> None:
-        self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0 or _libc.inotify_add_watch(self._fd, os.fsencode(folder), _CHANGED) < 0:
-            number = ctypes.get_errno()
-            if self._fd >= 0:
-                os.close(self._fd)
-            raise OSError(number, f"inotify: {os.strerror(number)}", str(folder))
-
-    def drain(self) -> None:
-        """Forget what was reported so far."""
-        try:
-            while os.read(self._fd, 65536):
-                pass
-        except BlockingIOError:
-            return
+class FolderWatch(inotify.FolderWatch):
+    """Sets the event `wake` when a file in the folder was written to or appeared."""
 
     def __enter__(self) -> Self:
         self.wake = asyncio.Event()
-        asyncio.get_running_loop().add_reader(self._fd, self._readable)
+        asyncio.get_running_loop().add_reader(self, self._readable)
         return self
 
     def _readable(self) -> None:
@@ -39,5 +19,5 @@ class FolderWatch:
         self.wake.set()
 
     def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._fd)
-        os.close(self._fd)
+        asyncio.get_running_loop().remove_reader(self)
+        self.close()

@@ -92,18 +92,18 @@ def ls(output: FactsOption = Facts.TABLE, cluster: ClusterOption = None) -> None
 @into(agent, ("agent", "stop"), ["kubinet agent stop n2"])
 def stop(node: NodeArgument, cluster: ClusterOption = None) -> None:
     """Stop a node's agent: its pods run on, changes wait."""
-    _ask(cluster, {"command": "stop", "node": node})
+    _ask(cluster, {"command": "stop", "node": node}, node)
     typer.echo(f"agent of {node} stopped")
 
 
 @into(agent, ("agent", "start"), ["kubinet agent start n2"])
 def start(node: NodeArgument, cluster: ClusterOption = None) -> None:
     """Start a node's agent again: it finds its pods and goes on."""
-    _ask(cluster, {"command": "start", "node": node})
+    _ask(cluster, {"command": "start", "node": node}, node)
     typer.echo(f"agent of {node} started")
 
 
-def _ask(cluster: str | None, request: dict[str, str]) -> dict[str, Any]:
+def _ask(cluster: str | None, request: dict[str, str], node: str | None = None) -> dict[str, Any]:
     import json
     import sys
 
@@ -114,9 +114,10 @@ def _ask(cluster: str | None, request: dict[str, str]) -> dict[str, Any]:
         "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('/run/kubinet/agents.sock'); "
         "s.sendall(sys.argv[1].encode() + b'\\n'); print(s.makefile().readline())"
     )
-    answer: dict[str, Any] = json.loads(
-        cluster_of(cluster).run([sys.executable, "-c", program, json.dumps(request)]).text
-    )
+    running = cluster_of(cluster)
+    if node is not None:
+        running.node(node)  # UsageError for one that is not there
+    answer: dict[str, Any] = json.loads(running.run([sys.executable, "-c", program, json.dumps(request)]).text)
     if "error" in answer:
         raise KubinetError(str(answer["error"]))
     return answer

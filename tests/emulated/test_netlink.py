@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PRELUDE = """
 import json, os, socket, subprocess
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from agents.netlink import *
+from kubinet.netlink import *
 
 def ip(*words):
     done = subprocess.run(["ip", "-json", *words], capture_output=True, check=True, text=True)
@@ -46,7 +46,7 @@ def test_a_veth_pair_gets_addresses_route_and_neighbour() -> None:
     """One pair: the peer has the asked MAC address, MTU, address, default route and neighbour."""
     found = _inside("""
 with Netlink() as channel:
-    channel.run([add_veth("p-1", "pod0", own, "0a:58:0a:f4:01:05", 1450)])
+    channel.run([add_veth(VethEnd("p-1", up=True), VethEnd("pod0", "0a:58:0a:f4:01:05", own), 1450)])
     index = socket.if_nametoindex("pod0")
     channel.run([
         set_link_up(index),
@@ -74,7 +74,7 @@ def test_repeating_requests_changes_nothing() -> None:
     """Address, route, neighbour and deletion may be asked for twice without error."""
     found = _inside("""
 with Netlink() as channel:
-    channel.run([add_veth("p-1", "pod0", own, "0a:58:0a:f4:01:05", 1450)])
+    channel.run([add_veth(VethEnd("p-1", up=True), VethEnd("pod0", "0a:58:0a:f4:01:05", own), 1450)])
     index = socket.if_nametoindex("pod0")
     for _ in range(2):
         channel.run([
@@ -98,7 +98,7 @@ def test_a_refused_request_is_named_and_the_others_are_carried_out() -> None:
     found = _inside("""
 names = [f"p-{number}" for number in range(200)]
 names[100] = "p-0"
-requests = [add_veth(name, f"e-{number}", own, "0a:58:00:00:00:%02x" % number, 1450)
+requests = [add_veth(VethEnd(name, up=True), VethEnd(f"e-{number}", "0a:58:00:00:00:%02x" % number, own), 1450)
             for number, name in enumerate(names)]
 with Netlink() as channel:
     try:
@@ -110,3 +110,35 @@ made = [link["ifname"] for link in ip("link") if link["ifname"].startswith("p-")
 print(json.dumps([error, len(made)]))
 """)
     assert found == ["veth p-0: File exists", 199]
+
+
+def test_bridges_buckets_and_equal_cost_routes() -> None:
+    """A port joins its bridge in the request that makes it; a bucket has the asked rate; a route has two next hops."""
+    found = _inside("""
+with Netlink() as channel:
+    channel.run([add_bridge("br", mtu=1400, ageing_time=0)])
+    bridge = socket.if_nametoindex("br")
+    channel.run([add_veth(VethEnd(f"p{n}", up=True, bridge=bridge), VethEnd(f"e{n}", queue=77), 1400) for n in (1, 2)])
+    index = {name: socket.if_nametoindex(name) for name in ("e1", "e2")}
+    channel.run([
+        *(set_link(name, up=True) for name in index),
+        *(set_token_bucket(index["e1"], rate=20_000_000, burst=5000, limit=60000) for _ in range(2)),
+        add_address(index["e1"], IPv4Interface("192.0.2.4/31")),
+        add_address(index["e2"], IPv4Interface("192.0.2.6/31")),
+        add_route_over(IPv4Network("198.51.100.0/24"),
+                       {IPv4Address("192.0.2.5"): index["e1"], IPv4Address("192.0.2.7"): index["e2"]}),
+        change_link("p2", queue=5),
+        set_link("p1", up=False),
+    ])
+tc = subprocess.run(["tc", "-j", "qdisc", "show", "dev", "e1"], capture_output=True, check=True, text=True).stdout
+links = {link["ifname"]: link for link in ip("-d", "link")}
+route = next(route for route in ip("route") if route["dst"] == "198.51.100.0/24")
+print(json.dumps([
+    links["br"]["mtu"], links["br"]["linkinfo"]["info_data"]["ageing_time"], links["p1"]["master"],
+    "UP" in links["p1"]["flags"], "UP" in links["p2"]["flags"], links["e1"]["txqlen"], links["p2"]["txqlen"],
+    json.loads(tc)[0]["kind"], json.loads(tc)[0]["options"]["rate"],
+    [(hop["gateway"], hop["dev"], hop["weight"]) for hop in route["nexthops"]],
+]))
+""")
+    hops = [["192.0.2.5", "e1", 1], ["192.0.2.7", "e2", 1]]
+    assert found == [1400, 0, "br", False, True, 77, 5, "tbf", 2_500_000, hops]

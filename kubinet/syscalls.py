@@ -1,17 +1,18 @@
 """Linux system calls that Python 3.11 lacks. Numbers and flags are those of the kernel's headers.
 
-ctypes.PyDLL keeps the interpreter's lock: the runtime has one thread, and its forked children must not depend on
-a lock's state.
+ctypes.PyDLL keeps the interpreter's lock: forked children must not depend on a lock's state.
 """
 
 import ctypes
 import os
 import platform
 import struct
+from pathlib import Path
 from typing import Final
 
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWPID: Final = 0x20000000
 CLONE_NEWNET: Final = 0x40000000
 
@@ -21,6 +22,7 @@ MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
 MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
+MS_MOVE: Final = 8192
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
 
@@ -53,12 +55,22 @@ def setns(fd: int, flags: int) -> None:
     _check(_libc.setns(fd, flags), "setns")
 
 
-def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """mount(2)."""
+def mount(source: str | Path, target: str | Path, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2); OSError with the target's name."""
     result = _libc.mount(
-        source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode() or None
+        os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), options.encode() or None
     )
     _check(result, f"mount {kind or source} on {target}")
+
+
+def enter_user_namespace(flags: int) -> None:
+    """unshare(2) with `flags`; as an ordinary user in a user namespace of one's own, as its root."""
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(flags | (CLONE_NEWUSER if uid != 0 else 0))
+    if uid != 0:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
 def bind(source: str, target: str, *, read_only: bool) -> None:
