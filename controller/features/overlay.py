@@ -7,7 +7,7 @@ encapsulation; out through br-phy to the far node's MAC address, or to the route
 from collections.abc import Iterator
 
 from controller.features.common import BridgeFlow, Maker, node_owner
-from controller.openflow.actions import Action, SetField, load
+from controller.openflow.actions import BOUNCE, Action, SetField, load
 from controller.openflow.fields import ETH_DST, ETH_SRC, IN_PORT, IP, IPV4_DST, IPV4_SRC, TUN_DST, TUN_SRC
 from controller.openflow.flow import Category
 from controller.pipeline import (
@@ -15,6 +15,7 @@ from controller.pipeline import (
     DESTINATION,
     L3_DEC_TTL,
     L3_FORWARD,
+    OUTPUT,
     OUTPUT_PORT,
     SOURCE,
     UNSNAT,
@@ -30,6 +31,8 @@ from kubinet.state import ClusterState, Node, Overlay
 def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     """Routes to all other nodes' pods, and admission of what comes from them."""
     direct = state.network.overlay is Overlay.DIRECT
+    if direct:
+        yield from _turned_round(node)
     for peer in state.nodes.values():
         if peer.name == node.name:
             continue
@@ -42,6 +45,13 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
             source, way = Place.TUNNEL, _tunnelled(peer)
         yield make(CLASSIFIER, Priority.OVERRIDE, came_from, load(SOURCE, source), goto(UNSNAT))
         yield make(L3_FORWARD, Priority.NORMAL, (IP, IPV4_DST(peer.pod_cidr)), *way, goto(L3_DEC_TTL))
+
+
+def _turned_round(node: Node) -> Iterator[BridgeFlow]:
+    """Outside clients and other nodes' pods come and go by the same port, and a switch sends nothing back by itself."""
+    make = Maker(node_owner(node), Category.OVERLAY)
+    for source, destination in ((Place.OUTSIDE, Place.UPLINK), (Place.UPLINK, Place.OUTSIDE)):
+        yield make(OUTPUT, Priority.SPECIAL, (IP, SOURCE(source), DESTINATION(destination)), BOUNCE)
 
 
 def _tunnelled(peer: Node) -> tuple[Action, ...]:

@@ -1,0 +1,34 @@
+"""Services for the small cluster of `states`: pods a (10.244.1.2) and b (10.244.1.3) on n1, c (10.244.2.2) on n2."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+from states import state
+
+from kubinet.state import ClusterState, Endpoint, Protocol, Service, ServicePort
+
+VIP = "10.96.0.10"
+A, B, C = "10.244.1.2", "10.244.1.3", "10.244.2.2"
+NODES = {"1": "n1", "2": "n2"}
+
+
+def endpoint(address: str, port: int = 8080, **options: Any) -> Endpoint:
+    """An endpoint on the node that its pod address tells."""
+    return Endpoint(IPv4Address(address), port, NODES.get(address.split(".")[2], ""), **options)
+
+
+def service(
+    endpoints: Sequence[Endpoint | str], *, name: str = "web", protocol: Protocol = Protocol.TCP, **options: Any
+) -> Service:
+    """A Service at `VIP`, port 80, of endpoints in the order of their addresses."""
+    ends = [end if isinstance(end, Endpoint) else endpoint(end) for end in endpoints]
+    ends.sort(key=lambda end: (end.address, end.port))
+    port = ServicePort("web", protocol, 80, options.pop("node_port", None), tuple(ends))
+    return Service("default", name, options.pop("address", IPv4Address(VIP)), (port,), **options)
+
+
+def cluster(*services: Service, overlay: str = "direct") -> ClusterState:
+    """The cluster with Services."""
+    return replace(state(overlay), services={one.key: one for one in services})
