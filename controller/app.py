@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from controller import framework
 from controller.sdn_controller import Controller, Realised
+from controller.servicewarnings import ServiceWarnings
 from kubinet.client import Client
 from kubinet.errors import ApiError, KubinetError
 from kubinet.informer import Informer
@@ -66,6 +67,7 @@ class Watcher:
         self._services = Informer(client, "Service", on_change=self._dirty.set)
         self._slices = Informer(client, "EndpointSlice", on_change=self._dirty.set)
         self._service_cache = ServiceCache()
+        self._warnings = ServiceWarnings(client)
 
     def start(self) -> None:
         """Watch from now on; returns when the first lists are there, so that no bridge gets half a state."""
@@ -84,6 +86,7 @@ class Watcher:
                 state = self._state()
                 if state is not None:
                     self._controller.update(state)
+                    self._warnings.tell(self._controller.complaints(state), self._services.snapshot())
             except Exception:
                 # One bad round must not end the controller: the next change gives it another try.
                 _LOG.exception("the cluster's state cannot be compiled")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from controller.complaints import Complaint, complaints
 from controller.features import base, connections, gateway, overlay, pods, services, uplink
 from controller.features.balancing import Backends
 from controller.features.common import TOPOLOGY, BridgeFlow, Feature, node_owner, pod_owner, service_owner
@@ -103,6 +104,10 @@ class Compiler:
             del self._pods[gone]
         self._services.update(state)
         return {name: self._node(state, node, by_node[name]) for name, node in state.nodes.items()}
+
+    def complaints(self, state: ClusterState) -> Iterator[Complaint]:
+        """What of the state's Services is not in force as it stands, after `compile`."""
+        return complaints(state, self._services.clashes, self._services.failures)
 
     def backends(self, node: str, number: int) -> Backends | None:
         """A set of endpoints that connections on the node choose from, by its id."""

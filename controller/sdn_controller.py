@@ -3,11 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller import turns
 from controller.compile import Compiler, Programs
+from controller.complaints import Complaint
 from controller.framework import Switch
 from controller.openflow.decode import PacketIn, decode
 from controller.pipeline import BRIDGES
@@ -72,6 +73,10 @@ class Controller:
             for session in self._sessions.values():
                 self._instruct(session)
         _LOG.debug("generation %d compiled in %.1f ms", state.generation, (time.perf_counter() - begin) * 1000)
+
+    def complaints(self, state: ClusterState) -> Iterator[Complaint]:
+        """What of the Services is not in force as it stands; after `update`, from the same thread."""
+        return self._compiler.complaints(state)
 
     def realised(self) -> dict[str, Realised]:
         """What each known node realises."""

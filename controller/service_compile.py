@@ -1,8 +1,10 @@
 """Services' parts of the programs, with a memory: one changed Service or endpoint costs its own flows, once for all
 nodes where they are the same."""
 
-from collections.abc import Hashable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
@@ -12,11 +14,13 @@ from controller.features.common import BridgeFlow, service_owner
 from controller.features.services import Around, Made
 from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
+from kubinet.errors import KubinetError
 from kubinet.services import Clash, clashes
 from kubinet.state import Algorithm, ClusterState, Node, Protocol, Service, ServiceProxy
 
 _Endpoint: TypeAlias = tuple[IPv4Address, int, Protocol]
 _Lost: TypeAlias = frozenset[tuple[IPv4Address, int, Protocol]]
+_LOG = logging.getLogger(__name__)
 _NOTHING: Final[_Lost] = frozenset()
 
 
@@ -48,6 +52,8 @@ class ServiceCompiler:
     """Layers of all nodes for a state. Its nodes and network never change: another one is made then."""
 
     clashes: tuple[Clash, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
+    """Services whose flows cannot be made, and why: the others are not to suffer from them."""
     _compiled: dict[str, _Compiled] = field(default_factory=dict)
     _endpoints: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
     _hairpins: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
@@ -107,7 +113,8 @@ class ServiceCompiler:
             lost, connections = losses.get(key, _NOTHING), _counted(state, service)
             known = self._compiled.get(key)
             if known is None or not known.still(service, lost, connections):
-                made = services.shared_part(service, sample, self._around(lost, connections))
+                around = self._around(lost, connections)
+                made = self._made(service, partial(services.shared_part, sample=sample, around=around))
                 known = self._remembered(service, lost, connections, made)
             compiled[key] = known
             for part in known.parts.values():
@@ -118,6 +125,7 @@ class ServiceCompiler:
                 named[name] = key if owner is None or key < owner else owner
         for gone in self._compiled.keys() - compiled.keys():
             self._forget(self._compiled[gone])
+            self.failures.pop(gone, None)
         self._compiled = compiled
         self._endpoints = {name: self._endpoint(state, name, owner) for name, owner in named.items()}
         parts.update((("endpoint", name), part) for name, (_, part) in self._endpoints.items())
@@ -132,6 +140,14 @@ class ServiceCompiler:
         address, port, protocol = name
         pod = address in state.network.pod_cidr
         return owner, _part(endpoints.flows(address, port, protocol, service_owner(state.services[owner]), pod=pod))
+
+    def _made(self, service: Service, make: Callable[[Service], Made]) -> Made:
+        try:
+            return make(service)
+        except (KubinetError, ValueError) as error:
+            self.failures[service.key] = str(error)
+            _LOG.exception("Service %s: its flows cannot be made", service.key)
+            return Made()
 
     def _around(self, lost: _Lost, connections: Mapping[EndpointKey, int] | None) -> Around:
         return Around(connections, lambda number: self._orders.get(number, ()), lost, self._number)
@@ -194,7 +210,8 @@ class ServiceCompiler:
             lost, connections = losses.get(key, _NOTHING), _counted(state, service)
             one = known.compiled.get(key)
             if one is None or not one.still(service, lost, connections):
-                made = services.node_part(service, node, self._around(lost, connections))
+                around = self._around(lost, connections)
+                made = self._made(service, partial(services.node_part, node=node, around=around))
                 one = self._remembered(service, lost, connections, made)
             compiled[key] = one
             for bridge, part in one.parts.items():

@@ -53,6 +53,8 @@ HASHED_GROUP_LIMIT: Final = 64
 """Endpoints in a group that selects by the datapath's hash: it has 256 slots, so shares stay within a quarter."""
 RENDEZVOUS_LIMIT: Final = 512
 """Endpoints in a group that selects by fields: the whole group is one message of at most 64 KiB."""
+LARGEST_SET: Final = 65536
+"""Endpoints that one choice can be made from: slot numbers have 16 bits."""
 _FEW: Final = 8
 LONGEST_LEARNED_SECONDS: Final = 65535
 """OpenFlow's idle time-outs have 16 bits. A longer session affinity keeps to the client's address alone."""

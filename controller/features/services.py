@@ -160,7 +160,7 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
             id=number,
             owner=service_owner(service),
             protocol=port.protocol,
-            endpoints=choice.endpoints,
+            endpoints=choice.endpoints[: balancing.LARGEST_SET],
             algorithm=service.algorithm,
             affinity_seconds=service.affinity_seconds,
             connections=around.connections,

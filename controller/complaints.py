@@ -1,0 +1,45 @@
+"""What of the cluster's Services cannot be in force as it stands, in words for the Services' owners. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from controller.features.balancing import LARGEST_SET
+from kubinet.services import Clash
+from kubinet.state import ClusterState, Datapath, Protocol, Service, ServiceProxy
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A warning about one Service; told as an Event."""
+
+    service: str
+    """`namespace/name`."""
+    reason: str
+    message: str
+
+
+def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mapping[str, str]) -> Iterator[Complaint]:
+    """All that is to complain about. `failures`: Services whose flows could not be made, and why."""
+    if state.network.services is not ServiceProxy.SDN:
+        return
+    for clash in clashes:
+        yield Complaint(clash.loser, "AddressInUse", str(clash))
+    for key, why in failures.items():
+        yield Complaint(key, "ServiceNotRealised", f"no flow serves it: {why}")
+    for key, service in state.services.items():
+        yield from _about(key, service, state.network.datapath)
+
+
+def _about(key: str, service: Service, datapath: Datapath) -> Iterator[Complaint]:
+    for port in service.ports:
+        if len(port.endpoints) > LARGEST_SET:
+            message = f"port {port.port}: {len(port.endpoints)} endpoints; only the first {LARGEST_SET} get connections"
+            yield Complaint(key, "TooManyEndpoints", message)
+        if port.protocol is Protocol.SCTP and datapath is not Datapath.SYSTEM:
+            others = sorted({endpoint.port for endpoint in port.endpoints} - {port.port})
+            if others:
+                message = (
+                    f"port {port.port}/SCTP: the userspace datapath cannot translate SCTP ports, so endpoints on port "
+                    f"{others[0]} get packets for {port.port}; use equal ports, or datapath system"
+                )
+                yield Complaint(key, "SCTPPortNotTranslated", message)
