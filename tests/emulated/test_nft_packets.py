@@ -188,17 +188,12 @@ def affinity() -> dict[str, Any]:
     other = TWO if first == "one" else ONE
     world.update(service(other, affinity_seconds=100))
     after = world.many(world.outside, OWN, 30080)
-    world.update(service(ONE, TWO, affinity_seconds=1))
-    return {
-        "answers": [len(tcp), len(udp)],
-        "moved": after == [f"{'two' if first == 'one' else 'one'} {GATEWAY}"],
-        "both later": sorted({*world.many(world.one, VIP, 80), *world.many(world.two, VIP, 80)}) != [],
-    }
+    return {"answers": [len(tcp), len(udp)], "moved": after == [f"{'two' if first == 'one' else 'one'} {GATEWAY}"]}
 
 
 def test_clients_stay_with_their_endpoint() -> None:
     """With session affinity 24 connections have one answer, also UDP; when that endpoint goes they move together."""
-    assert call_sandboxed(affinity) == {"answers": [1, 1], "moved": True, "both later": True}
+    assert call_sandboxed(affinity) == {"answers": [1, 1], "moved": True}
 
 
 def life() -> dict[str, Any]:
