@@ -3,8 +3,8 @@
 A new connection's way: `translate` looks its destination up in one verdict map and goes to the Service's chain, which
 marks it where the node's address must replace its source, chooses an endpoint's chain, and that translates the
 destination. All later packets follow the connection's entry. Connections that no endpoint may serve are in no map of
-`translate`, so the filter hooks see them with their first destination and refuse or drop them. Whatever else has a Service's
-address when it is forwarded is dropped: both the underlay and br-int would bring it back.
+`translate`, so the filter hooks see them with their first destination and refuse or drop them. Whatever else has the
+address of a Service when it is forwarded is dropped: both the underlay and br-int would bring it back.
 """
 
 from typing import Final
