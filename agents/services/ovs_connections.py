@@ -1,9 +1,9 @@
 """A node's tracked connections in its own Open vSwitch."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from ipaddress import IPv4Address
 
-from agents.ovsrpc import Appctl
 from agents.services.stale import (
     Known,
     Stale,
@@ -15,13 +15,15 @@ from agents.services.stale import (
 )
 from kubinet.addressing import MAIN_ZONE
 
+Control = Callable[[], AbstractContextManager[Callable[..., str]]]
+"""Opens a control connection to ovs-vswitchd, such as `agents.ovsrpc.Appctl`: command and arguments to its output."""
 _FLUSH = "dpctl/flush-conntrack"
 
 
 class OvsConnections:
     """Forgets connections by `dpctl/flush-conntrack`."""
 
-    def __init__(self, control: Callable[[], Appctl], own: IPv4Address) -> None:
+    def __init__(self, control: Control, own: IPv4Address) -> None:
         """`control` opens a control connection to the node's ovs-vswitchd; `own` is the node's underlay address."""
         self._control = control
         self._own = own

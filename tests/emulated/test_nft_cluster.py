@@ -63,7 +63,7 @@ def _until(host: HostHandle, address: str, wanted: list[str]) -> list[str]:
 @pytest.fixture
 def cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """Two nodes with a web server each."""
-    started = start_cluster("star", nodes=2, settings={"network.services": "nftables"})
+    started = start_cluster("star", nodes=2, settings={"network.services": "nftables", "network.dnsReplicas": 0})
     for name, node in (("one", "n1"), ("two", "n2")):
         started.apply(POD.format(name=name, node=node))
     for name in ("one", "two"):

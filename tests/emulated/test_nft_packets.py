@@ -7,14 +7,13 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
-from hosts import TCP, UDP, ask, client, new_host, server, shell, talk
+from hosts import TCP, UDP, ask, client, new_host, node_setup, server, shell, talk
 from sandboxed import call_sandboxed
 
 from agents.netlink import Netlink, add_route
 from agents.nft.connections import KernelConnections
 from agents.nft.proxy import NftNode
 from agents.node_routes import node_routes
-from agents.node_setup import NODE_SYSCTLS
 from agents.services.stale import Front, Stale, step
 from kubinet.addressing import STACK_ROUTER
 from kubinet.netns import interface_indexes, namespace, netlink, of_process, set_sysctls
@@ -35,7 +34,7 @@ class World:
     def __init__(self) -> None:
         self.node, self.outside, self.one, self.two = (new_host() for _ in range(4))
         with namespace(of_process(self.node)):
-            set_sysctls(NODE_SYSCTLS)
+            set_sysctls(node_setup().NODE_SYSCTLS)
         shell(
             f"ip link add br-phy type veth peer name eth0 netns {self.outside}; ip link add gw0 type bridge", self.node
         )

@@ -48,7 +48,7 @@ def _wait(cluster: Cluster, wanted: list[str]) -> list[str]:
 @pytest.mark.logs_trouble("the API is killed on purpose")
 def test_the_outside_host_follows_services_policies_and_endpoints(start_cluster: Callable[..., Cluster]) -> None:
     """All nodes with Cluster, the endpoint's node with Local, none without endpoint; also after API and link failed."""
-    cluster = start_cluster("star", nodes=2)
+    cluster = start_cluster("star", nodes=2, settings={"network.dnsReplicas": 0})
     one, two = (str(node.underlay.ip) for node in cluster.facts.nodes)
     cluster.apply(SERVICE.format(policy="Cluster", ready="true"))
     assert _wait(cluster, [one, two]) == [one, two]
