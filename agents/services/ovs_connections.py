@@ -31,6 +31,7 @@ class OvsConnections:
     def forget(self, stale: frozenset[Stale], pods: frozenset[IPv4Address]) -> None:
         """Remove the stale UDP connections, and all that these pods answered; OvsError where the switch is down."""
         with self._control() as appctl:
+            _settle(appctl)
             for one in stale:
                 appctl(_FLUSH, *flush_stale(one, self._own))
             for address in pods:
@@ -39,6 +40,12 @@ class OvsConnections:
     def sweep(self, known: Known) -> None:
         """Compare all UDP connections with what is known, and remove the stale ones."""
         with self._control() as appctl:
+            _settle(appctl)
             dump = appctl("dpctl/dump-conntrack", f"zone={MAIN_ZONE}")
             for entry in stale_entries(read_entries(dump), known, self._own):
                 appctl(_FLUSH, *flush_entry(entry))
+
+
+def _settle(appctl: Callable[..., str]) -> None:
+    """Wait until the datapath follows the flow tables: until then it would make the same connections again."""
+    appctl("revalidator/wait")
