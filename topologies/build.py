@@ -3,8 +3,8 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from mininet.net import Mininet
 from pyroute2 import IPRoute
@@ -17,6 +17,7 @@ from topologies.mininet_classes import BridgeSwitch, KubeNode, OutsideHost, Read
 from topologies.model import Link, Role, Topology
 from topologies.plan import Interface, Plan, make_plan
 
+_IFF_UP = 1
 MANAGEMENT_BRIDGE = "mgmt0"
 _CLASSES = {Role.NODE: KubeNode, Role.OUTSIDE: OutsideHost, Role.ROUTER: Router, Role.SWITCH: BridgeSwitch}
 _QUIET = {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv6.conf.default.disable_ipv6": "1"}
@@ -179,10 +180,7 @@ def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, 
             _bridge(connection, vertex, [indexes[interface.name] for interface in interfaces])
         for interface in interfaces:
             _set_up(connection, indexes[interface.name], interface, role, links[interface.link])
-        if role is Role.OUTSIDE and vertex in plan.gateways:
-            connection.route("add", dst="0.0.0.0/0", gateway=str(plan.gateways[vertex]))
-        for route in plan.routes.get(vertex, ()):
-            _add_route(connection, route.destination, route.next_hops)
+        set_routes(connection, vertex, role, plan)
 
 
 def _set_up(connection: IPRoute, index: int, interface: Interface, role: Role, link: Link) -> None:
@@ -203,11 +201,21 @@ def _bridge(connection: IPRoute, name: str, ports: list[int]) -> None:
         connection.link("set", index=port, master=bridge)
 
 
-def _add_route(connection: IPRoute, destination: object, next_hops: tuple[Any, ...]) -> None:
-    if len(next_hops) == 1:
-        connection.route("add", dst=str(destination), gateway=str(next_hops[0]))
-    else:
-        connection.route("add", dst=str(destination), multipath=[{"gateway": str(hop)} for hop in next_hops])
+def set_routes(connection: IPRoute, vertex: str, role: Role, plan: Plan) -> None:
+    """The plan's routes of a router or outside host, over those of its interfaces that are up.
+
+    The kernel drops routes whose last interface goes down and does not bring them back, so this may be repeated.
+    """
+    up = {link.get_attr("IFLA_IFNAME") for link in connection.get_links() if link["flags"] & _IFF_UP}
+    routes = [(route.destination, route.next_hops) for route in plan.routes.get(vertex, ())]
+    if role is Role.OUTSIDE and vertex in plan.gateways:
+        routes.append((IPv4Network("0.0.0.0/0"), (plan.gateways[vertex],)))
+    for destination, next_hops in routes:
+        hops = [str(hop) for hop in plan.reachable(vertex, next_hops, up)]
+        if len(hops) == 1:
+            connection.route("replace", dst=str(destination), gateway=hops[0])
+        elif hops:
+            connection.route("replace", dst=str(destination), multipath=[{"gateway": hop} for hop in hops])
 
 
 def _uplink_mac(mac: str) -> str:

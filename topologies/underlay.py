@@ -27,14 +27,14 @@ from kubinet.facts import facts_to_json
 from kubinet.netns import netlink, of_process
 from kubinet.service import ServiceContext
 from topologies.announcer import Announcer
-from topologies.build import Underlay, build
+from topologies.build import Underlay, build, set_routes
 from topologies.datapath import choose_datapath, detect_datapaths
 from topologies.document import parse_topology, spell, to_document
 from topologies.links.change import apply_change, changed
 from topologies.links.measure import measure
 from topologies.links.tools import detect_tools
 from topologies.links.wires import LinkEnds
-from topologies.model import Topology
+from topologies.model import Role, Topology
 from topologies.plan import make_plan
 from topologies.resolvers import Resolvers, publish_resolv_conf, resolv_conf, served_names
 from topologies.underlay_protocol import SOCKET
@@ -163,8 +163,12 @@ def _set_link(underlay: Underlay, announcer: Announcer, name: str, *, up: bool) 
         with netlink(of_process(pid)) as connection:
             index = connection.link_lookup(ifname=end.name)[0]
             connection.link("set", index=index, state="up" if up else "down")
-    if up:
-        announcer.refresh((ends.a.vertex, ends.b.vertex))
+    for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
+        role = underlay.topology.role(end.vertex)
+        if up and role in (Role.ROUTER, Role.OUTSIDE):
+            with netlink(of_process(pid)) as connection:
+                set_routes(connection, end.vertex, role, underlay.plan)
+    announcer.refresh((ends.a.vertex, ends.b.vertex))
     return {"name": name, "up": up}
 
 

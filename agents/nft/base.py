@@ -19,15 +19,12 @@ from agents.nft.model import (
     SERVICES,
     TABLE,
 )
-from kubinet.addressing import GATEWAY_INTERFACE, UPLINK_BRIDGE
 from kubinet.state import NetworkConfig, Node
 
 MARK: Final = "0x4000"
 """Bit of the packet mark: its source becomes the node's address. kube-proxy's default."""
 MASQUERADE: Final = "masquerade-it"
 """Chain that sets the mark."""
-_POD_WAYS: Final = f'"{GATEWAY_INTERFACE}", "{UPLINK_BRIDGE}"'
-"""Interfaces behind which pods' addresses are known, or translated by br-phy; the management network knows no pods."""
 REJECT: Final = "reject-it"
 """Chain that refuses."""
 
@@ -69,7 +66,6 @@ table {TABLE} {{
     type nat hook postrouting priority srcnat
     meta mark & {MARK} != 0 meta mark set meta mark & 0xffffbfff masquerade fully-random
     ct status dnat ip saddr . ip daddr @{HAIRPIN} masquerade fully-random
-    ct status dnat ip saddr {network.pod_cidr} oifname != {{ {_POD_WAYS} }} masquerade fully-random
   }}
 
   chain check {{
