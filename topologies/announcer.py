@@ -2,7 +2,7 @@
 
 The underlay service starts before the API is up, and the API may be restarted at any time: informers wait and list
 again. What was applied is remembered here, so that only differences reach the kernel; a route that the kernel refuses
-(the interface is down) is tried again with the next change.
+is tried again with the next change.
 """
 
 import logging
@@ -15,7 +15,7 @@ from kubinet.errors import KubinetError
 from kubinet.informer import Informer
 from kubinet.kubernetes import node_from_object
 from kubinet.netlink import Netlink, add_announced, delete_announced
-from kubinet.netns import of_process
+from kubinet.netns import netlink, of_process
 from kubinet.serviceobjects import ServiceCache
 from kubinet.state import Node
 from topologies.announce import NOTHING, Change, Hops, Tables, announcers, changes, repeats, tables
@@ -24,6 +24,7 @@ from topologies.model import Role
 from topologies.plan import make_ways
 
 _LOG = logging.getLogger(__name__)
+_IFF_UP: Final = 1
 _EXCLUDED: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
 """Kubernetes' well-known label of nodes that announce nothing."""
 
@@ -33,6 +34,7 @@ class Announcer:
 
     def __init__(self, underlay: Underlay, client: Client) -> None:
         self._network = underlay.topology.network
+        self._plan = underlay.plan
         self._ways = make_ways(underlay.topology)
         self._pids = {
             vertex.name: underlay.pid(vertex.name)
@@ -57,7 +59,7 @@ class Announcer:
         self._thread.start()
 
     def refresh(self, vertices: Iterable[str]) -> None:
-        """An interface of these vertices came up again: the kernel may have dropped routes with it."""
+        """An interface of these vertices went down or up: the kernel may have dropped routes with it."""
         with self._lock:
             self._stale.update(vertices)
         self._changed.set()
@@ -113,10 +115,14 @@ class Announcer:
         return result
 
     def _send(self, vertex: str, wanted: list[Change]) -> list[Change]:
-        requests = [
-            add_announced(one.address, one.hops) if one.hops else delete_announced(one.address) for one in wanted
-        ]
-        with Netlink(of_process(self._pids[vertex])) as channel:
+        path = of_process(self._pids[vertex])
+        with netlink(path) as connection:
+            up = {link.get_attr("IFLA_IFNAME") for link in connection.get_links() if link["flags"] & _IFF_UP}
+        requests = []
+        for one in wanted:
+            hops = self._plan.reachable(vertex, one.hops, up)
+            requests.append(add_announced(one.address, hops) if hops else delete_announced(one.address))
+        with Netlink(path) as channel:
             refused = channel.try_all(requests)
         for request, number in refused:
             _LOG.warning("%s: %s: errno %d", vertex, request.about, number)

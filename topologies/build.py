@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -12,6 +12,7 @@ from mininet.net import Mininet
 from kubinet import netlink
 from kubinet.netlink import Netlink, Request, VethEnd
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
+from kubinet.netns import netlink as open_netlink
 from kubinet.state import ClusterFacts, NodeFacts, OutsideFacts
 from topologies.links.mechanism import LinkTools, choose_wire, shaper
 from topologies.links.wires import LinkEnds, WireMaker, shape
@@ -19,6 +20,7 @@ from topologies.mininet_classes import BridgeSwitch, KubeNode, OutsideHost, Read
 from topologies.model import Link, Role, Topology
 from topologies.plan import Plan, make_plan
 
+_IFF_UP = 1
 MANAGEMENT_BRIDGE = "mgmt0"
 MANAGEMENT = "mgmt"
 """The management interface's name in every node."""
@@ -196,10 +198,31 @@ def _requests(
         bucket = shaper(links[interface.link])
         if bucket is not None:
             yield shape(index, bucket)
+    yield from _routes(vertex, role, plan, indexes, {interface.name for interface in plan.interfaces[vertex]})
+
+
+def restore_routes(pid: int, vertex: str, role: Role, plan: Plan) -> None:
+    """The plan's routes of a router or outside host again, over those of its interfaces that are up.
+
+    The kernel drops routes whose last interface goes down and does not bring them back.
+    """
+    with open_netlink(of_process(pid)) as connection:
+        found = list(connection.get_links())
+    names = {link.get_attr("IFLA_IFNAME"): link for link in found}
+    up = {name for name, link in names.items() if link["flags"] & _IFF_UP}
+    indexes = {name: link["index"] for name, link in names.items()}
+    with Netlink(of_process(pid)) as channel:
+        channel.run(_routes(vertex, role, plan, indexes, up))
+
+
+def _routes(vertex: str, role: Role, plan: Plan, indexes: Mapping[str, int], up: Collection[str]) -> Iterator[Request]:
+    routes = [(route.destination, route.next_hops) for route in plan.routes.get(vertex, ())]
     if role is Role.OUTSIDE and vertex in plan.gateways:
-        yield _route(vertex, plan, indexes, _EVERYWHERE, (plan.gateways[vertex],))
-    for route in plan.routes.get(vertex, ()):
-        yield _route(vertex, plan, indexes, route.destination, route.next_hops)
+        routes.append((_EVERYWHERE, (plan.gateways[vertex],)))
+    for destination, next_hops in routes:
+        hops = plan.reachable(vertex, next_hops, up)
+        if hops:
+            yield _route(vertex, plan, indexes, destination, hops)
 
 
 def _route(

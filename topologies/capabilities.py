@@ -195,7 +195,9 @@ def extras(refusals: Mapping[str, str]) -> Iterator[Capability]:
             "nf_tables",
             not words,
             words or "answers",
-            "pods with NET_ADMIN can use nft" if not words else "programs in pods that call nft fail",
+            "services: nftables works; pods with NET_ADMIN can use nft"
+            if not words
+            else "services: nftables does not work, and programs in pods that call nft fail",
             "modprobe nf_tables" if words else "",
         )
     yield _cgroups()

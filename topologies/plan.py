@@ -6,7 +6,7 @@ have one default router. With direct routing, routers also know each node's pod 
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -51,6 +51,11 @@ class Plan:
     def interface(self, vertex: str, link: str) -> Interface:
         """The end of `link` at `vertex`."""
         return next(one for one in self.interfaces[vertex] if one.link == link)
+
+    def reachable(self, vertex: str, hops: Iterable[IPv4Address], up: Collection[str]) -> tuple[IPv4Address, ...]:
+        """Those of the next hops that lie behind interfaces of the vertex which are up (by name)."""
+        subnets = [one.address.network for one in self.interfaces[vertex] if one.address is not None and one.name in up]
+        return tuple(hop for hop in hops if any(hop in subnet for subnet in subnets))
 
     def owner(self, address: IPv4Address) -> Interface:
         """The interface that has the address."""

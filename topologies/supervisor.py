@@ -60,6 +60,8 @@ class _Running:
     restart_at: float | None = None
     gate: int | None = None
     facts: Mapping[str, object] | None = None
+    pipe: int | None = None
+    """Where its report comes from, until it is complete."""
     report: bytes = b""
     """What came of its report so far: one line of JSON."""
 
@@ -125,11 +127,17 @@ class Supervisor:
             self.stopping = True
 
     def _on_report(self, pipe: int, running: _Running) -> None:
-        data = os.read(pipe, 65536)
+        if running.pipe != pipe:
+            return  # read already, when the service's end was seen first
+        try:
+            data = os.read(pipe, 65536)
+        except BlockingIOError:
+            return
         running.report += data
         if not data or running.report.endswith(b"\n"):
             self.selector.unregister(pipe)
             os.close(pipe)
+            running.pipe = None
         if not running.report.endswith(b"\n"):
             return
         running.facts = json.loads(running.report)
@@ -146,6 +154,8 @@ class Supervisor:
         running = next((one for one in self.services.values() if one.pid == pid), None)
         if running is None:
             return  # an orphan that the kernel gave us to reap
+        if running.pipe is not None:
+            self._on_report(running.pipe, running)
         running.pid = 0
         code = os.waitstatus_to_exitcode(status)
         if running.service.once and code == 0 and running.facts is not None:
@@ -175,6 +185,8 @@ class Supervisor:
         os.close(report_write)
         os.close(gate_read)
         running.pid, running.gate = pid, gate_write
+        running.pipe = report_read
+        os.set_blocking(report_read, False)
         self.selector.register(report_read, selectors.EVENT_READ, lambda pipe: self._on_report(pipe, running))
         self._tell(running.service.name, "starting")
         self._open_gate(running)

@@ -29,14 +29,14 @@ from kubinet.netlink import Netlink
 from kubinet.netns import of_process
 from kubinet.service import ServiceContext
 from topologies.announcer import Announcer
-from topologies.build import Underlay, build
+from topologies.build import Underlay, build, restore_routes
 from topologies.datapath import choose_datapath, detect_datapaths
 from topologies.document import parse_topology, spell, to_document
 from topologies.links.change import apply_change, changed
 from topologies.links.measure import measure
 from topologies.links.tools import detect_tools
 from topologies.links.wires import LinkEnds
-from topologies.model import Topology
+from topologies.model import Role, Topology
 from topologies.plan import make_plan
 from topologies.resolvers import Resolvers, publish_resolv_conf, resolv_conf, served_names
 from topologies.underlay_protocol import SOCKET
@@ -164,8 +164,11 @@ def _set_link(underlay: Underlay, announcer: Announcer, name: str, *, up: bool) 
     for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
         with Netlink(of_process(pid)) as channel:
             channel.run([netlink.set_link(end.name, up=up)])
-    if up:
-        announcer.refresh((ends.a.vertex, ends.b.vertex))
+    for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
+        role = underlay.topology.role(end.vertex)
+        if up and role in (Role.ROUTER, Role.OUTSIDE):
+            restore_routes(pid, end.vertex, role, underlay.plan)
+    announcer.refresh((ends.a.vertex, ends.b.vertex))
     return {"name": name, "up": up}
 
 

@@ -3,13 +3,15 @@
 A new connection's way: `translate` looks its destination up in one verdict map and goes to the Service's chain, which
 marks it where the node's address must replace its source, chooses an endpoint's chain, and that translates the
 destination. All later packets follow the connection's entry. Connections that no endpoint may serve are in no map of
-`translate`, so the filter hooks see them with their first destination and refuse or drop them.
+`translate`, so the filter hooks see them with their first destination and refuse or drop them. Whatever else has the
+address of a Service when it is forwarded is dropped: both the underlay and br-int would bring it back.
 """
 
 from typing import Final
 
 from agents.nft.model import (
     CLUSTER_IPS,
+    EXTERNAL,
     HAIRPIN,
     NODE_PORTS,
     REFUSED,
@@ -37,6 +39,7 @@ table {TABLE} {{
   map {REFUSED} {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
   map {REFUSED_NODE_PORTS} {{ type inet_proto . inet_service : verdict; }}
   set {CLUSTER_IPS} {{ type ipv4_addr; }}
+  set {EXTERNAL} {{ type ipv4_addr; }}
   set {HAIRPIN} {{ type ipv4_addr . ipv4_addr; }}
 
   chain {MASQUERADE} {{
@@ -79,6 +82,7 @@ table {TABLE} {{
     type filter hook forward priority -110
     ct state new jump check
     ip daddr {{ {network.service_cidr}, {network.load_balancer_cidr} }} drop
+    ip daddr @{EXTERNAL} drop
   }}
   chain check-output {{
     type filter hook output priority -90

@@ -12,6 +12,7 @@ from agents.nft.base import MASQUERADE, REJECT
 from agents.nft.model import (
     CLUSTER_IPS,
     EMPTY,
+    EXTERNAL,
     HAIRPIN,
     NODE_PORTS,
     REFUSED,
@@ -31,6 +32,7 @@ def fragment(service: Service, node: Node, network: NetworkConfig, previous: Fra
     """The Service's rules on the node; endpoints keep the numbers that they have in `previous`."""
     draft = _Draft(service, node, network, previous)
     draft.shared[CLUSTER_IPS, str(service.cluster_ip)] = ""
+    draft.shared.update({(EXTERNAL, str(address)): "" for address in service.external})
     for port in service.ports:
         _port(draft, port)
     return Fragment(draft.chains, draft.collections, draft.shared, draft.slots)

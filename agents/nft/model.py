@@ -13,6 +13,7 @@ NODE_PORTS: Final = "node-ports"
 REFUSED: Final = "refused"
 REFUSED_NODE_PORTS: Final = "refused-node-ports"
 CLUSTER_IPS: Final = "cluster-ips"
+EXTERNAL: Final = "external-addresses"
 HAIRPIN: Final = "hairpin"
 
 Elements = Mapping[str, str]

@@ -6,6 +6,7 @@ Not before: the client's next packet would make the same connection again.
 import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final, Protocol
@@ -18,6 +19,7 @@ _LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS: Final = 10.0
 """How long to wait for a node's rules; a controller that is down must not keep dead connections alive."""
 _RETRY_SECONDS: Final = 1.0
+_AT_ONCE: Final = 16
 
 
 class Connections(Protocol):
@@ -39,7 +41,7 @@ class _Work:
 
 
 class Forgetter:
-    """For one thread. What happened while it did not run is found by a sweep of each node."""
+    """`update` and `run` are for one thread. What happened while it did not run is found by a sweep of each node."""
 
     def __init__(self, nodes: Mapping[str, Connections], clock: Callable[[], float] = time.monotonic) -> None:
         self._nodes = nodes
@@ -52,6 +54,7 @@ class Forgetter:
         self._waiting: dict[str, list[_Work]] = {name: [] for name in nodes}
         self._unswept = dict.fromkeys(nodes, _Work(1, clock(), frozenset(), frozenset()))
         self._retry: dict[str, float] = {}
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="forget")
 
     def update(self, services: Mapping[str, Service], pods: frozenset[IPv4Address], version: int) -> None:
         """Services and pods' addresses as they are now; `version`: what a node's rules must include to know of it."""
@@ -84,12 +87,20 @@ class Forgetter:
         """Do what can be done; returns after how many seconds to come again at the latest (None: on news)."""
         now = self._clock()
         later: list[float] = []
-        for name, connections in self._nodes.items():
+        busy: list[str] = []
+        for name in self._nodes:
             if self._retry.get(name, 0.0) > now:
                 later.append(self._retry[name] - now)
-                continue
-            later += self._run(name, connections, realised(name), now)
+            elif self._waiting[name] or name in self._unswept:
+                busy.append(name)
+        # At once, because each node waits for its own datapath to settle.
+        for waits in self._pool.map(lambda name: self._run(name, self._nodes[name], realised(name), now), busy):
+            later += waits
         return min(later, default=None)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
 
     def _run(self, name: str, connections: Connections, version: int, now: float) -> list[float]:
         def due(work: _Work) -> bool:

@@ -77,6 +77,7 @@ class ServicesHost:
         if self._thread.is_alive():
             self._thread.join()
         self._health.close()
+        self._forgetter.close()
         if self._nft is not None:
             self._nft.close()
 

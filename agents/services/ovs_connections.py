@@ -1,9 +1,9 @@
 """A node's tracked connections in its own Open vSwitch."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from ipaddress import IPv4Address
 
-from agents.ovsrpc import Appctl
 from agents.services.stale import (
     Known,
     Stale,
@@ -15,13 +15,15 @@ from agents.services.stale import (
 )
 from kubinet.addressing import MAIN_ZONE
 
+Control = Callable[[], AbstractContextManager[Callable[..., str]]]
+"""Opens a control connection to ovs-vswitchd, such as `agents.ovsrpc.Appctl`: command and arguments to its output."""
 _FLUSH = "dpctl/flush-conntrack"
 
 
 class OvsConnections:
     """Forgets connections by `dpctl/flush-conntrack`."""
 
-    def __init__(self, control: Callable[[], Appctl], own: IPv4Address) -> None:
+    def __init__(self, control: Control, own: IPv4Address) -> None:
         """`control` opens a control connection to the node's ovs-vswitchd; `own` is the node's underlay address."""
         self._control = control
         self._own = own
@@ -29,6 +31,7 @@ class OvsConnections:
     def forget(self, stale: frozenset[Stale], pods: frozenset[IPv4Address]) -> None:
         """Remove the stale UDP connections, and all that these pods answered; OvsError where the switch is down."""
         with self._control() as appctl:
+            _settle(appctl)
             for one in stale:
                 appctl(_FLUSH, *flush_stale(one, self._own))
             for address in pods:
@@ -37,6 +40,12 @@ class OvsConnections:
     def sweep(self, known: Known) -> None:
         """Compare all UDP connections with what is known, and remove the stale ones."""
         with self._control() as appctl:
+            _settle(appctl)
             dump = appctl("dpctl/dump-conntrack", f"zone={MAIN_ZONE}")
             for entry in stale_entries(read_entries(dump), known, self._own):
                 appctl(_FLUSH, *flush_entry(entry))
+
+
+def _settle(appctl: Callable[..., str]) -> None:
+    """Wait until the datapath follows the flow tables: until then it would make the same connections again."""
+    appctl("revalidator/wait")

@@ -1,11 +1,13 @@
 """Network namespaces as hosts of a test: servers that say who asked them, clients that say what they got."""
 
 import contextlib
+import importlib
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from kubinet.netns import namespace, of_process
 
@@ -99,3 +101,8 @@ def ask(pid: int, address: str, port: int, kind: int = TCP, timeout: float = 2.0
             return "refused"  # EPERM: the host's own kernel refuses a datagram before it leaves
         except TimeoutError:
             return "silence"
+
+
+def node_setup() -> ModuleType:
+    """`agents.node_setup`, imported inside the sandbox only: it brings eventlet, which complains when pytest forks."""
+    return importlib.import_module("agents.node_setup")

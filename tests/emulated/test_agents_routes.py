@@ -5,11 +5,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import pytest
-from hosts import TCP, UDP, ask, new_host, server, shell
+from hosts import TCP, UDP, ask, new_host, node_setup, server, shell
 from sandboxed import call_sandboxed
 
 from agents.node_routes import own_port_rule
-from agents.node_setup import NODE_SYSCTLS, configure_interfaces
 from kubinet.netlink import Netlink, add_rule, delete_rule
 from kubinet.netns import namespace, of_process, set_sysctls
 from kubinet.state import ClusterFacts, NetworkConfig, NodeFacts, ServiceProxy
@@ -55,10 +54,10 @@ def _node(services: str) -> tuple[NodeFacts, ClusterFacts, int]:
     shell(f"{inside} ip link add br-phy type veth peer name far2; {inside} ip link set far2 up")
     shell(f"{inside} ip link add gw0 address {MAC} type veth peer name eth0 address aa:bb:cc:dd:ee:ff netns {switch}")
     with namespace(of_process(node_pid)):
-        set_sysctls(NODE_SYSCTLS)
+        set_sysctls(node_setup().NODE_SYSCTLS)
     facts = ClusterFacts("t", NetworkConfig(services=ServiceProxy(services)), IPv4Address("172.30.0.1"), (node,))
-    configure_interfaces(facts, node)
-    configure_interfaces(facts, node)  # as on every start of the agents
+    node_setup().configure_interfaces(facts, node)
+    node_setup().configure_interfaces(facts, node)  # as on every start of the agents
     with namespace(of_process(switch)):
         set_sysctls({"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.rp_filter": "0"})
     outside = f"nsenter -t {switch} -n"

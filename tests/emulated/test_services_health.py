@@ -47,7 +47,7 @@ def _wait(host: HostHandle, url: str, status: int) -> tuple[int, str]:
 
 def test_health_check_node_ports_tell_where_endpoints_are(start_cluster: Callable[..., Cluster]) -> None:
     """The endpoint's node says 200 and 1, the other 503 and 0; nodes ask themselves too; the port closes at the end."""
-    cluster = start_cluster("star", nodes=2)
+    cluster = start_cluster("star", nodes=2, settings={"network.dnsReplicas": 0})
     outside = cluster.outside()
     one, two = (f"http://{node.underlay.ip}" for node in cluster.facts.nodes)
     assert [_wait(outside, f"{node}:10256/healthz", 200)[0] for node in (one, two)] == [200, 200]

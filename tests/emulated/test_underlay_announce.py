@@ -1,5 +1,7 @@
 """The underlay's routes to Services' external addresses follow the API, in a whole cluster."""
 
+import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -7,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from kubinet.cluster import Cluster
+from kubinet.sandbox import inside
 
 pytestmark = pytest.mark.emulated
 
@@ -48,7 +51,7 @@ def _wait(cluster: Cluster, wanted: list[str]) -> list[str]:
 @pytest.mark.logs_trouble("the API is killed on purpose")
 def test_the_outside_host_follows_services_policies_and_endpoints(start_cluster: Callable[..., Cluster]) -> None:
     """All nodes with Cluster, the endpoint's node with Local, none without endpoint; also after API and link failed."""
-    cluster = start_cluster("star", nodes=2)
+    cluster = start_cluster("star", nodes=2, settings={"network.dnsReplicas": 0})
     one, two = (str(node.underlay.ip) for node in cluster.facts.nodes)
     cluster.apply(SERVICE.format(policy="Cluster", ready="true"))
     assert _wait(cluster, [one, two]) == [one, two]
@@ -72,3 +75,41 @@ def test_the_outside_host_follows_services_policies_and_endpoints(start_cluster:
     assert _wait(cluster, [one, two]) == [one, two]
     cluster.delete(SERVICE.format(policy="Cluster", ready="true"))
     assert _wait(cluster, []) == []
+
+
+def _routes(cluster: Cluster) -> dict[str, list[str]]:
+    """Every routing table of the underlay."""
+    call = [sys.executable, "-m", "topologies.underlay_client", "links"]
+    ends = [end for link in json.loads(cluster.run(call).text) for end in link["ends"]]
+    return {
+        end["vertex"]: sorted(
+            subprocess.run(
+                inside(cluster.info.pid, ["ip", "route"], namespaces_of=end["pid"]),
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.splitlines()
+        )
+        for end in ends
+    }
+
+
+@pytest.mark.logs_trouble("Open vSwitch tells of links that are down on purpose")
+def test_routes_come_back_with_their_links(start_cluster: Callable[..., Cluster]) -> None:
+    """Leaf-spine: all links down and up again, one after the other and all at once: every table is as before."""
+    cluster = start_cluster("leaf-spine", nodes=4, settings={"network.dnsReplicas": 0})
+    cluster.apply(SERVICE.format(policy="Cluster", ready="true"))
+    deadline = time.monotonic() + 10
+    while "proto bgp" not in str(before := _routes(cluster)) and time.monotonic() < deadline:
+        pass
+    assert "203.0.113.7 proto bgp" in str(before)
+    call = [sys.executable, "-m", "topologies.underlay_client"]
+    links = [link["name"] for link in cluster.topology["spec"]["links"]]
+    for order in ([(state, link) for link in links for state in ("down", "up")],
+                  [(state, link) for state in ("down", "up") for link in links]):  # fmt: skip
+        for state, link in order:
+            cluster.run([*call, state, link])
+        deadline = time.monotonic() + 10
+        while (after := _routes(cluster)) != before and time.monotonic() < deadline:
+            pass
+        assert after == before

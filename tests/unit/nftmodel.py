@@ -1,0 +1,95 @@
+"""A small interpreter of the nft commands that Kubinet writes: what the table is after them, or what was wrong.
+
+It knows the references that the kernel checks: a verdict leads to a chain that exists, a rule names a map that exists,
+and nothing is deleted that is still referred to.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+_VERDICT = re.compile(r"\b(?:goto|jump) (\S+?)(?=[ ,}]|$)")
+_NAMED = re.compile(r"@(\S+)")
+
+
+@dataclass
+class Table:
+    """Chains with rules, maps and sets with elements."""
+
+    chains: dict[str, list[str]] = field(default_factory=dict)
+    collections: dict[str, dict[str, str]] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+
+    def apply(self, text: str) -> None:
+        """Carry out a transaction; AssertionError where the kernel would refuse."""
+        for line in _commands(text):
+            self._command(line)
+        self._check()
+
+    def _command(self, line: str) -> None:
+        verb, kind, rest = line.split(" ", 2)
+        if kind == "table":
+            if verb == "delete":
+                self.chains, self.collections, self.definitions = {}, {}, {}
+            return
+        name, _, body = rest.removeprefix("ip kubinet ").partition(" ")
+        match verb, kind:
+            case "add", "chain":
+                self.chains.setdefault(name, [])
+            case "flush", "chain":
+                self.chains[name].clear()
+            case "add", "rule":
+                self.chains[name].append(body)
+            case "delete", "chain":
+                assert not self.chains.pop(name), f"chain {name} still has rules"
+                self._unreferred(name)
+            case "add", "map" | "set":
+                assert name not in self.collections
+                self.collections[name], self.definitions[name] = {}, body
+            case "delete", "map" | "set":
+                del self.collections[name], self.definitions[name]
+                assert not any(name in _NAMED.findall(rule) for rules in self.chains.values() for rule in rules), name
+            case "add" | "delete", "element":
+                self._elements(verb, name, body.strip("{} "))
+            case _:
+                raise AssertionError(line)
+
+    def _elements(self, verb: str, name: str, body: str) -> None:
+        for element in body.split(", "):
+            key, _, value = element.partition(" : ")
+            if verb == "add":
+                assert key not in self.collections[name], f"{key} is in {name}"
+                self.collections[name][key] = value
+            else:
+                assert self.collections[name].pop(key) == value
+
+    def _unreferred(self, chain: str) -> None:
+        values = [value for elements in self.collections.values() for value in elements.values()]
+        rules = [rule for rules in self.chains.values() for rule in rules]
+        assert not any(chain in _VERDICT.findall(text) for text in (*values, *rules)), f"{chain} is referred to"
+
+    def _check(self) -> None:
+        for name, rules in self.chains.items():
+            for rule in rules:
+                missing = [one for one in _VERDICT.findall(rule) if one not in self.chains]
+                missing += [one for one in _NAMED.findall(rule) if one not in self.collections]
+                assert not missing, f"{name}: {rule}: {missing}"
+        for name, elements in self.collections.items():
+            for value in elements.values():
+                assert all(one in self.chains for one in _VERDICT.findall(value)), f"{name}: {value}"
+
+
+def _commands(text: str) -> list[str]:
+    """Commands, one a line; the base's block becomes some of them."""
+    lines, chain = [], ""
+    for line in text.splitlines():
+        words = line.strip()
+        if line.startswith("  ") and (block := re.match(r"(map|set) (\S+) \{(.*)\}$", words)):
+            lines.append(f"add {block[1]} ip kubinet {block[2]} {{{block[3]}}}")
+        elif line.startswith("  ") and (block := re.match(r"chain (\S+) \{$", words)):
+            chain = block[1]
+            lines.append(f"add chain ip kubinet {chain}")
+        elif line.startswith("    "):
+            lines.append(f"add rule ip kubinet {chain} {words}")
+        elif words not in ("", "}", "table ip kubinet {"):
+            lines.append(words)
+    return lines

@@ -1,0 +1,154 @@
+"""The nftables baseline's rules: one Service in full, and any history of Services ends where a fresh load ends."""
+
+import sys
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.nft.compile import fragment, place
+from agents.nft.ruleset import Ruleset, ruleset
+from kubinet.state import Endpoint, NetworkConfig, Node, Protocol, Service, ServicePort
+
+sys.path.insert(0, str(Path(__file__).parent))
+from nftmodel import Table
+
+NODE = Node("n1", 1, IPv4Interface("172.18.0.1/24"), "06:00:00:00:00:01", IPv4Network("10.244.1.0/24"))
+NETWORK = NetworkConfig()
+
+
+def _service(number: int, *hosts: int, **more: object) -> Service:
+    endpoints = tuple(Endpoint(IPv4Address(f"10.244.{host}.5"), 8080, node=f"n{host}") for host in hosts)
+    port = ServicePort("", Protocol.TCP, 80, 30000 + number, endpoints)
+    return Service("shop", f"s{number}", IPv4Address(f"10.96.0.{number}"), (port,), **more)  # type: ignore[arg-type]
+
+
+def test_a_service_in_full() -> None:
+    """Two endpoints, one of them here: chains, the numbered endpoints, and what the shared maps get."""
+    found = fragment(_service(7, 1, 2), NODE, NETWORK)
+    assert found.chains == {
+        "ep/shop/s7/tcp/80/10.244.1.5/8080": ("meta l4proto tcp dnat to 10.244.1.5:8080",),
+        "ep/shop/s7/tcp/80/10.244.2.5/8080": ("meta l4proto tcp dnat to 10.244.2.5:8080",),
+        "pick/shop/s7/tcp/80": ("numgen random mod 2 vmap @pick/shop/s7/tcp/80/by-number",),
+        "in/shop/s7/tcp/80": ("ip saddr != 10.244.0.0/16 jump masquerade-it", "goto pick/shop/s7/tcp/80"),
+        "ext/shop/s7/tcp/80": ("jump masquerade-it", "goto pick/shop/s7/tcp/80"),
+    }
+    assert {name: one.elements for name, one in found.collections.items()} == {
+        "pick/shop/s7/tcp/80/by-number": {
+            "0": "goto ep/shop/s7/tcp/80/10.244.1.5/8080",
+            "1": "goto ep/shop/s7/tcp/80/10.244.2.5/8080",
+        }
+    }
+    assert found.shared == {
+        ("cluster-ips", "10.96.0.7"): "",
+        ("hairpin", "10.244.1.5 . 10.244.1.5"): "",
+        ("services", "10.96.0.7 . tcp . 80"): "goto in/shop/s7/tcp/80",
+        ("node-ports", "tcp . 30007"): "goto ext/shop/s7/tcp/80",
+    }
+
+
+def test_affinity_remembers_clients_by_endpoint() -> None:
+    """A set of clients per endpoint, asked before the choice and renewed by each new connection."""
+    found = fragment(_service(7, 2, affinity_seconds=60), NODE, NETWORK)
+    clients, end = "clients-60-ep/shop/s7/tcp/80/10.244.2.5/8080", "ep/shop/s7/tcp/80/10.244.2.5/8080"
+    assert found.chains[end][0] == f"update @{clients} {{ ip saddr }}"
+    assert found.chains["pick/shop/s7/tcp/80"] == (f"ip saddr @{clients} goto {end}", f"goto {end}")
+    assert found.collections[clients].definition == "type ipv4_addr; flags dynamic,timeout; timeout 60s;"
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (_service(7), {"10.96.0.7 . tcp . 80": "goto reject-it"}),
+        (_service(7, 2, internal_local=True), {"10.96.0.7 . tcp . 80": "drop"}),
+        (_service(7, internal_local=True), {"10.96.0.7 . tcp . 80": "goto reject-it"}),
+        (_service(7, 2), {}),
+    ],
+    ids=["no endpoint", "only elsewhere with policy Local", "none with policy Local", "one"],
+)
+def test_what_becomes_of_a_cluster_ip_without_endpoints(service: Service, expected: dict[str, str]) -> None:
+    """Refused where there is no endpoint anywhere, silence where a policy keeps this node from them."""
+    found = fragment(service, NODE, NETWORK)
+    assert {key: value for (name, key), value in found.shared.items() if name == "refused"} == expected
+
+
+def test_one_changed_endpoint_of_a_thousand_is_a_handful_of_commands() -> None:
+    """An endpoint replaced: its chain goes, the new one comes, its number changes; nothing else is touched."""
+    hosts = [IPv4Address("10.244.4.0") + number for number in range(1000)]
+
+    def service(addresses: list[IPv4Address]) -> dict[str, Service]:
+        endpoints = tuple(Endpoint(address, 80, node="n2") for address in sorted(addresses))
+        port = ServicePort("", Protocol.TCP, 80, None, endpoints)
+        return {"shop/s1": Service("shop", "s1", IPv4Address("10.96.0.1"), (port,))}
+
+    rules = Ruleset(NODE, NETWORK)
+    rules.update(service(hosts))
+    new = [*hosts[:500], *hosts[501:], IPv4Address("10.244.9.9")]
+    assert rules.update(service(new)).splitlines() == [
+        "add chain ip kubinet ep/shop/s1/tcp/80/10.244.9.9/80",
+        "add rule ip kubinet ep/shop/s1/tcp/80/10.244.9.9/80 meta l4proto tcp dnat to 10.244.9.9:80",
+        "delete element ip kubinet pick/shop/s1/tcp/80/by-number { 500 : goto ep/shop/s1/tcp/80/10.244.5.244/80 }",
+        "add element ip kubinet pick/shop/s1/tcp/80/by-number { 500 : goto ep/shop/s1/tcp/80/10.244.9.9/80 }",
+        "flush chain ip kubinet ep/shop/s1/tcp/80/10.244.5.244/80",
+        "delete chain ip kubinet ep/shop/s1/tcp/80/10.244.5.244/80",
+    ]
+    assert rules.update(service(new)) == ""
+
+
+def test_unchanged_services_are_not_said_again() -> None:
+    """The same values: no command."""
+    state = {"shop/s1": _service(1, 1, 2)}
+    rules = Ruleset(NODE, NETWORK)
+    assert rules.update(state).startswith("add table ip kubinet\ndelete table ip kubinet\n")
+    assert rules.update(dict(state)) == ""
+
+
+@given(st.lists(st.integers(0, 9), unique=True), st.lists(st.integers(0, 9), unique=True))
+def test_endpoints_keep_their_numbers(before: list[int], after: list[int]) -> None:
+    """Numbers are 0 to n-1, each endpoint once; who stays below n keeps its number."""
+    old = place((), [str(one) for one in before])
+    new = place(old, [str(one) for one in after])
+    assert sorted(new) == sorted(str(one) for one in after)
+    for number, one in enumerate(old[: len(new)]):
+        if int(one) in after:
+            assert new[number] == one
+
+
+_SERVICES = st.builds(
+    lambda number, hosts, **more: _service(number, *sorted(hosts), **more),
+    st.integers(1, 4),
+    st.sets(st.integers(1, 3)),
+    internal_local=st.booleans(),
+    external_local=st.booleans(),
+    affinity_seconds=st.sampled_from([None, 60, 100]),
+    load_balancer_ips=st.sampled_from([(), (IPv4Address("172.31.0.1"),)]),
+    source_ranges=st.sampled_from([(), (IPv4Network("10.0.0.0/8"), IPv4Network("10.1.0.0/16"))]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(_SERVICES, max_size=4), min_size=1, max_size=5))
+def test_any_history_ends_where_a_fresh_load_ends(states: list[list[Service]]) -> None:
+    """Every step is accepted (nothing refers to what is not there); the end has the same rules and elements."""
+    table, rules = Table(), Ruleset(NODE, NETWORK)
+    last: dict[str, Service] = {}
+    for state in states:
+        last = {service.key: service for service in state}
+        table.apply(rules.update(last))
+    fresh = Table()
+    fresh.apply(ruleset(last, NODE, NETWORK))
+    assert table.chains == fresh.chains
+    assert table.definitions == fresh.definitions
+    assert {name: sorted(_unnumbered(name, elements)) for name, elements in table.collections.items()} == {
+        name: sorted(_unnumbered(name, elements)) for name, elements in fresh.collections.items()
+    }
+
+
+def _unnumbered(name: str, elements: dict[str, str]) -> list[tuple[str, str]]:
+    """Which endpoint has which number depends on the history, on purpose."""
+    if not name.endswith("/by-number"):
+        return list(elements.items())
+    assert sorted(map(int, elements)) == list(range(len(elements)))
+    return [("", value) for value in elements.values()]
