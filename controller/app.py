@@ -17,6 +17,7 @@ from kubinet.client import Client
 from kubinet.errors import ApiError, KubinetError
 from kubinet.informer import Informer
 from kubinet.kubernetes import StateReader
+from kubinet.pace import pause
 from kubinet.service import ServiceContext
 from kubinet.serviceobjects import ServiceCache
 from kubinet.state import ClusterState
@@ -24,8 +25,6 @@ from kubinet.state import ClusterState
 _LOG = logging.getLogger(__name__)
 _SYNC_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.5
-_REST_SHARE: Final = 4.0
-_LONGEST_REST_SECONDS: Final = 0.25
 NAME: Final = "cluster"
 """The name of the one Topology and the one Dataplane object."""
 
@@ -44,14 +43,6 @@ class Signal:
         """Wait for the next `set`."""
         self._event.wait()
         self._event.clear()
-
-
-def rest(began: float) -> None:
-    """After work that began then: leave the machine to others for a while, so that a flood of changes costs few rounds.
-
-    A single change never waits: the pause comes after the work, and is four times as long as the work.
-    """
-    time.sleep(min(_LONGEST_REST_SECONDS, _REST_SHARE * (time.monotonic() - began)))
 
 
 class Watcher:
@@ -90,7 +81,7 @@ class Watcher:
             except Exception:
                 # One bad round must not end the controller: the next change gives it another try.
                 _LOG.exception("the cluster's state cannot be compiled")
-            rest(began)
+            time.sleep(pause(began))
 
     def _state(self) -> ClusterState | None:
         topology = self._topologies.snapshot().get(NAME)
@@ -132,7 +123,7 @@ class Publisher:
             try:
                 self._write(changes)
                 self._published = nodes
-                rest(began)
+                time.sleep(pause(began))
             except KubinetError as error:
                 _LOG.warning("what is realised cannot be published: %s; trying again", error)
                 self._news.set()

@@ -263,6 +263,24 @@ class Cluster:
         seen = "it does not exist" if last is None else f"its status was {json.dumps(last.get('status', {}))[:800]}"
         raise DeadlineError(f"{where}: {what} did not come true in {timeout:g} s; {seen}")
 
+    def wait_realised(self, timeout: float = 60.0) -> None:
+        """Wait until the flows of every node include all pods and EndpointSlices that there are now."""
+        pods, slices = (self._newest(kind) for kind in ("Pod", "EndpointSlice"))
+        names = {node["metadata"]["name"] for node in self.client.list("Node")["items"]}
+
+        def current(plane: Object | None) -> bool:
+            entries = ((plane or {}).get("status") or {}).get("nodes") or {}
+            return names <= entries.keys() and all(
+                entry["generation"] >= pods and entry["endpointGeneration"] >= slices for entry in entries.values()
+            )
+
+        what = f"flows of pods up to version {pods} and EndpointSlices up to {slices} on all nodes"
+        self.wait_until("Dataplane", "cluster", current, timeout=timeout, what=what)
+
+    def _newest(self, kind: str) -> int:
+        """The highest resourceVersion of the kind's objects."""
+        return max((int(obj["metadata"]["resourceVersion"]) for obj in self.client.list(kind)["items"]), default=0)
+
     def _versions(self, kind: str, name: str, namespace: str | None, deadline: float) -> Iterator[Object | None]:
         """The object as it is and each time it changes, until the deadline."""
         selector = f"metadata.name={name}"

@@ -7,6 +7,7 @@ is tried again with the next change.
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from kubinet.informer import Informer
 from kubinet.kubernetes import node_from_object
 from kubinet.netlink import Netlink, add_announced, delete_announced
 from kubinet.netns import netlink, of_process
+from kubinet.pace import pause
 from kubinet.serviceobjects import ServiceCache
 from kubinet.state import Node
 from topologies.announce import NOTHING, Change, Hops, Tables, announcers, changes, repeats, tables
@@ -68,12 +70,14 @@ class Announcer:
         while True:
             self._changed.wait()
             self._changed.clear()
+            began = time.monotonic()
             try:
                 self._once()
             except KubinetError as error:
                 _LOG.warning("announcing: %s", error)
             except Exception:
                 _LOG.exception("a defect in the announcer; the next change of a Service tries again")
+            time.sleep(pause(began))
 
     def _once(self) -> None:
         objects = self._services.snapshot()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Any, Final
@@ -21,6 +22,7 @@ from kubinet.errors import KubinetError
 from kubinet.informer import Informer
 from kubinet.kubernetes import node_from_object
 from kubinet.netns import of_process
+from kubinet.pace import pause
 from kubinet.serviceobjects import ServiceCache
 from kubinet.state import ClusterFacts, NodeFacts, ServiceProxy
 
@@ -93,6 +95,7 @@ class ServicesHost:
             self._changed.clear()
             if self._stopping.is_set():
                 return
+            began = time.monotonic()
             try:
                 wait = self._once()
             except (KubinetError, OSError) as error:
@@ -101,6 +104,7 @@ class ServicesHost:
             except Exception:
                 _LOG.exception("a defect in the nodes' part of Services; trying again")
                 wait = _RETRY_SECONDS
+            self._stopping.wait(pause(began))
 
     def _once(self) -> float | None:
         slices, newest = self._informers["EndpointSlice"].view()

@@ -30,7 +30,8 @@ def kernel_cluster(topology: str, pods: dict[str, str], *, nodes: int = 2, overl
 
     `auto` is asked for: the scenario fails where the kernel datapath is not what Kubinet chooses by itself.
     """
-    with Cluster(topology, nodes=nodes, settings={"network.overlay": overlay}) as cluster:
+    settings = {"network.overlay": overlay, "network.dnsReplicas": "0"}
+    with Cluster(topology, nodes=nodes, settings=settings) as cluster:
         shown = datapath(cluster, cluster.facts.nodes[0].name, "dpctl/show")
         if not shown.startswith("system@"):
             raise RuntimeError(f"datapath auto is not the kernel's: {shown}")
