@@ -69,7 +69,7 @@ class NetworkConfig:
     """Addresses of Services of type LoadBalancer; routed to the nodes by the underlay."""
     underlay_mtu: int = 1500
     services: ServiceProxy = ServiceProxy.SDN
-    load_balancer: Algorithm = Algorithm.HASH
+    load_balancer: Algorithm = Algorithm.RANDOM
     """For Services that do not choose with the annotation `kubinet.dev/load-balancer`."""
     dns_replicas: int = 2
     """Pods of the cluster's DNS; 0: none."""
@@ -247,7 +247,7 @@ class Service:
     internal_local: bool = False
     external_local: bool = False
     health_check_node_port: int | None = None
-    algorithm: Algorithm = Algorithm.HASH
+    algorithm: Algorithm = Algorithm.RANDOM
 
     @property
     def key(self) -> str:

@@ -92,6 +92,11 @@ class Backends:
         return self.algorithm if self.affinity_seconds is None else Algorithm.SOURCE_HASH
 
 
+def backends_name(service: str, port: str, protocol: Protocol, *, local: bool) -> str:
+    """What a set of endpoints is called: a Service's port, and whether only the node's own endpoints are meant."""
+    return f"{service}|{port}|{protocol.name}|{'local' if local else 'cluster'}"
+
+
 def backends_id(name: str) -> int:
     """The id of a set: a hash of its name, never 0 and below OpenFlow's reserved group numbers."""
     digest = sha256(name.encode()).digest()

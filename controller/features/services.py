@@ -150,7 +150,7 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
     """The actions that lead a new connection to one of the endpoints; none at all to drop it."""
     if not choice.endpoints:
         return _refuse() if choice.otherwise is NoEndpoint.REJECT else ()
-    name = f"{service.key}|{port.name}|{port.protocol.name}|{'local' if choice.local else 'cluster'}"
+    name = balancing.backends_name(service.key, port.name, port.protocol, local=choice.local)
     number = around.number(name, backends_id(name))
     if len(choice.endpoints) == 1:
         return (load(BACKENDS, number), *balancing.to_endpoint(choice.endpoints[0]), goto(ENDPOINT_DNAT))

@@ -1,13 +1,17 @@
 """Commands on the data plane: flows, and the nodes' agents."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kubinet.cli.app import Panel, command, group, into
 from kubinet.cli.options import ClusterOption, Facts, FactsOption
 from kubinet.errors import KubinetError
+
+if TYPE_CHECKING:
+    from kubinet.client import Client
+    from kubinet.state import ClusterState
 
 
 class Bridge(StrEnum):
@@ -40,15 +44,12 @@ def flows(
     from kubinet.cli.connection import cluster_of
     from kubinet.cli.printers import to_json
     from kubinet.cli.table import text_table
-    from kubinet.kubernetes import cluster_state
 
     found = cluster_of(cluster)
     found.node(node)  # an unknown name is an error that lists the nodes
     socket = f"unix:/run/kubinet/nodes/{node}/{bridge}.mgmt"
     text = found.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", socket]).text
-    client = found.client
-    nodes, pods = client.list("Node")["items"], client.list("Pod")["items"]
-    state = cluster_state(client.get("Topology", "cluster"), nodes, pods, generation=0)
+    state = _state(found.client)
     rows = [
         row
         for row in parse_dump(text, bridge=bridge, owners=owners(state))
@@ -70,6 +71,57 @@ def flows(
         for row in rows
     ]
     typer.echo(text_table(("TABLE", "PRIORITY", "PACKETS", "OWNER", "MATCH", "ACTIONS"), cells), nl=False)
+
+
+@command("groups", Panel.NETWORK, ["kubinet groups n1", "kubinet groups n2 --service shop/web -o json"])
+def groups(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")],
+    service: Annotated[str | None, typer.Option("--service", metavar="NS/NAME", help="Only this Service's.")] = None,
+    output: FactsOption = Facts.TABLE,
+    cluster: ClusterOption = None,
+) -> None:
+    """Show the groups of a node's br-int: how Services choose their endpoints, and how often each was chosen."""
+    from dataclasses import asdict
+
+    from controller.group_view import group_names, parse_groups
+    from kubinet.cli.connection import cluster_of
+    from kubinet.cli.printers import to_json
+    from kubinet.cli.table import text_table
+
+    found = cluster_of(cluster)
+    found.node(node)  # an unknown name is an error that lists the nodes
+    words = ["ovs-ofctl", "-O", "OpenFlow15"]
+    socket = f"unix:/run/kubinet/nodes/{node}/br-int.mgmt"
+    texts = [found.run([*words, f"dump-{what}", socket]).text for what in ("groups", "group-stats")]
+    rows = parse_groups(*texts, group_names(_state(found.client).services.values()))
+    chosen = [row for row in rows if service is None or row.service == f"Service/{service}"]
+    if output is Facts.JSON:
+        typer.echo(to_json([asdict(row) for row in chosen]), nl=False)
+        return
+    cells = [
+        (row.service or "-", row.port, row.selection, choice.endpoint, str(choice.weight), str(choice.packets))
+        for row in chosen
+        for choice in row.choices
+    ]
+    typer.echo(text_table(("SERVICE", "PORT", "SELECTION", "ENDPOINT", "WEIGHT", "CONNECTIONS"), cells), nl=False)
+
+
+def _state(client: "Client") -> "ClusterState":
+    """The cluster as the SDN controller sees it."""
+    from dataclasses import replace
+
+    from kubinet.kubernetes import cluster_state
+    from kubinet.serviceobjects import ServiceCache
+
+    nodes, pods = client.list("Node")["items"], client.list("Pod")["items"]
+    state = cluster_state(client.get("Topology", "cluster"), nodes, pods, generation=0)
+
+    def named(kind: str) -> dict[str, Any]:
+        items = client.list(kind)["items"]
+        return {f"{obj['metadata']['namespace']}/{obj['metadata']['name']}": obj for obj in items}
+
+    services = ServiceCache().services(named("Service"), named("EndpointSlice"), state.network.load_balancer)
+    return replace(state, services=services)
 
 
 agent = group("agent", Panel.NETWORK, "The nodes' agents: stop and start one as if its process had died.")
