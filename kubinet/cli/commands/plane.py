@@ -92,8 +92,8 @@ def groups(
     found.node(node)  # an unknown name is an error that lists the nodes
     words = ["ovs-ofctl", "-O", "OpenFlow15"]
     socket = f"unix:/run/kubinet/nodes/{node}/br-int.mgmt"
-    texts = [found.run([*words, f"dump-{what}", socket]).text for what in ("groups", "group-stats")]
-    rows = parse_groups(*texts, group_names(_state(found.client).services.values()))
+    dump, counters = (found.run([*words, f"dump-{what}", socket]).text for what in ("groups", "group-stats"))
+    rows = parse_groups(dump, counters, group_names(_state(found.client).services.values()))
     chosen = [row for row in rows if service is None or row.service == f"Service/{service}"]
     if output is Facts.JSON:
         typer.echo(to_json([asdict(row) for row in chosen]), nl=False)
