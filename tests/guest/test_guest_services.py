@@ -40,6 +40,6 @@ def test_kernel_serves_clients_outside(found: dict[str, Any]) -> None:
 
 def test_kernel_tracks_in_the_declared_zone_with_marks(found: dict[str, Any]) -> None:
     """A Service's connection is in zone 1 with the mark that says so, and the set of endpoints in its label."""
-    lines = [line for line in found["conntrack"].splitlines() if "zone=1" in line and "dport=80)" in line]
-    assert lines
-    assert all("mark=" in line and "labels=0x" in line for line in lines)
+    lines = [line for line in found["conntrack"].splitlines() if f"dst={found['web']}," in line]
+    assert lines, found["conntrack"]
+    assert all("zone=1" in line and "mark=" in line and "labels=0x" in line for line in lines), "\n".join(lines)

@@ -112,6 +112,7 @@ def look(cluster: Cluster) -> dict[str, Any]:
         "sticky": ask_from_pod(cluster, [("tcp", ip["sticky"], 80)] * 8),
         "outside": ask_from_outside(cluster, [("tcp", address, NODE_PORT + 1) for address in nodes.values()] * 4),
         "outside_local": ask_from_outside(cluster, [("tcp", nodes["n1"], NODE_PORT)]),
+        "web": ip["web"],
         "client": str(cluster.pod("client").address),
         "outside_address": str(cluster.outside().address),
         "gateways": [str(node.pod_cidr.network_address + 1) for node in cluster.facts.nodes],
