@@ -14,6 +14,9 @@ from controller import framework
 from controller.sdn_controller import Controller, Realised
 from controller.servicewarnings import ServiceWarnings
 from kubinet.client import Client
+from kubinet.connectioncounts import KIND as CONNECTION_COUNT
+from kubinet.connectioncounts import NAME as CONNECTION_COUNT_NAME
+from kubinet.connectioncounts import ConnectionCache
 from kubinet.errors import ApiError, KubinetError
 from kubinet.informer import Informer
 from kubinet.kubernetes import StateReader
@@ -57,12 +60,14 @@ class Watcher:
         self._pods = Informer(client, "Pod", on_change=self._dirty.set)
         self._services = Informer(client, "Service", on_change=self._dirty.set)
         self._slices = Informer(client, "EndpointSlice", on_change=self._dirty.set)
+        self._connections = Informer(client, CONNECTION_COUNT, on_change=self._dirty.set)
         self._service_cache = ServiceCache()
         self._warnings = ServiceWarnings(client)
+        self._connection_cache = ConnectionCache()
 
     def start(self) -> None:
         """Watch from now on; returns when the first lists are there, so that no bridge gets half a state."""
-        informers = (self._topologies, self._nodes, self._pods, self._services, self._slices)
+        informers = (self._topologies, self._nodes, self._pods, self._services, self._slices, self._connections)
         for informer in informers:
             informer.start()
         for informer in informers:
@@ -92,7 +97,8 @@ class Watcher:
         state = self._reader.read(topology, self._nodes.snapshot().values(), pods.values(), generation)
         slices, endpoint_generation = self._slices.view()
         services = self._service_cache.services(self._services.snapshot(), slices, state.network.load_balancer)
-        return replace(state, services=services, endpoint_generation=endpoint_generation)
+        connections = self._connection_cache.counts(self._connections.snapshot().get(CONNECTION_COUNT_NAME))
+        return replace(state, services=services, connections=connections, endpoint_generation=endpoint_generation)
 
 
 class Publisher:

@@ -44,7 +44,7 @@ from controller.openflow.fields import (
     Match,
 )
 from controller.openflow.flow import Category, Flow, Owner
-from kubinet.addressing import INTEGRATION_BRIDGE, MAIN_ZONE, SNAT_ZONE, UPLINK_BRIDGE
+from kubinet.addressing import INTEGRATION_BRIDGE, MAIN_ZONE, SERVICE_MARK_BIT, SNAT_ZONE, UPLINK_BRIDGE
 from kubinet.errors import KubinetError
 
 
@@ -386,7 +386,7 @@ class Zone(IntEnum):
 
 CT_SOURCE: Final = Bits(CT_MARK, 0, 4)
 """The `Place` that the connection's first packet came from."""
-CT_SERVICE: Final = Bits(CT_MARK, 4, 1)
+CT_SERVICE: Final = Bits(CT_MARK, SERVICE_MARK_BIT, 1)
 """The connection's destination was translated."""
 CT_SNAT: Final = Bits(CT_MARK, 5, 1)
 """The connection's source is translated too."""

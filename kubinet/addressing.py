@@ -42,6 +42,8 @@ kernel refuses them as it refuses any (TCP reset, ICMP port unreachable), and no
 
 MAIN_ZONE: Final = 1
 """br-int's connection tracking: every connection, and the translation of Services' destinations."""
+SERVICE_MARK_BIT: Final = 4
+"""The bit of ct_mark that a connection in MAIN_ZONE has when its destination was translated."""
 SNAT_ZONE: Final = 2
 """br-int's connection tracking of connections whose source is translated."""
 

@@ -15,6 +15,8 @@ SUBCOMMANDS: Final = {
     "entrypoint-tester": ("hostinfo", "prints its own command line"),
     "etc-hosts": ("hostinfo", "prints /etc/hosts"),
     "liveness": ("probed", "an HTTP server whose /healthz fails after 10 seconds"),
+    "load-client": ("load_client", "TCP load whose answers, times and rates it prints as JSON (Kubinet's own)"),
+    "load-server": ("load_server", "a TCP server with one worker and a fixed service time (Kubinet's own)"),
     "netexec": ("netexec", "HTTP(S), UDP and SCTP servers with endpoints for tests"),
     "pause": ("hostinfo", "waits for SIGTERM (exit 2) or SIGINT (exit 1)"),
     "porter": ("porter", "serves the values of SERVE_PORT_<n> and the like on port <n>"),

@@ -1,4 +1,4 @@
-"""One thread that follows Services for all nodes: health checks, connections to forget, the nftables baseline."""
+"""One thread that follows Services for all nodes: health checks, connections to forget or to count, the baseline."""
 
 import logging
 import threading
@@ -12,6 +12,7 @@ from agents.feed import Feed
 from agents.nft.connections import KernelConnections
 from agents.nft.proxy import NftProxy
 from agents.ovsrpc import Appctl
+from agents.services.connection_counter import ConnectionCounter
 from agents.services.external_routes import ExternalRoutes
 from agents.services.forget import Connections, Forgetter
 from agents.services.health import ServiceCheck
@@ -55,6 +56,7 @@ class ServicesHost:
         self._versions = SliceVersions()
         self._health = HealthChecks(facts, self._health_failed)
         self._routes = ExternalRoutes(facts)
+        self._counter = ConnectionCounter(client, controls)
         self._nft = NftProxy(facts) if facts.network.services is ServiceProxy.NFTABLES else None
         self._realised = self._nft.realised if self._nft is not None else feed.endpoint_generation
         self._forgetter = Forgetter({node.name: self._connections(node, controls[node.name]) for node in facts.nodes})
@@ -69,6 +71,7 @@ class ServicesHost:
         self._feed.listen(self._changed.set)
         self._changed.set()
         self._thread.start()
+        self._counter.start()
 
     def stop(self) -> None:
         """End; the nodes' rules stay."""
@@ -78,6 +81,7 @@ class ServicesHost:
         self._changed.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._counter.stop()
         self._health.close()
         self._forgetter.close()
         if self._nft is not None:
@@ -113,6 +117,8 @@ class ServicesHost:
         services = self._cache.services(self._informers["Service"].snapshot(), slices, default)
         nodes = [node for node in map(node_from_object, self._informers["Node"].snapshot().values()) if node]
         self._routes.update(services.values())
+        if self._nft is None:  # the kernel's rules choose at random whatever the algorithm
+            self._counter.update(services)
         complete = self._nft is None or self._nft.update(services, nodes, version)
         self._health.update(services, nodes, lambda name: self._realised(name) >= version)
         self._forgetter.update(services, self._pods(), version)

@@ -256,3 +256,15 @@ DATAPLANE: Final = (
     Column("Generation", _dataplane_generation),
     AGE,
 )
+
+
+def _counts(obj: Object) -> dict[str, int]:
+    return (obj.get("status") or {}).get("endpoints") or {}
+
+
+CONNECTION_COUNT: Final = (
+    NAME,
+    Column("Endpoints", lambda obj: len(_counts(obj)), type="integer"),
+    Column("Connections", lambda obj: sum(_counts(obj).values()), type="integer"),
+    AGE,
+)

@@ -226,6 +226,10 @@ KINDS: Final = (
         "Dataplane", "dataplanes", "kubinet.dev", namespaced=False, status=StatusPart.SHARED, generation=True,
         columns=columns.DATAPLANE,
     ),
+    Kind(
+        "ConnectionCount", "connectioncounts", "kubinet.dev", namespaced=False, status=StatusPart.SHARED,
+        columns=columns.CONNECTION_COUNT,
+    ),
     *(_review("authentication.k8s.io", name) for name in ("SelfSubjectReview", "TokenReview")),
     *(
         _review("authorization.k8s.io", name)
