@@ -43,8 +43,7 @@ class Traces:
         namespaces = {_namespace(pid, kind) for pid in members for kind in _NAMESPACES}
         namespaces -= {None, *(_namespace(os.getpid(), kind) for kind in _NAMESPACES)}
         places = {_namespace(pid, "net"): pid for pid in members}
-        listed = [Path(f"/proc/{pid}/net/dev").read_text() for pid in places.values()]
-        links = {line.partition(":")[0].strip() for text in listed for line in text.splitlines()[2:]}
+        links = {name for pid in places.values() for name in _links(pid)}
         return cls(
             frozenset((pid, started) for pid in members if (started := process_start_time(pid)) is not None),
             frozenset(filter(None, namespaces)),
@@ -94,6 +93,14 @@ def _namespace(pid: int, kind: str) -> str | None:
         return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
     except OSError:
         return None  # it ended, or is another user's
+
+
+def _links(pid: int) -> list[str]:
+    try:
+        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
+    except OSError:
+        return []  # it ended
+    return [line.partition(":")[0].strip() for line in lines]
 
 
 def _arguments(pid: int) -> str:
