@@ -45,7 +45,9 @@ class Frame:
         """The frame with right checksums."""
         ends = IPv4Address(self.src).packed + IPv4Address(self.dst).packed
         if self.proto == TCP:
-            body = struct.pack("!HHIIBBHHH", self.sport, self.dport, self.seq, self.ack, 5 << 4, self.flags, 64240, 0, 0)
+            body = struct.pack(
+                "!HHIIBBHHH", self.sport, self.dport, self.seq, self.ack, 5 << 4, self.flags, 64240, 0, 0
+            )
             at = 16
         else:
             body, at = struct.pack("!HHHH", self.sport, self.dport, 12, 0) + b"ping", 6

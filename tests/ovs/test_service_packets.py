@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 import pytest
 from frames import ACK, FIN, RST, SYN, UDP, Frame
