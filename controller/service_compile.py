@@ -2,7 +2,7 @@
 nodes where they are the same."""
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address
@@ -21,6 +21,8 @@ from kubinet.state import Algorithm, ClusterState, Node, Protocol, Service, Serv
 _Endpoint: TypeAlias = tuple[IPv4Address, int, Protocol]
 _Lost: TypeAlias = frozenset[tuple[IPv4Address, int, Protocol]]
 _LOG = logging.getLogger(__name__)
+_Orders: TypeAlias = dict[int, tuple[Hashable, ...]]
+"""The order of endpoints in slot tables, by set."""
 _NOTHING: Final[_Lost] = frozenset()
 
 
@@ -45,6 +47,7 @@ class _NodeServices:
 
     compiled: dict[str, _Compiled] = field(default_factory=dict)
     layers: Mapping[str, Layer] = field(default_factory=dict)
+    orders: _Orders = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,9 +62,11 @@ class ServiceCompiler:
     _hairpins: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
     _shared: Layer = EMPTY
     _nodes: dict[str, _NodeServices] = field(default_factory=dict)
-    _orders: dict[int, tuple[Hashable, ...]] = field(default_factory=dict)
+    _orders: _Orders = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     _names: dict[int, str] = field(default_factory=dict)
+    _owned: dict[str, list[int]] = field(default_factory=dict)
+    """Ids of sets by the Service that they are of."""
 
     def layers(self, node: Node, bridge: str) -> tuple[Layer, Layer]:
         """What all nodes share, and what is the node's own."""
@@ -85,7 +90,7 @@ class ServiceCompiler:
         if state.network.services is ServiceProxy.NFTABLES:
             self._leave_to_kernel(state)
             return
-        self.clashes = clashes(state.services)
+        self.clashes = clashes(state.services, state.nodes.values())
         lost: dict[str, set[_Endpoint]] = {}
         for clash in self.clashes:
             lost.setdefault(clash.loser, set()).add((clash.address, clash.port, clash.protocol))
@@ -113,9 +118,9 @@ class ServiceCompiler:
             lost, connections = losses.get(key, _NOTHING), _counted(state, service)
             known = self._compiled.get(key)
             if known is None or not known.still(service, lost, connections):
-                around = self._around(lost, connections)
+                around = self._around(lost, connections, self._orders)
                 made = self._made(service, partial(services.shared_part, sample=sample, around=around))
-                known = self._remembered(service, lost, connections, made)
+                known = self._remembered(service, lost, connections, made, self._orders)
             compiled[key] = known
             for part in known.parts.values():
                 parts["service", key] = part
@@ -124,7 +129,7 @@ class ServiceCompiler:
                 owner = named.get(name)
                 named[name] = key if owner is None or key < owner else owner
         for gone in self._compiled.keys() - compiled.keys():
-            self._forget(self._compiled[gone])
+            self._forget(gone)
             self.failures.pop(gone, None)
         self._compiled = compiled
         self._endpoints = {name: self._endpoint(state, name, owner) for name, owner in named.items()}
@@ -149,8 +154,10 @@ class ServiceCompiler:
             _LOG.exception("Service %s: its flows cannot be made", service.key)
             return Made()
 
-    def _around(self, lost: _Lost, connections: Mapping[EndpointKey, int] | None) -> Around:
-        return Around(connections, lambda number: self._orders.get(number, ()), lost, self._number)
+    def _around(self, lost: _Lost, connections: Mapping[EndpointKey, int] | None, orders: _Orders) -> Around:
+        return Around(
+            connections, lambda number: orders.get(number) or self._orders.get(number, ()), lost, self._number
+        )
 
     def _number(self, name: str, wanted: int) -> int:
         """The id of a set of endpoints: its hash, or the next free number where two names share one."""
@@ -160,6 +167,7 @@ class ServiceCompiler:
         while wanted in self._names:
             wanted = wanted % 0xFFFFFEFF + 1
         self._numbers[name], self._names[wanted] = wanted, name
+        self._owned.setdefault(name.partition("|")[0], []).append(wanted)
         return wanted
 
     def _remembered(
@@ -168,18 +176,21 @@ class ServiceCompiler:
         lost: _Lost,
         connections: Mapping[EndpointKey, int] | None,
         made: Made,
+        orders: _Orders,
+        elsewhere: Container[int] = (),
     ) -> _Compiled:
         compiled = _Compiled(service, lost, connections, parts_by_bridge(made.flows, made.groups), made.backends)
         for number, backends in made.backends.items():
-            table = slot_table(backends)
+            table = None if number in elsewhere else slot_table(backends)
             if table is not None:
-                self._orders[number] = tuple((endpoint.address, endpoint.port) for endpoint in table)
+                orders[number] = tuple((endpoint.address, endpoint.port) for endpoint in table)
         return compiled
 
-    def _forget(self, compiled: _Compiled) -> None:
-        for number in compiled.backends:
-            self._orders.pop(number, None)
-            self._numbers.pop(self._names.pop(number, ""), None)
+    def _forget(self, service: str) -> None:
+        for number in self._owned.pop(service, ()):
+            del self._numbers[self._names.pop(number)]
+            for orders in (self._orders, *(known.orders for known in self._nodes.values())):
+                orders.pop(number, None)
 
     # What is a node's own
 
@@ -210,9 +221,10 @@ class ServiceCompiler:
             lost, connections = losses.get(key, _NOTHING), _counted(state, service)
             one = known.compiled.get(key)
             if one is None or not one.still(service, lost, connections):
-                around = self._around(lost, connections)
+                around = self._around(lost, connections, known.orders)
                 made = self._made(service, partial(services.node_part, node=node, around=around))
-                one = self._remembered(service, lost, connections, made)
+                same = self._compiled[key].backends
+                one = self._remembered(service, lost, connections, made, known.orders, same)
             compiled[key] = one
             for bridge, part in one.parts.items():
                 parts[bridge]["service", key] = part
@@ -221,6 +233,8 @@ class ServiceCompiler:
             parts[INTEGRATION_BRIDGE]["hairpin", name] = self._hairpin(state, name, owner)
         before = known.layers.get(UPLINK_BRIDGE, EMPTY).parts
         for address, key in admissions.items():
+            if address == node.underlay.ip:
+                continue  # its other ports are the node's own: services.node_part admits the Service's alone
             entry = ("address", address, key)
             owner_ = service_owner(state.services[key])
             parts[UPLINK_BRIDGE][entry] = before.get(entry) or _part(services.admission(address, owner_))

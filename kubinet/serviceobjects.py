@@ -7,7 +7,7 @@ so by identity, and one changed EndpointSlice costs one Service.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_network
 from typing import Any, Final
 
 from kubinet.state import Algorithm, Endpoint, Protocol, Service, ServicePort
@@ -54,14 +54,11 @@ def service_from_objects(service: Object, slices: Iterable[Object], default: Alg
         load_balancer_ips=tuple(_addresses(entry.get("ip") for entry in status.get("ingress") or ()))
         if balanced
         else (),
-        source_ranges=tuple(
-            IPv4Network(text.strip(), strict=False) for text in spec.get("loadBalancerSourceRanges") or ()
-        )
-        if balanced
-        else (),
+        source_ranges=tuple(_networks(spec.get("loadBalancerSourceRanges") or ())) if balanced else (),
         affinity_seconds=affinity,
         internal_local=spec.get("internalTrafficPolicy") == "Local",
-        external_local=kind != "ClusterIP" and spec.get("externalTrafficPolicy") == "Local",
+        external_local=(kind != "ClusterIP" or bool(spec.get("externalIPs")))
+        and spec.get("externalTrafficPolicy") == "Local",
         health_check_node_port=spec.get("healthCheckNodePort") or None,
         algorithm=_algorithm(metadata, default),
     )
@@ -128,7 +125,7 @@ def _weights(slice_: Object) -> Mapping[str, int]:
     try:
         read = json.loads(text)
         return {address: max(0, min(1000, int(weight))) for address, weight in read.items()}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}  # whoever wrote the slice by hand finds all endpoints of weight 1
 
 
@@ -137,6 +134,13 @@ def _addresses(texts: Iterable[str | None]) -> Iterator[IPv4Address]:
         address = _address(text)
         if address is not None:
             yield address
+
+
+def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:
+    for text in texts:
+        network = ip_network(text.strip(), strict=False)  # the API refuses what is none
+        if isinstance(network, IPv4Network):
+            yield network
 
 
 def _address(text: str | None) -> IPv4Address | None:

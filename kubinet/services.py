@@ -57,7 +57,7 @@ class Frontend:
 
 
 def frontends(service: Service, port: ServicePort, node: Node) -> Iterator[Frontend]:
-    """Every way into one port of a Service on a node."""
+    """Every way into one port of a Service on a node; an address that it names twice counts once."""
     cluster, local = cluster_choice(port, node), local_choice(port, node)
     inside = local if service.internal_local else cluster
     yield Frontend(
@@ -65,15 +65,20 @@ def frontends(service: Service, port: ServicePort, node: Node) -> Iterator[Front
     )
     outside = local if service.external_local else cluster
     masquerade = not service.external_local
-    for kind, addresses in (
-        (FrontendKind.LOAD_BALANCER, service.load_balancer_ips),
-        (FrontendKind.EXTERNAL_IP, service.external_ips),
-    ):
-        for address in addresses:
-            yield Frontend(kind, address, port.port, port.protocol, cluster, outside, masquerade)
+    named = {(service.cluster_ip, port.port)}
+    for kind, address, number in _outside(service, port, node):
+        if (address, number) not in named:
+            named.add((address, number))
+            yield Frontend(kind, address, number, port.protocol, cluster, outside, masquerade)
+
+
+def _outside(service: Service, port: ServicePort, node: Node) -> Iterator[tuple[FrontendKind, IPv4Address, int]]:
     if port.node_port is not None:
-        own = node.underlay.ip
-        yield Frontend(FrontendKind.NODE_PORT, own, port.node_port, port.protocol, cluster, outside, masquerade)
+        yield FrontendKind.NODE_PORT, node.underlay.ip, port.node_port
+    for address in service.load_balancer_ips:
+        yield FrontendKind.LOAD_BALANCER, address, port.port
+    for address in service.external_ips:
+        yield FrontendKind.EXTERNAL_IP, address, port.port
 
 
 def cluster_choice(port: ServicePort, node: Node) -> Choice:
@@ -140,7 +145,7 @@ def external_addresses(services: Iterable[Service]) -> tuple[IPv4Address, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """Two Services want the same address and port; the first in the order of their names has it."""
+    """Two Services want the same address and port: who was allocated it has it, else the first by name."""
 
     winner: str
     loser: str
@@ -155,11 +160,23 @@ class Clash:
         )
 
 
-def clashes(services: Mapping[str, Service]) -> tuple[Clash, ...]:
-    """External addresses that several Services claim with the same port (cluster IPs and node ports are allocated)."""
+def clashes(services: Mapping[str, Service], nodes: Iterable[Node] = ()) -> tuple[Clash, ...]:
+    """External addresses whose port belongs to another Service: that claims it too, or has it as its cluster IP, or as
+    a node port where the address is a node's."""
+    claims = sorted(key for key, service in services.items() if service.external)
+    if not claims:
+        return ()
+    claimed = {address for key in claims for address in services[key].external}
     owners: dict[tuple[IPv4Address, int, Protocol], str] = {}
+    own = [node.underlay.ip for node in nodes if node.underlay.ip in claimed]
+    for key, service in services.items():
+        for port in service.ports:
+            if service.cluster_ip in claimed:
+                owners[service.cluster_ip, port.port, port.protocol] = key
+            if port.node_port is not None:
+                owners.update(((address, port.node_port, port.protocol), key) for address in own)
     found = []
-    for key in sorted(key for key, service in services.items() if service.external):
+    for key in claims:
         service = services[key]
         for port in service.ports:
             for address in dict.fromkeys(service.external):

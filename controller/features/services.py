@@ -87,13 +87,15 @@ def node_part(service: Service, node: Node, around: Around) -> Made:
         for frontend in frontends(service, port, node):
             if not _shared(service, frontend):
                 _frontend(made, service, port, frontend, around)
-            _admission(made, service, frontend)
+            _admission(made, service, frontend, node, around)
     return made
 
 
 def varies(service: Service) -> bool:
     """Whether a node has a part of its own of the Service."""
-    return service.external_local or not same_everywhere(service) or any(port.node_port for port in service.ports)
+    if service.external or service.external_local or not same_everywhere(service):
+        return True
+    return any(port.node_port for port in service.ports)
 
 
 def refusals(state: ClusterState, _node: Node) -> Iterator[BridgeFlow]:
@@ -173,18 +175,18 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
     return balancing.entry(known)
 
 
-def _admission(made: Made, service: Service, frontend: Frontend) -> None:
-    """br-phy: what clients outside send to the Service goes to br-int."""
+def _admission(made: Made, service: Service, frontend: Frontend, node: Node, around: Around) -> None:
+    """br-phy: what clients outside send to the Service at the node's own address goes to br-int."""
+    if frontend.address != node.underlay.ip or (frontend.address, frontend.port, frontend.protocol) in around.lost:
+        return
     make = Maker(service_owner(service), Category.SERVICES)
-    from_underlay = (IN_PORT(UNDERLAY_PORT), IP)
-    if frontend.kind is FrontendKind.NODE_PORT:
-        port = _DESTINATION_PORT[frontend.protocol](frontend.port)
-        match = (*from_underlay, IP_PROTO(frontend.protocol), IPV4_DST(frontend.address), port)
-        made.flows.append(make(UPLINK, Priority.SPECIAL, match, to_services()))
+    port = _DESTINATION_PORT[frontend.protocol](frontend.port)
+    match = (IN_PORT(UNDERLAY_PORT), IP, IP_PROTO(frontend.protocol), IPV4_DST(frontend.address), port)
+    made.flows.append(make(UPLINK, Priority.SPECIAL, match, to_services()))
 
 
 def admission(address: IPv4Address, owner: Owner) -> Iterator[BridgeFlow]:
-    """br-phy: everything that is sent to an external address of a Service goes to br-int."""
+    """br-phy: everything that is sent to an external address of a Service, no node's own, goes to br-int."""
     make = Maker(owner, Category.SERVICES)
     yield make(UPLINK, Priority.NORMAL, (IN_PORT(UNDERLAY_PORT), IP, IPV4_DST(address)), to_services())
 

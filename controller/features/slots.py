@@ -76,30 +76,27 @@ def proportional(weights: Sequence[int | Fraction], size: int) -> list[int]:
 def carried_over(previous: Sequence[_Key], present: Sequence[_Key]) -> list[_Key]:
     """`present` in an order that differs from `previous` in as few places as possible.
 
-    Who stays keeps its place where it can; who comes takes a hole or the end; the last move into what holes remain.
+    Who stays keeps its (first) place where it can; who comes takes a hole or the end; the last move into what holes
+    remain.
     """
     wanted = set(present)
-    holes = [index for index, key in enumerate(previous) if key not in wanted]
-    known = set(previous)
-    placed: list[_Key | None] = [key if key in wanted else None for key in previous]
+    placed: list[_Key | None] = []
+    known: set[_Key] = set()
+    for key in previous:
+        placed.append(key if key in wanted and key not in known else None)
+        known.add(key)
+    holes = [index for index, key in enumerate(placed) if key is None]
     fresh = [key for key in present if key not in known]
     for index, key in zip(holes, fresh, strict=False):
         placed[index] = key
     placed += fresh[len(holes) :]
     result: list[_Key] = []
-    tail = [key for key in placed if key is not None]
-    for index, here in enumerate(placed):
-        if len(result) == len(tail):
+    while placed:
+        index = len(result)
+        while placed and placed[-1] is None:
+            placed.pop()
+        if index >= len(placed):
             break
-        result.append(here if here is not None else _last(placed, index))
+        here = placed[index]
+        result.append(here if here is not None else placed.pop())  # type: ignore[arg-type]
     return result
-
-
-def _last(placed: list[_Key | None], after: int) -> _Key:
-    """Take the last key behind `after` away and give it."""
-    for index in range(len(placed) - 1, after, -1):
-        key = placed[index]
-        if key is not None:
-            placed[index] = None
-            return key
-    raise ValueError("no key is left behind the hole")
