@@ -23,6 +23,7 @@ from controller.openflow.fields import (
     ETH_SRC,
     ETH_TYPE,
     IN_PORT,
+    IP_FRAG,
     IP_PROTO,
     IP_TTL,
     IPV4_DST,
@@ -145,7 +146,7 @@ SERVICE_LB: Final = _table(
     INTEGRATION_BRIDGE,
     22,
     "ServiceLB",
-    (REG0, ETH_TYPE, IP_PROTO, IPV4_SRC, IPV4_DST, *_PORTS),
+    (REG0, ETH_TYPE, IP_PROTO, IP_FRAG, IPV4_SRC, IPV4_DST, *_PORTS),
     ("SessionAffinity", "EndpointChoice", "EndpointSlot", "EndpointDNAT", "L3Forward"),
     "The address and port of a Service: chooses an endpoint, directly, by a group, or by a slot.",
 )

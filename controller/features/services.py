@@ -7,6 +7,7 @@ policies and topology (`node_part`).
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from itertools import product
 
 from controller.features import balancing
 from controller.features.balancing import Backends, EndpointKey, backends_id
@@ -14,6 +15,7 @@ from controller.features.common import TOPOLOGY, BridgeFlow, Maker, service_owne
 from controller.features.uplink import to_services
 from controller.openflow.actions import Action, load
 from controller.openflow.fields import (
+    FRAGMENT,
     IN_PORT,
     IP,
     IP_PROTO,
@@ -127,25 +129,34 @@ def _frontend(made: Made, service: Service, port: ServicePort, frontend: Fronten
     if (frontend.address, frontend.port, frontend.protocol) in around.lost:
         return
     make = Maker(service_owner(service), Category.SERVICES)
-    match = (
-        IP,
-        IP_PROTO(frontend.protocol),
-        IPV4_DST(frontend.address),
-        _DESTINATION_PORT[frontend.protocol](frontend.port),
-    )
+    match = (IP, IP_PROTO(frontend.protocol), IPV4_DST(frontend.address))
     sources: tuple[tuple[Term, ...], ...] = ((),)
     if frontend.kind is FrontendKind.LOAD_BALANCER and service.source_ranges:
         sources = tuple((IPV4_SRC(network),) for network in dict.fromkeys(service.source_ranges))
-        made.flows.append(make(SERVICE_LB, Priority.POD, match))
+        made.flows += (make(SERVICE_LB, Priority.POD, (*match, *number)) for number in _ports(service, frontend))
     inside = _choose(made, service, port, frontend.internal, around)
     outside = _choose(made, service, port, frontend.external, around)
     if frontend.masquerade and outside:
         outside = (load(MASQUERADE, 1), *outside)
-    for source in sources:
-        made.flows.append(make(SERVICE_LB, Priority.NORMAL, (*match, *source), *inside))
+    for source, number in product(sources, _ports(service, frontend)):
+        made.flows.append(make(SERVICE_LB, Priority.NORMAL, (*match, *number, *source), *inside))
         if outside != inside:
-            from_outside = (*match, *source, SOURCE(Place.OUTSIDE))
+            from_outside = (*match, *number, *source, SOURCE(Place.OUTSIDE))
             made.flows.append(make(SERVICE_LB, Priority.SPECIAL, from_outside, *outside))
+
+
+def _ports(service: Service, frontend: Frontend) -> Iterator[tuple[Term, ...]]:
+    """What tells the frontend's port."""
+    yield (_DESTINATION_PORT[frontend.protocol](frontend.port),)
+    protocols = [port.protocol for port in service.ports]
+    if (
+        frontend.kind is FrontendKind.CLUSTER_IP
+        and frontend.protocol is Protocol.UDP
+        and protocols.count(Protocol.UDP) == 1
+    ):
+        # The userspace datapath tracks whole datagrams, but looks up each fragment, and without its port; the one that
+        # comes last takes the datagram along. With a single UDP port the Service's address tells enough.
+        yield (FRAGMENT,)
 
 
 def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, around: Around) -> tuple[Action, ...]:

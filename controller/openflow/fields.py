@@ -24,6 +24,8 @@ CT_STATES: Final = {
 }  # fmt: skip
 """Bits of ct_state by the names that ovs-fields(7) gives them."""
 
+_FRAGMENTS: Final = {(0, 3): "no", (1, 1): "yes", (1, 3): "first", (3, 3): "later", (0, 2): "not_later"}
+"""Values and masks of ip_frag by the names that ovs-fields(7) gives them."""
 _BASIC = 0x8000
 _NXM = 0x0001
 
@@ -37,6 +39,7 @@ class Form(Enum):
     MAC = "mac"
     PORT = "port"
     FLAGS = "flags"
+    FRAGMENT = "fragment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,8 @@ class Term:
         if self.field.form is Form.FLAGS:
             names = [(name, self.value & bit) for name, bit in CT_STATES.items() if self.mask & bit]
             return "".join(f"{'+' if wanted else '-'}{name}" for name, wanted in names)
+        if self.field.form is Form.FRAGMENT:
+            return _FRAGMENTS[self.value, self.mask]
         value = self.field.text(self.value)
         if self.exact:
             return value
@@ -185,6 +190,7 @@ ARP_SPA: Final = Field("arp_spa", _BASIC, 22, 32, Form.ADDRESS)
 ARP_TPA: Final = Field("arp_tpa", _BASIC, 23, 32, Form.ADDRESS)
 ARP_SHA: Final = Field("arp_sha", _BASIC, 24, 48, Form.MAC)
 ARP_THA: Final = Field("arp_tha", _BASIC, 25, 48, Form.MAC)
+IP_FRAG: Final = Field("ip_frag", _NXM, 26, 2, Form.FRAGMENT)
 IP_TTL: Final = Field("nw_ttl", _NXM, 29, 8)
 TUN_SRC: Final = Field("tun_src", _NXM, 31, 32, Form.ADDRESS)
 TUN_DST: Final = Field("tun_dst", _NXM, 32, 32, Form.ADDRESS)
@@ -219,6 +225,9 @@ UDP: Final = IP_PROTO(PROTO_UDP)
 SCTP: Final = IP_PROTO(PROTO_SCTP)
 TCP_RESET: Final = TCP_FLAGS(0x004, 0x004)
 """The segment ends its connection (RST)."""
+
+FRAGMENT: Final = IP_FRAG(1, 1)
+"""A piece of a datagram; Open vSwitch looks it up with ports 0, also the first one."""
 
 
 def ct_state(text: str) -> Term:

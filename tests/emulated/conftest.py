@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from logtrouble import trouble_in_logs
+from servicelab import Lab
 
 from kubinet.cluster import Cluster
 
@@ -52,6 +53,29 @@ def start_cluster(request: pytest.FixtureRequest) -> Iterator[ClusterUnderTest]:
     expected = request.node.get_closest_marker("logs_trouble")
     if trouble and expected is None:
         pytest.fail("services logged trouble:\n" + "\n".join(trouble[:40]))
+
+
+@pytest.fixture(scope="module", params=["sdn", "nftables"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A cluster for all tests of a module, once with each service proxy.
+
+    The module's `CLUSTER` are arguments of `Cluster`, its `prepare(lab)` makes what all its tests use.
+    """
+    options = dict(getattr(request.module, "CLUSTER", {"topology": "star", "nodes": 2}))
+    settings = {"network.dnsReplicas": 0, **options.pop("settings", {}), "network.services": request.param}
+    failed = request.session.testsfailed
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        with Cluster(**options, settings=settings) as cluster:
+            made = Lab(cluster, request.param)
+            if prepare := getattr(request.module, "prepare", None):
+                prepare(made)
+            yield made
+            trouble = trouble_in_logs(cluster.info.state_dir / "logs")
+            if trouble or request.session.testsfailed > failed:
+                _dump(cluster)
+            if not getattr(request.module, "LOGS_TROUBLE", ""):
+                assert trouble == []
 
 
 _FAILED = pytest.StashKey[bool]()
