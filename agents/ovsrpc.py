@@ -5,18 +5,25 @@ Built on Open vSwitch's own `ovs.jsonrpc` and `ovs.stream`. One session belongs 
 
 import errno
 import os
+import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
 from kubinet.errors import DeadlineError, KubinetError
 
-with warnings.catch_warnings():
-    # ovs.poller imports eventlet where it is installed, and eventlet warns of itself.
-    warnings.simplefilter("ignore")
+# ovs.poller imports eventlet where it is installed and does without where it is not: without, because eventlet takes
+# 60 ms, warns at every fork and puts a DNS library of its own in the place of dnspython.
+_eventlet = sys.modules.get("eventlet")
+sys.modules["eventlet"] = None  # type: ignore[assignment]
+try:
     from ovs import jsonrpc, poller, stream
+finally:
+    if _eventlet is None:
+        del sys.modules["eventlet"]
+    else:
+        sys.modules["eventlet"] = _eventlet
 
 Operation: TypeAlias = dict[str, Any]
 Row: TypeAlias = dict[str, Any]
