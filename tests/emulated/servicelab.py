@@ -51,7 +51,9 @@ class Answers:
         return sorted({one.split()[1] for one in self.said if " " in one})
 
 
-def pod(name: str, node: str, labels: dict[str, str] | None = None, *, ports: Sequence[int] = PORTS, **spec: Any) -> Object:
+def pod(
+    name: str, node: str, labels: dict[str, str] | None = None, *, ports: Sequence[int] = PORTS, **spec: Any
+) -> Object:
     """A pod that serves; it is ready when it listens."""
     named = {8080: "http", 8081: "alt"}
     container: Object = {
@@ -68,7 +70,9 @@ def pod(name: str, node: str, labels: dict[str, str] | None = None, *, ports: Se
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels or {}}, "spec": full}
 
 
-def service(name: str, selector: dict[str, str] | None = None, *, annotations: dict[str, str] | None = None, **spec: Any) -> Object:
+def service(
+    name: str, selector: dict[str, str] | None = None, *, annotations: dict[str, str] | None = None, **spec: Any
+) -> Object:
     """A Service; port 80 to the programs' first port unless `ports` says otherwise."""
     full: Object = {"ports": [{"port": 80, "targetPort": PORTS[0]}], **spec}
     if selector is not None:
@@ -173,7 +177,9 @@ class Lab:
 
     def hold(self, name: str, to: To) -> "Held":
         """Open `to.times` connections in a pod and keep them."""
-        return Held(open_exec(self.cluster.client, "default", name, [PYTHON, "-c", HOLD, json.dumps(asdict(to))], stdin=True))
+        return Held(
+            open_exec(self.cluster.client, "default", name, [PYTHON, "-c", HOLD, json.dumps(asdict(to))], stdin=True)
+        )
 
     def traffic(self, name: str, to: To) -> "Lines":
         """Begin a long transfer and `to.times` new connections a second in a pod, until the input is closed."""

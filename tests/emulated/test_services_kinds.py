@@ -1,6 +1,6 @@
 """Kinds of Services from pods and nodes, with real packets: cluster IPs, ports, protocols, headless, without selector.
 
- n1: client, one     n2: two, far      host network: on-n1, on-n2
+n1: client, one     n2: two, far      host network: on-n1, on-n2
 """
 
 import socket

@@ -50,7 +50,9 @@ def test_a_plain_service_with_a_named_target_port_has_the_slices_number() -> Non
     other = slice_(entry("10.244.2.2"), name="web-2", ports=[{"name": "http", "protocol": "TCP", "port": 9090}])
     ends = (Endpoint(IPv4Address("10.244.1.2"), 8080, "n1"), Endpoint(IPv4Address("10.244.2.2"), 9090, "n1"))
     ports = (ServicePort("http", Protocol.TCP, 80, None, ends),)
-    assert made(service(), other, slice_(entry())) == Service("d", "web", IPv4Address("10.96.0.10"), ports)
+    assert made(service(), other, slice_(entry())) == Service(
+        "d", "web", IPv4Address("10.96.0.10"), ports, algorithm=Algorithm.HASH
+    )
 
 
 @pytest.mark.parametrize(
