@@ -1,0 +1,158 @@
+"""`python -m experiments.bench.service_data`: connections through a ClusterIP against direct ones, by Services present.
+
+A client pod on one node and three server pods on another one. For each number of Services (of three
+endpoints each) the direct and the Service's connection rate are measured in turn, with one connection at a time and
+with 32, so that a drift of the machine's speed meets both.
+"""
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from experiments.bench.services import NAMESPACE
+from experiments.folder import new_folder, write_json, write_text
+from experiments.machine import machine_facts, versions
+from kubinet.cluster import Cluster
+from kubinet.errors import KubinetError
+
+COUNTS: Final = (10, 100, 1000, 10000)
+PROXIES: Final = ("sdn", "nftables")
+PARALLEL: Final = (1, 32)
+PORT: Final = 9100
+_IMAGE: Final = "registry.k8s.io/e2e-test-images/agnhost:2.43"
+_SETTLE_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Connections per second of one proxy at one number of Services; one entry per repetition."""
+
+    proxy: str
+    services: int
+    parallel: int
+    direct: tuple[float, ...]
+    service: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Median of the ratios, repetition by repetition."""
+        return statistics.median(one / other for one, other in zip(self.service, self.direct, strict=True))
+
+
+def _pod(name: str, node: str, arguments: Sequence[str]) -> dict[str, Any]:
+    container = {"name": "agnhost", "image": _IMAGE, "args": list(arguments)}
+    spec = {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+def _service(name: str) -> dict[str, Any]:
+    port = {"name": "t", "port": 80, "protocol": "TCP", "targetPort": PORT}
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [port]}}
+
+
+def _slice(name: str, addresses: Sequence[str], node: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "ports": [{"name": "t", "port": PORT, "protocol": "TCP"}],
+        "endpoints": [
+            {"addresses": [address], "nodeName": node, "conditions": {"ready": True}} for address in addresses
+        ],
+    }
+
+
+def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float) -> Iterator[Rates]:
+    """One cluster; the rates as they are measured."""
+    settings = {"network.dnsReplicas": "0", "network.services": proxy, "links.rate": "1gbit"}
+    with Cluster("star", nodes=2, settings=settings) as cluster:
+        client = cluster.client
+        client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        client.create(_pod("client", "n1", ["pause"]))
+        servers = [f"server{index}" for index in range(3)]
+        for name in servers:
+            client.create(_pod(name, "n2", ["load-server", f"--port={PORT}"]))
+        for name in ("client", *servers):
+            cluster.wait("Pod", name, "Ready", namespace=NAMESPACE)
+        addresses = [str(cluster.pod(name, NAMESPACE).address) for name in servers]
+        present = 0
+        for count in counts:
+            for index in range(present, count):
+                made = client.create(_service(f"s{index}"))
+                client.create(_slice(f"s{index}", addresses, "n2"))
+                if index == 0:
+                    virtual = str(made["spec"]["clusterIP"])
+            present = count
+            cluster.wait_realised(_SETTLE_S)
+            for parallel in PARALLEL:
+                direct, service = [], []
+                for _ in range(repetitions):
+                    direct.append(_rate(cluster, f"{addresses[0]}:{PORT}", parallel, seconds))
+                    service.append(_rate(cluster, f"{virtual}:80", parallel, seconds))
+                yield Rates(proxy, count, parallel, tuple(direct), tuple(service))
+
+
+def _rate(cluster: Cluster, target: str, parallel: int, seconds: float) -> float:
+    argv = ["/agnhost", "load-client", "rate", target, f"--parallel={parallel}", f"--seconds={seconds}"]
+    found = json.loads(cluster.pod("client", NAMESPACE).exec(argv, timeout=seconds + 60).text)
+    if found["failed"]:
+        raise KubinetError(f"benchmark: {found['failed']} connections to {target} failed: {found['failures']}")
+    return float(found["answered"] / found["seconds"])
+
+
+def markdown(runs: Sequence[Rates]) -> str:
+    """The page's section."""
+    lines = [
+        "## Connections through a ClusterIP",
+        "",
+        "Client and servers on two nodes, links of 1 Gbit/s; connections per second, medians over the repetitions.",
+        "The ratio is the median of Service against direct, repetition by repetition.",
+        "",
+        "| Services by | Services present | at a time | direct /s | ClusterIP /s | ratio |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {run.proxy} | {run.services} | {run.parallel} | {statistics.median(run.direct):.0f} | "
+        f"{statistics.median(run.service):.0f} | {run.ratio:.2f} |"
+        for run in runs
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Measure and print; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench.service_data", description=__doc__)
+    parser.add_argument("--services", type=int, action="append", help=f"repeatable; default {COUNTS}")
+    parser.add_argument("--proxy", choices=PROXIES, action="append", help="repeatable; default both")
+    parser.add_argument("--reps", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--output-dir", type=Path, default=Path("results"))
+    options = parser.parse_args()
+    folder = new_folder(options.output_dir, "bench-service-data")
+    runs: list[Rates] = []
+    try:
+        for proxy in options.proxy or PROXIES:
+            for run in measure(proxy, options.services or COUNTS, options.reps, options.seconds):
+                runs.append(run)
+                print(f"{proxy}, {run.services} Services, {run.parallel}: {run.ratio:.2f}", file=sys.stderr, flush=True)
+                facts = {"machine": machine_facts(), "versions": versions()}
+                write_json(folder / "rates.json", {**facts, "runs": [dataclasses.asdict(one) for one in runs]})
+    except KubinetError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_code
+    page = markdown(runs)
+    write_text(folder / "service_data.md", page)
+    print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
