@@ -101,7 +101,7 @@ def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float)
 
 
 def _rate(cluster: Cluster, target: str, parallel: int, seconds: float) -> float:
-    argv = ["/agnhost", "load-client", "rate", target, f"--parallel={parallel}", f"--seconds={seconds}"]
+    argv = ["/agnhost", "load-client", "rate", target, f"--parallel={parallel}", f"--seconds={seconds:g}s"]
     found = json.loads(cluster.pod("client", NAMESPACE).exec(argv, timeout=seconds + 60).text)
     if found["failed"]:
         raise KubinetError(f"benchmark: {found['failed']} connections to {target} failed: {found['failures']}")

@@ -59,7 +59,7 @@ def _state(overlay: str) -> ClusterState:
         for name, host in (("a", 2), ("b", 3))
     ]
     nodes = {one.name: one for one in map(_node, (1, 2))}
-    return ClusterState(NetworkConfig(overlay=Overlay(overlay)), nodes, {pod.key: pod for pod in pods}, 5)
+    return ClusterState(NetworkConfig(overlay=Overlay(overlay)), nodes, {pod.key: pod for pod in pods}, generation=5)
 
 
 def _build(state: ClusterState) -> None:

@@ -254,8 +254,7 @@ def test_a_terminating_pod_tells_its_readiness_until_its_end(cluster: Cluster, c
     )
     until_ready(cluster, "leaving")
     began = time.monotonic()
-    cluster.client.delete("Pod", "leaving", "default")
-    serving = cluster.client.get("Pod", "leaving", "default")
+    serving = cluster.client.delete("Pod", "leaving", "default")
     assert (bool(serving["metadata"]["deletionTimestamp"]), ready(serving)) == (True, "True")
     unready = until_ready(cluster, "leaving", False)
     assert [one["restartCount"] for one in statuses(unready)] == [0, 0]
