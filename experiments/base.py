@@ -44,8 +44,8 @@ class RunningCluster(Protocol):
         """Run a program in the sandbox itself."""
         ...
 
-    def apply(self, manifests: str | Path) -> object:
-        """Create or update every object of a YAML text or file."""
+    def apply(self, manifests: str | Path) -> Sequence[tuple[Mapping[str, Any], str]]:
+        """Create or update every object of a YAML text or file; returns each as it is then, and what was done."""
         ...
 
     def delete(self, manifests: str | Path) -> object:
@@ -56,6 +56,19 @@ class RunningCluster(Protocol):
         self, kind: str, name: str, condition: str = "Ready", *, namespace: str | None = None, timeout: float = 60.0
     ) -> object:
         """Return when the object has the condition; `timeout` in seconds."""
+        ...
+
+    def wait_until(
+        self,
+        kind: str,
+        name: str,
+        holds: Callable[[dict[str, Any] | None], bool],
+        *,
+        namespace: str | None = None,
+        timeout: float = 60.0,
+        what: str = "the expected state",
+    ) -> object:
+        """Return when `holds(object)` (None: there is no such object); `timeout` in seconds."""
         ...
 
     def pod(self, name: str, namespace: str = "default") -> PodTarget:

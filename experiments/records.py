@@ -30,9 +30,9 @@ class Sample:
     levels: Mapping[str, str]
     """Factor name to level."""
     source: str
-    """The node that it was measured from."""
+    """The node or pod that it was measured from."""
     target: str
-    """The node that it was measured to."""
+    """The node or pod that it was measured to."""
     metric: str
     """For example `rtt`."""
     sequence: int

@@ -13,6 +13,14 @@ def _pod_latency() -> Experiment:
     return PodLatency()
 
 
+def _service_load_balancing() -> Experiment:
+    from experiments.service_load_balancing.experiment import (  # noqa: PLC0415 - loaded when asked for
+        ServiceLoadBalancing,
+    )
+
+    return ServiceLoadBalancing()
+
+
 def _entry(name: str, summary: str, load: Callable[[], Experiment]) -> tuple[str, Entry]:
     return name, Entry(name, summary, load)
 
@@ -23,6 +31,11 @@ _ENTRIES: Final = dict(
             "pod_latency",
             "What the overlay costs: round-trip time and TCP throughput, pods against nodes",
             _pod_latency,
+        ),
+        _entry(
+            "service_load_balancing",
+            "What the load-balancing algorithms do: distribution, disruption, tail latency, connection rate",
+            _service_load_balancing,
         ),
     ]
 )

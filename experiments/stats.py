@@ -87,6 +87,45 @@ def percentiles(
     return _estimates(observed, draws, _size(groups), len(groups), confidence)
 
 
+def mean(
+    repetitions: Sequence[Sequence[float] | Samples],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """The mean of all samples together with its two-level bootstrap interval; of 0 and 1 it is a share.
+
+    `repetitions` holds the samples of each repetition; empty repetitions are refused (ValueError).
+    """
+    groups = _groups(repetitions)
+    generator = np.random.default_rng(seed)
+    draws = np.empty((resamples, 1))
+    for index in range(resamples):
+        chosen = generator.integers(len(groups), size=len(groups))
+        drawn = [groups[group][generator.integers(len(groups[group]), size=len(groups[group]))] for group in chosen]
+        draws[index] = np.concatenate(drawn).mean()
+    observed = np.array([np.concatenate(groups).mean()])
+    return _estimates(observed, draws, _size(groups), len(groups), confidence)[0]
+
+
+def chi_square(counts: Sequence[int], shares: Sequence[float], *, seed: int, draws: int = 20_000) -> float:
+    """The p-value of Pearson's chi-square test of counts against shares, by Monte Carlo (Hope, 1968).
+
+    The share of multinomial draws whose statistic is at least the observed one; exact for small counts as well.
+    ValueError where a share is not above zero, shares and counts differ in number, or nothing was counted.
+    """
+    observed, ideal = np.asarray(counts, dtype=np.int64), np.asarray(shares, dtype=np.float64)
+    if observed.shape != ideal.shape or not (ideal > 0).all() or observed.sum() == 0:
+        raise ValueError("a chi-square test needs counts, and a share above zero for each")
+    expected = observed.sum() * ideal / ideal.sum()
+    drawn = np.random.default_rng(seed).multinomial(int(observed.sum()), ideal / ideal.sum(), size=draws)
+    statistics = ((drawn - expected) ** 2 / expected).sum(axis=1)
+    # A hair less than observed: a draw with the same counts must count, whatever the order of additions.
+    reached = statistics >= float(((observed - expected) ** 2 / expected).sum()) * (1 - 1e-12)
+    return float((reached.sum() + 1) / (draws + 1))
+
+
 def effects(
     condition: Sequence[Sequence[float] | Samples],
     baseline: Sequence[Sequence[float] | Samples],

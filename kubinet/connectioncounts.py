@@ -1,6 +1,7 @@
 """The object `ConnectionCount/cluster`: open Service connections by endpoint, from the nodes' agents to the controller.
 
-It holds endpoints of Services with the algorithm `least-connections` that have a connection at all.
+It holds endpoints of Services with the algorithm `least-connections` that have a connection at all. The numbers rise at
+once and fall slowly (`agents.services.open_connections.smoothed`).
 """
 
 from collections.abc import Iterator, Mapping

@@ -152,13 +152,14 @@ def requests(target: tuple[str, int], arrivals: Iterable[float], timeout: float)
             yield answer, late.pop(answer.number)
 
 
-def arrivals(rate_per_second: float, seconds: float, seed: int) -> Iterator[float]:
-    """Seconds after the beginning at which requests start: a Poisson process, the same for the same seed."""
+def arrivals(interval: float, seconds: float, seed: int) -> Iterator[float]:
+    """Seconds after the beginning at which requests start: a Poisson process with this mean interval in seconds, the
+    same for the same seed."""
     generator = random.Random(seed)  # noqa: S311 - a design, not a secret
-    at = generator.expovariate(rate_per_second)
+    at = generator.expovariate(1 / interval)
     while at < seconds:
         yield at
-        at += generator.expovariate(rate_per_second)
+        at += generator.expovariate(1 / interval)
 
 
 def load_client(arguments: list[str]) -> int:
@@ -169,15 +170,15 @@ def load_client(arguments: list[str]) -> int:
         "parallel": 4,
         "timeout": 5.0,
         "seconds": 1.0,
-        "rate": 10,
+        "interval": 0.1,
         "seed": 1,
         "start-at": "",
     }
     values, (mode, text) = flags.parse(arguments, defaults, positional=2)
     if mode not in _MODES:
         raise flags.FlagError(f"mode {mode!r} is none of {', '.join(_MODES)}")
-    if values["parallel"] < 1 or values["rate"] < 1:
-        raise flags.FlagError("--parallel and --rate are at least 1")
+    if values["parallel"] < 1 or values["interval"] <= 0:
+        raise flags.FlagError("--parallel is at least 1 and --interval above 0")
     try:
         targets = [net.split_host_port(word) for word in text.split(",")]
     except ValueError as error:
@@ -219,7 +220,7 @@ def _rate(targets: list[tuple[str, int]], values: dict[str, Any]) -> object:
 def _requests(targets: list[tuple[str, int]], values: dict[str, Any]) -> object:
     """Of each request: when it was to start (s), its time (ms), how late it started (ms), who answered, its failure."""
     started, began = time.time(), time.monotonic()
-    times = (began + at for at in arrivals(values["rate"], values["seconds"], values["seed"]))
+    times = (began + at for at in arrivals(values["interval"], values["seconds"], values["seed"]))
     return {
         "started": started,
         "requests": [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from agents.ovsrpc import Appctl
-from agents.services.open_connections import Endpoint, count_open, counted_endpoints, summed
+from agents.services.open_connections import Endpoint, Levels, count_open, counted_endpoints, rounded, smoothed, summed
 from kubinet.addressing import MAIN_ZONE
 from kubinet.client import Client
 from kubinet.connectioncounts import API_VERSION, KIND, NAME, Counts, counts_from_object, counts_to_wire
@@ -37,6 +37,7 @@ class ConnectionCounter:
         self._client = client.clone()
         self._controls = controls
         self._wanted: frozenset[Endpoint] = frozenset()
+        self._levels: Levels = {}
         self._published: Counts | None = None
         """What the object says; None before it was read."""
         self._silent: set[str] = set()
@@ -80,7 +81,10 @@ class ConnectionCounter:
     def count(self) -> None:
         """Count now, and publish what is new. KubinetError when that is not possible."""
         wanted = self._wanted
-        counts = summed((self._node(name) for name in self._controls), wanted) if wanted else {}
+        counted = summed((self._node(name) for name in self._controls), wanted) if wanted else {}
+        known = {endpoint: level for endpoint, level in self._levels.items() if endpoint in wanted}
+        self._levels = smoothed(known, counted)
+        counts = rounded(self._levels)
         if self._published is None:
             self._published = self._read()
         if counts != self._published:

@@ -8,13 +8,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from ipaddress import IPv4Address
-from typing import Final
+from typing import Final, TypeAlias
 
 from kubinet.addressing import MAIN_ZONE, SERVICE_MARK_BIT
 from kubinet.connectioncounts import Counts
 from kubinet.state import Algorithm, Service
 
-Endpoint = tuple[IPv4Address, int]
+Endpoint: TypeAlias = tuple[IPv4Address, int]
+Levels: TypeAlias = Mapping[Endpoint, float]
+"""Endpoint -> open connections, smoothed."""
+FALL: Final = 1 / 3
+"""The part of the difference by which a level falls with each count."""
 
 _OPEN: Final = re.compile(
     r"^(?:tcp|udp|sctp),orig=\([^)]*\),reply=\(src=([\d.]+),dst=[\d.]+,sport=(\d+),dport=\d+\),"
@@ -50,3 +54,24 @@ def summed(nodes: Iterable[Counter[tuple[str, str]]], wanted: Set[Endpoint]) -> 
         total.update(counted)
     found = {(IPv4Address(address), int(port)): number for (address, port), number in total.items()}
     return {endpoint: number for endpoint, number in found.items() if endpoint in wanted}
+
+
+def smoothed(levels: Levels, counts: Counts) -> Levels:
+    """The levels after another count: they rise at once and fall slowly.
+
+    What choices are made by is a second old. Acting on it as if it were new sends all new connections to an endpoint
+    that was idle, then none, and so on: with one slow endpoint of four the 99th percentile of request times was twice
+    as long. The same remedy as in Finagle's "peak EWMA".
+    """
+    found: dict[Endpoint, float] = {}
+    for endpoint in levels.keys() | counts.keys():
+        before, now = levels.get(endpoint, 0.0), counts.get(endpoint, 0)
+        level = max(float(now), before + FALL * (now - before))
+        if level >= 0.5:
+            found[endpoint] = level
+    return found
+
+
+def rounded(levels: Levels) -> Counts:
+    """What is published: whole connections."""
+    return {endpoint: int(level + 0.5) for endpoint, level in levels.items()}

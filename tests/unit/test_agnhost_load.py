@@ -55,9 +55,9 @@ def test_rate_counts_answered_connections(port: int) -> None:
 
 def test_requests_queue_at_the_server(port: int) -> None:
     """100 requests/s to a server that does 50/s: each waits longer than the service time, the last ones much longer."""
-    found = ask("requests", f"127.0.0.1:{port}", "--seconds=500ms", "--rate=100", "--seed=3")
+    found = ask("requests", f"127.0.0.1:{port}", "--seconds=500ms", "--interval=10ms", "--seed=3")
     requests = found["requests"]  # type: ignore[index]
-    assert len(requests) == len(list(arrivals(100, 0.5, 3)))
+    assert len(requests) == len(list(arrivals(0.01, 0.5, 3)))
     assert {(server, failure) for *_, server, failure in requests} == {("web", "")}
     assert min(time for _, time, *_ in requests) >= 20
     assert max(time for _, time, *_ in requests) >= 200
@@ -65,8 +65,8 @@ def test_requests_queue_at_the_server(port: int) -> None:
 
 def test_arrivals_are_poisson_and_repeatable() -> None:
     """The same seed gives the same times; about rate times seconds of them, in order."""
-    times = list(arrivals(100, 20, 5))
-    assert times == list(arrivals(100, 20, 5))
+    times = list(arrivals(0.01, 20, 5))
+    assert times == list(arrivals(0.01, 20, 5))
     assert times == sorted(times)
     assert 1800 < len(times) < 2200
 

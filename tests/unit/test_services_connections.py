@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agents.services.connection_counter import ConnectionCounter, pause
-from agents.services.open_connections import count_open, counted_endpoints, summed
+from agents.services.open_connections import count_open, counted_endpoints, rounded, smoothed, summed
 from controller.pipeline import CT_SERVICE
 from kubinet.addressing import SERVICE_MARK_BIT
 from kubinet.client import Client
@@ -62,6 +62,19 @@ def test_nodes_are_summed_and_others_left_out() -> None:
     """Two nodes' connections to one endpoint add up; endpoints that nobody asked for are not published."""
     nodes = [count_open("\n".join([line("10.244.1.2")] * 3)), count_open(f"{line('10.244.1.2')}\n{line('10.1.1.1')}")]
     assert summed(nodes, {A, B}) == {A: 4}
+
+
+def test_levels_rise_at_once_and_fall_by_a_third() -> None:
+    """12 connections that all end count as 8 a second later, then 5, and as none after nine seconds."""
+    levels = smoothed({}, {A: 12})
+    seen = [rounded(levels)]
+    while levels and len(seen) < 20:
+        levels = smoothed(levels, {})
+        seen.append(rounded(levels))
+    assert seen[:4] == [{A: 12}, {A: 8}, {A: 5}, {A: 4}]
+    assert len(seen) == 9
+    assert seen[-1] == {}
+    assert rounded(smoothed({A: 8.0}, {A: 9, B: 1})) == {A: 9, B: 1}
 
 
 def test_only_least_connections_is_counted() -> None:

@@ -1,0 +1,1 @@
+"""Which load-balancing algorithm does what: distribution, disruption, tail latency, connection rate."""
