@@ -13,7 +13,6 @@ Session affinity chooses by the client's address and remembers the choice in a l
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from hashlib import sha256
 from ipaddress import IPv4Address
 from typing import Final
@@ -56,6 +55,8 @@ RENDEZVOUS_LIMIT: Final = 512
 LARGEST_SET: Final = 65536
 """Endpoints that one choice can be made from: slot numbers have 16 bits."""
 _FEW: Final = 8
+_UNLOADED: Final = 1 << 32
+"""Weight of an endpoint without connections; one with n of them has an (n + 1)th of it."""
 LONGEST_LEARNED_SECONDS: Final = 65535
 """OpenFlow's idle time-outs have 16 bits. A longer session affinity keeps to the client's address alone."""
 ROUND_ROBIN: Final = 3
@@ -115,8 +116,8 @@ def entry(backends: Backends) -> tuple[Action, ...]:
         return known, Resubmit(SESSION_AFFINITY.number), goto(ENDPOINT_CHOICE)
     if backends.rule is Algorithm.ROUND_ROBIN:
         return known, ToController(bytes([ROUND_ROBIN]) + backends.id.to_bytes(4, "big"))
-    if (table := slot_table(backends)) is not None:
-        return known, *_by_slot(backends, len(table))
+    if (size := slot_count(backends)) is not None:
+        return known, *_by_slot(backends, size)
     return known, ToGroup(backends.id)
 
 
@@ -134,39 +135,46 @@ def flows(backends: Backends) -> Iterator[BridgeFlow]:
         choose = (ToGroup(backends.id),) if table is None else _by_slot(backends, len(table))
         yield make(ENDPOINT_CHOICE, Priority.POD, (IP, mine), *choose)
         yield make(AFFINITY_LEARN, Priority.NORMAL, (IP, mine), _learn(backends), goto(ENDPOINT_DNAT))
-    if backends.rule is not Algorithm.ROUND_ROBIN:
-        for slot, endpoint in enumerate(table or ()):
-            yield make(ENDPOINT_SLOT, Priority.NORMAL, (IP, mine, SLOT(slot)), *to_endpoint(endpoint), goto(after))
+    for slot, endpoint in enumerate(table or ()):
+        yield make(ENDPOINT_SLOT, Priority.NORMAL, (IP, mine, SLOT(slot)), *to_endpoint(endpoint), goto(after))
 
 
 def groups(backends: Backends) -> Iterator[Group]:
     """The group that chooses, where one does."""
-    if backends.rule is Algorithm.ROUND_ROBIN or slot_table(backends) is not None:
+    if backends.rule is Algorithm.ROUND_ROBIN or slot_count(backends) is not None:
         return
     after = AFFINITY_LEARN if backends.remembers else ENDPOINT_DNAT
     actions = [(*to_endpoint(endpoint), Resubmit(after.number)) for endpoint in backends.endpoints]
     yield Group(backends.id, GroupKind.SELECT, tuple(_buckets(backends, actions)), backends.owner, _selection(backends))
 
 
-def slot_table(backends: Backends) -> list[Endpoint] | None:
-    """Slot -> endpoint for choices by slot; None where a group chooses."""
+def slot_count(backends: Backends) -> int | None:
+    """How many slots the choice has; None where a group or the controller chooses."""
     count, rule = len(backends.endpoints), backends.rule
     if rule is Algorithm.MAGLEV:
-        names = [f"{endpoint.address}:{endpoint.port}" for endpoint in backends.endpoints]
-        return [backends.endpoints[index] for index in slots.maglev(names, slots.table_size(count))]
+        return slots.table_size(count)
+    if rule is Algorithm.ROUND_ROBIN:
+        return None
     if rule in (Algorithm.HASH, Algorithm.SOURCE_HASH):
-        return None if count <= RENDEZVOUS_LIMIT else _one_each(backends)
+        return None if count <= RENDEZVOUS_LIMIT else count
     if count <= HASHED_GROUP_LIMIT:
         return None
+    return slots.table_size(count) if rule in (Algorithm.WEIGHTED, Algorithm.LEAST_CONNECTIONS) else count
+
+
+def slot_table(backends: Backends) -> list[Endpoint] | None:
+    """Slot -> endpoint for choices by slot."""
+    size, rule = slot_count(backends), backends.rule
+    if size is None:
+        return None
+    if rule is Algorithm.MAGLEV:
+        names = tuple(f"{endpoint.address}:{endpoint.port}" for endpoint in backends.endpoints)
+        return [backends.endpoints[index] for index in slots.maglev(names, size)]
+    present: dict[Hashable, Endpoint] = {(endpoint.address, endpoint.port): endpoint for endpoint in backends.endpoints}
     if rule in (Algorithm.WEIGHTED, Algorithm.LEAST_CONNECTIONS):
-        chosen = slots.proportional(_weights(backends), slots.table_size(count))
-        return [backends.endpoints[index] for index in chosen]
-    return _one_each(backends)
-
-
-def _one_each(backends: Backends) -> list[Endpoint]:
-    present = {(endpoint.address, endpoint.port): endpoint for endpoint in backends.endpoints}
-    return [present[key] for key in slots.carried_over(backends.previous, list(present))]  # type: ignore[index]
+        counts = dict(zip(present, slots.shares(_weights(backends), size), strict=True))
+        return [present[key] for key in slots.kept(backends.previous, counts)]
+    return [present[key] for key in slots.carried_over(backends.previous, list(present))]
 
 
 def _by_slot(backends: Backends, size: int) -> tuple[Action, ...]:
@@ -210,13 +218,12 @@ def _buckets(backends: Backends, actions: Sequence[tuple[Action, ...]]) -> Itera
             number += 1
 
 
-def _weights(backends: Backends) -> list[int | Fraction]:
-    if backends.rule is Algorithm.WEIGHTED:
-        weights: list[int | Fraction] = [endpoint.weight for endpoint in backends.endpoints]
-        return weights if any(weights) else [1] * len(weights)
+def _weights(backends: Backends) -> list[int]:
+    if backends.rule is Algorithm.WEIGHTED and any(endpoint.weight for endpoint in backends.endpoints):
+        return [endpoint.weight for endpoint in backends.endpoints]
     if backends.rule is Algorithm.LEAST_CONNECTIONS and backends.connections is not None:
         counted = backends.connections
-        return [Fraction(1, 1 + counted.get((one.address, one.port), 0)) for one in backends.endpoints]
+        return [_UNLOADED // (1 + counted.get((one.address, one.port), 0)) for one in backends.endpoints]
     return [1] * len(backends.endpoints)
 
 

@@ -1,8 +1,9 @@
 """Tables of slots: which endpoint serves which slot of a hash. Pure, and the same on every node."""
 
 import hashlib
-from collections.abc import Hashable, Sequence
-from fractions import Fraction
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from heapq import heapify, heappop, heappush
 from typing import Final, TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -17,40 +18,41 @@ def table_size(entries: int) -> int:
     return next((size for size in SIZES if size >= _SLOTS_PER_ENTRY * entries), SIZES[-1])
 
 
-def shares(weights: Sequence[int | Fraction], total: int) -> list[int]:
+def shares(weights: Sequence[int], total: int) -> list[int]:
     """`total` slots in proportion to the weights, by largest remainders; a weight above 0 gets one where possible."""
     whole = sum(weights)
     if not whole:
         return [0] * len(weights)
-    exact = [Fraction(weight) * total / Fraction(whole) for weight in weights]
-    given = [max(1, int(share)) if share else 0 for share in exact]
-    order = sorted(range(len(weights)), key=lambda index: (exact[index] - given[index], -index), reverse=True)
+    given = [max(1, weight * total // whole) if weight else 0 for weight in weights]
+    present = [index for index, weight in enumerate(weights) if weight]
+    # How much each has above its exact share, in parts of `whole`; the first of equals comes first.
+    above = {index: given[index] * whole - weights[index] * total for index in present}
     spare = total - sum(given)
-    step = 0
-    while spare > 0:
-        given[order[step % len(order)]] += 1 if weights[order[step % len(order)]] else 0
-        spare = total - sum(given)
-        step += 1
-    while spare < 0:
-        largest = max(range(len(given)), key=lambda index: (given[index] > 1, given[index] - exact[index]))
-        given[largest] -= 1
-        spare += 1
+    for index in sorted(present, key=above.__getitem__)[: max(0, spare)]:
+        given[index] += 1
+    heap = [(given[index] == 1, -above[index], index) for index in present] if spare < 0 else []
+    heapify(heap)
+    for _ in range(-spare):
+        _, less, index = heappop(heap)
+        given[index] -= 1
+        if given[index]:
+            heappush(heap, (given[index] == 1, less + whole, index))
     return given
 
 
-def maglev(names: Sequence[str], size: int) -> list[int]:
+@lru_cache(maxsize=64)
+def maglev(names: tuple[str, ...], size: int) -> tuple[int, ...]:
     """Slot -> index of a name, by Maglev's population algorithm (Eisenbud et al., NSDI 2016, section 3.4).
 
     `size` is a prime and at least the number of names. When a name goes, its slots move and few others.
     """
     order = sorted(range(len(names)), key=lambda index: names[index])
-    offsets, skips = {}, {}
+    position, skips = {}, {}
     for index in order:
         digest = hashlib.sha256(names[index].encode()).digest()
-        offsets[index] = int.from_bytes(digest[:8], "big") % size
+        position[index] = int.from_bytes(digest[:8], "big") % size
         skips[index] = int.from_bytes(digest[8:16], "big") % (size - 1) + 1
     table = [-1] * size
-    position = dict(offsets)
     filled = 0
     while True:
         for index in order:
@@ -61,16 +63,32 @@ def maglev(names: Sequence[str], size: int) -> list[int]:
             position[index] = (at + skips[index]) % size
             filled += 1
             if filled == size:
-                return table
+                return tuple(table)
 
 
-def proportional(weights: Sequence[int | Fraction], size: int) -> list[int]:
-    """Slot -> index, each index as often as its weight asks, spread evenly."""
-    counts = shares(weights, size)
-    places = sorted(
-        (Fraction(2 * turn + 1, 2 * count), index) for index, count in enumerate(counts) for turn in range(count)
-    )
-    return [index for _, index in places]
+def spread(counts: Mapping[_Key, int]) -> list[_Key]:
+    """As many slots of each key as counted, each key's evenly over the table."""
+    places = [
+        ((2 * turn + 1) / (2 * count), order, key)
+        for order, (key, count) in enumerate(counts.items())
+        for turn in range(count)
+    ]
+    return [key for _, _, key in sorted(places, key=lambda place: place[:2])]
+
+
+def kept(previous: Sequence[_Key], counts: Mapping[_Key, int]) -> list[_Key]:
+    """As many slots of each key as counted, in a table of the size of `previous` that differs in few places."""
+    if len(previous) != sum(counts.values()):
+        return spread(counts)
+    left = dict(counts)
+    table: list[_Key | None] = []
+    for key in previous:
+        stays = left.get(key, 0) > 0
+        table.append(key if stays else None)
+        if stays:
+            left[key] -= 1
+    fresh = iter([key for key, count in left.items() for _ in range(count)])
+    return [next(fresh) if key is None else key for key in table]
 
 
 def carried_over(previous: Sequence[_Key], present: Sequence[_Key]) -> list[_Key]:
