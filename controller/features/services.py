@@ -163,7 +163,7 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
         return _refuse() if choice.otherwise is NoEndpoint.REJECT else ()
     name = f"{service.key}|{port.name}|{port.protocol.name}|{'local' if choice.local else 'cluster'}"
     number = around.number(name, backends_id(name))
-    if len(choice.endpoints) == 1:
+    if len(choice.endpoints) == 1 and service.affinity_seconds is None:  # who is remembered stays when others join
         return (load(BACKENDS, number), *balancing.to_endpoint(choice.endpoints[0]), goto(ENDPOINT_DNAT))
     known = made.backends.get(number)
     if known is None:
