@@ -47,6 +47,7 @@ class Forgetter:
         self._nodes = nodes
         self._clock = clock
         self._known: Known = {}
+        self._begun = False
         self._services: Mapping[str, Service] = {}
         self._pods: frozenset[IPv4Address] = frozenset()
         self._served: set[IPv4Address] = set()
@@ -59,6 +60,8 @@ class Forgetter:
     def update(self, services: Mapping[str, Service], pods: frozenset[IPv4Address], version: int) -> None:
         """Services and pods' addresses as they are now; `version`: what a node's rules must include to know of it."""
         self._known, stale = step(self._known, self._services, services)
+        if not self._begun:
+            self._begun, stale = True, frozenset()  # the sweep of every node finds all that
         for key, service in services.items():
             if self._services.get(key) is not service:
                 self._served.update(one.address for port in service.ports for one in port.endpoints)

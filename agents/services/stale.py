@@ -53,6 +53,9 @@ def step(known: Known, before: Mapping[str, Service], after: Mapping[str, Servic
             old = known.get(front, frozenset())
             if targets:
                 found.update(Stale(front, target) for target in old - targets)
+                if not old & targets:
+                    # The controller may have seen a moment without endpoints that we did not.
+                    found.add(Stale(front, REFUSED))
                 result[front] = targets
             else:
                 result[front] = old | {REFUSED}

@@ -68,7 +68,7 @@ EndpointKey = tuple[IPv4Address, int]
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """A set of two endpoints or more that one choice is made from."""
+    """A set of endpoints that one choice is made from: two or more, or one that clients are to stay with."""
 
     id: int
     """32 bits; the group's id and the value of register BACKENDS. The same name has the same id on all nodes."""

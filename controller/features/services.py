@@ -165,7 +165,7 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
         return _refuse() if choice.otherwise is NoEndpoint.REJECT else ()
     name = balancing.backends_name(service.key, port.name, port.protocol, local=choice.local)
     number = around.number(name, backends_id(name))
-    if len(choice.endpoints) == 1:
+    if len(choice.endpoints) == 1 and service.affinity_seconds is None:  # who is remembered stays when others join
         return (load(BACKENDS, number), *balancing.to_endpoint(choice.endpoints[0]), goto(ENDPOINT_DNAT))
     known = made.backends.get(number)
     if known is None:

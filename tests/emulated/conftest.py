@@ -71,7 +71,7 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             if prepare := getattr(request.module, "prepare", None):
                 prepare(made)
             yield made
-            trouble = trouble_in_logs(cluster.info.state_dir / "logs")
+            trouble = list(trouble_in_logs(cluster.info.state_dir / "logs"))
             if trouble or request.session.testsfailed > failed:
                 _dump(cluster)
             if not getattr(request.module, "LOGS_TROUBLE", ""):

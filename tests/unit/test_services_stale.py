@@ -91,6 +91,13 @@ def test_the_last_endpoints_connections_stay_until_another_one_serves() -> None:
     assert _after(one, none, one) == _both(REFUSED)
 
 
+def test_refused_connections_are_stale_even_where_nobody_saw_a_moment_without_endpoints() -> None:
+    """A new Service, or one whose endpoints are all new: others may have seen it without any meanwhile."""
+    assert _after(_service(_up(A))) == _both(REFUSED)
+    assert _after(_service(_up(A)), _service(_up(B))) == _both(A) | _both(REFUSED)
+    assert _after(_service(_up(A)), _service(_up(A), _up(B))) == frozenset()
+
+
 def test_an_unchanged_service_is_not_looked_at() -> None:
     """The same value again: the same knowledge, nothing stale."""
     state = _service(_up(A))
