@@ -9,7 +9,6 @@ import pytest
 from servicelab import Lab, To, endpoint_slice, pod, service
 from serviceprograms import PYTHON, SERVER
 
-
 pytestmark = pytest.mark.emulated
 
 ECHO = {"app": "echo"}

@@ -1,6 +1,6 @@
 """Endpoints that come, go, end and fail, with real packets: what happens to new and to established connections.
 
- n1: client     n2: other     endpoints on both
+n1: client     n2: other     endpoints on both
 """
 
 import threading
@@ -30,7 +30,11 @@ def _running(lab: Lab, *pods: Object) -> None:
     for one in pods:
         name = one["metadata"]["name"]
         lab.cluster.wait_until(
-            "Pod", name, lambda obj: obj is not None and "podIP" in obj["status"], namespace="default", what="an address"
+            "Pod",
+            name,
+            lambda obj: obj is not None and "podIP" in obj["status"],
+            namespace="default",
+            what="an address",
         )
         lab.until_who(lab.pod("client"), [name], To(str(lab.pod(name).address), 8080, timeout=1))
 

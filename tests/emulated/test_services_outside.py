@@ -1,6 +1,6 @@
 """Services from outside, with real packets: node ports, load balancers, external addresses, policies, affinity.
 
-     zone rack1: n1 (client, one), n2 (two)       zone rack2: n3 (three), n4: no endpoint; internet: the outside host
+zone rack1: n1 (client, one), n2 (two)       zone rack2: n3 (three), n4: no endpoint; internet: the outside host
 """
 
 import json

@@ -1,6 +1,6 @@
 """Which endpoints serve whom: zones, nodes' own endpoints, and both datapaths between the nodes.
 
- zone rack1: n1, n3 (or as the preset has it)     zone rack2: the others; a client and an endpoint on every node
+zone rack1: n1, n3 (or as the preset has it)     zone rack2: the others; a client and an endpoint on every node
 """
 
 import pytest
