@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from experiments.bench.services import NAMESPACE
+from experiments.bench.objects import NAMESPACE, agnhost_pod, endpoint_slice, namespace, service
 from experiments.folder import new_folder, write_json, write_text
 from experiments.machine import machine_facts, versions
 from kubinet.cluster import Cluster
@@ -25,7 +25,6 @@ COUNTS: Final = (10, 100, 1000, 10000)
 PROXIES: Final = ("sdn", "nftables")
 PARALLEL: Final = (1, 32)
 PORT: Final = 9100
-_IMAGE: Final = "registry.k8s.io/e2e-test-images/agnhost:2.43"
 _SETTLE_S: Final = 300.0
 
 
@@ -45,59 +44,34 @@ class Rates:
         return statistics.median(one / other for one, other in zip(self.service, self.direct, strict=True))
 
 
-def _pod(name: str, node: str, arguments: Sequence[str]) -> dict[str, Any]:
-    container = {"name": "agnhost", "image": _IMAGE, "args": list(arguments)}
-    spec = {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
-
-
-def _service(name: str) -> dict[str, Any]:
-    port = {"name": "t", "port": 80, "protocol": "TCP", "targetPort": PORT}
-    metadata = {"name": name, "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [port]}}
-
-
-def _slice(name: str, addresses: Sequence[str], node: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
-        "addressType": "IPv4",
-        "ports": [{"name": "t", "port": PORT, "protocol": "TCP"}],
-        "endpoints": [
-            {"addresses": [address], "nodeName": node, "conditions": {"ready": True}} for address in addresses
-        ],
-    }
-
-
 def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float) -> Iterator[Rates]:
     """One cluster; the rates as they are measured."""
     settings = {"network.dnsReplicas": "0", "network.services": proxy, "links.rate": "1gbit"}
     with Cluster("star", nodes=2, settings=settings) as cluster:
         client = cluster.client
-        client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        client.create(_pod("client", "n1", ["pause"]))
+        client.create(namespace())
+        client.create(agnhost_pod("client", "n1", ["pause"]))
         servers = [f"server{index}" for index in range(3)]
         for name in servers:
-            client.create(_pod(name, "n2", ["load-server", f"--port={PORT}"]))
+            client.create(agnhost_pod(name, "n2", ["load-server", f"--port={PORT}"]))
         for name in ("client", *servers):
             cluster.wait("Pod", name, "Ready", namespace=NAMESPACE)
         addresses = [str(cluster.pod(name, NAMESPACE).address) for name in servers]
         present = 0
         for count in counts:
             for index in range(present, count):
-                made = client.create(_service(f"s{index}"))
-                client.create(_slice(f"s{index}", addresses, "n2"))
+                made = client.create(service(f"s{index}", "TCP", PORT))
+                client.create(endpoint_slice(f"s{index}", "TCP", PORT, [(address, "n2") for address in addresses]))
                 if index == 0:
                     virtual = str(made["spec"]["clusterIP"])
             present = count
             cluster.wait_realised(_SETTLE_S)
             for parallel in PARALLEL:
-                direct, service = [], []
+                direct, through = [], []
                 for _ in range(repetitions):
                     direct.append(_rate(cluster, f"{addresses[0]}:{PORT}", parallel, seconds))
-                    service.append(_rate(cluster, f"{virtual}:80", parallel, seconds))
-                yield Rates(proxy, count, parallel, tuple(direct), tuple(service))
+                    through.append(_rate(cluster, f"{virtual}:80", parallel, seconds))
+                yield Rates(proxy, count, parallel, tuple(direct), tuple(through))
 
 
 def _rate(cluster: Cluster, target: str, parallel: int, seconds: float) -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from experiments.bench.memory import memory_of, process_tree
+from experiments.bench.objects import NAMESPACE, agnhost_pod, endpoint_slice, namespace, service
 from experiments.folder import new_folder, write_json, write_text
 from experiments.machine import machine_facts, versions
 from experiments.records import NOTHING
@@ -27,7 +28,6 @@ from kubinet.cluster import Cluster
 from kubinet.errors import DeadlineError, KubinetError
 from kubinet.informer import Informer
 
-NAMESPACE: Final = "bench"
 TIMEOUT_S: Final = 120.0
 COUNTS: Final = (10, 100, 1000)
 CHANGES: Final = 20
@@ -98,40 +98,6 @@ def _watches(cluster: Cluster) -> Iterator[list[_Watch]]:
         yield found
 
 
-def _service(name: str, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
-    port = {"name": "u", "port": 80, "protocol": "UDP", "targetPort": UDP_PORT}
-    metadata = {"name": name, "namespace": NAMESPACE, "annotations": dict(annotations or {})}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [port]}}
-
-
-def _slice(name: str, endpoints: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """An EndpointSlice of (address, node)."""
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
-        "addressType": "IPv4",
-        "ports": [{"name": "u", "port": UDP_PORT, "protocol": "UDP"}],
-        "endpoints": [
-            {"addresses": [address], "nodeName": node, "conditions": {"ready": True}} for address, node in endpoints
-        ],
-    }
-
-
-def _pod(name: str, node: str) -> dict[str, Any]:
-    container = {
-        "name": "netexec",
-        "image": "registry.k8s.io/e2e-test-images/agnhost:2.43",
-        "args": ["netexec", "--http-port=8080", f"--udp-port={UDP_PORT}"],
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [container]},
-    }
-
-
 class _Dataplane:
     """What the nodes have acknowledged."""
 
@@ -166,10 +132,10 @@ def measure(nodes: int, counts: Sequence[int], changes: int) -> Iterator[Measure
     """One cluster for all counts; the numbers of Services as they are measured."""
     with Cluster("star", nodes=nodes, settings={"network.dnsReplicas": "0"}) as cluster:
         client = cluster.client
-        client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        client.create(namespace())
         names = [node.name for node in cluster.facts.nodes]
         for index in range(3):
-            client.create(_pod(f"e{index}", names[index % nodes]))
+            client.create(agnhost_pod(f"e{index}", names[index % nodes], ["netexec", f"--udp-port={UDP_PORT}"]))
         for index in range(3):
             cluster.wait("Pod", f"e{index}", "Ready", namespace=NAMESPACE)
         places = [(str(cluster.pod(f"e{i}", NAMESPACE).address), names[i % nodes]) for i in range(3)]
@@ -189,9 +155,9 @@ def _measure(
     client, nodes = cluster.client, len(cluster.facts.nodes)
     began = time.monotonic()
     for index in range(count):
-        client.create(_service(f"s{index}"))
+        client.create(service(f"s{index}", "UDP", UDP_PORT))
     for index in range(count):
-        last = client.create(_slice(f"s{index}", places))
+        last = client.create(endpoint_slice(f"s{index}", "UDP", UDP_PORT, places))
     created = time.monotonic()
     entries = dataplane.wait(nodes, int(last["metadata"]["resourceVersion"]))
     realised = time.monotonic()
@@ -202,7 +168,7 @@ def _measure(
         client.delete("Service", f"s{index}", NAMESPACE)
     for index in range(count):
         client.delete("EndpointSlice", f"s{index}", NAMESPACE)
-    last = client.create(_slice("mark", []))
+    last = client.create(endpoint_slice("mark", "UDP", UDP_PORT, []))
     dataplane.wait(nodes, int(last["metadata"]["resourceVersion"]))
     ended = time.monotonic()
     client.delete("EndpointSlice", "mark", NAMESPACE)
@@ -223,9 +189,9 @@ def _changes(
 ) -> Iterator[float]:
     """Move one Service between two endpoints, again and again."""
     client = cluster.client
-    service = client.create(_service(_SERVED))
-    client.create(_slice(_SERVED, places[:1]))
-    address = service["spec"]["clusterIP"]
+    made = client.create(service(_SERVED, "UDP", UDP_PORT))
+    client.create(endpoint_slice(_SERVED, "UDP", UDP_PORT, places[:1]))
+    address = made["spec"]["clusterIP"]
     start = time.monotonic()
     for watch in watches:
         watch.tell(f"watch {address} 80")
@@ -234,7 +200,12 @@ def _changes(
     for turn in range(1, changes + 1):
         index = turn % 2
         asked = time.monotonic()
-        client.patch("EndpointSlice", _SERVED, {"endpoints": _slice(_SERVED, [places[index]])["endpoints"]}, NAMESPACE)
+        client.patch(
+            "EndpointSlice",
+            _SERVED,
+            {"endpoints": endpoint_slice(_SERVED, "UDP", UDP_PORT, [places[index]])["endpoints"]},
+            NAMESPACE,
+        )
         yield max(watch.wait(f"e{index}", asked) for watch in watches) - asked
     for watch in watches:
         watch.tell("stop")
