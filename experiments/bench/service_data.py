@@ -68,6 +68,8 @@ def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float)
             cluster.wait_realised(_SETTLE_S)
             for parallel in PARALLEL:
                 direct, through = [], []
+                for target in (f"{addresses[0]}:{PORT}", f"{virtual}:80"):
+                    _rate(cluster, target, parallel, seconds)  # warm: caches of flows, and the ports' first use
                 for _ in range(repetitions):
                     direct.append(_rate(cluster, f"{addresses[0]}:{PORT}", parallel, seconds))
                     through.append(_rate(cluster, f"{virtual}:80", parallel, seconds))
