@@ -10,6 +10,7 @@ from topologies.guest import Kernel, choose_kernel
 from topologies.guest.debian import cached, kernel_package
 from topologies.guest.initramfs import archive, script
 from topologies.guest.qemu import accelerator
+from topologies.guest.run import console_end
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,15 @@ def test_the_newest_unpacked_kernel_is_used(tmp_path: Path) -> None:
     assert found is not None
     assert found.image == tmp_path / "linux-image-6.1.0-56-amd64/boot/vmlinuz-6.1.0-56-amd64"
     assert found.modules_dir.name == "6.1.0-56-amd64"
+
+
+def test_the_consoles_end_keeps_the_kernels_verdict() -> None:
+    """The last 25 lines, and before them the line that says why, though a stack of calls has pushed it out."""
+    stack = [f"[ 9.{number:02}] call {number}" for number in range(40)]
+    said = "\n".join(["[ 1.00] booted", "[ 8.00] watchdog: BUG: soft lockup - CPU#0 stuck for 60s!", *stack])
+    assert console_end(said).splitlines() == [
+        "its console ends with:",
+        "[ 8.00] watchdog: BUG: soft lockup - CPU#0 stuck for 60s!",
+        *stack[-25:],
+    ]
+    assert console_end("one\ntwo") == "its console ends with:\none\ntwo"

@@ -76,7 +76,9 @@ def _machine(kind: str, memory_mb: int) -> list[str]:
 def _kernel_options(kind: str) -> list[str]:
     # Emulated processors read the host's time stamp counter: it is in step on all of them, which the kernel's own test
     # under emulation does not see.
-    return ["console=ttyS0", "panic=-1", *(["tsc=reliable"] if kind == "tcg" else [])]
+    # A kernel whose processor is stuck for twice the watchdog's threshold (seconds) ends; its console says where.
+    ends = ["panic=-1", "softlockup_panic=1", "watchdog_thresh=30"]
+    return ["console=ttyS0", *ends, *(["tsc=reliable"] if kind == "tcg" else [])]
 
 
 def _streams(fds: Descriptors) -> list[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import select
 import selectors
 import signal
@@ -19,6 +20,8 @@ from topologies.guest import qemu, spec, uml
 
 _CHUNK = 65536
 _CONSOLE_LINES = 25
+_VERDICT = re.compile(r"BUG: |Kernel panic|Oops|Out of memory|self-detected stall|blocked for more than")
+_VERDICTS = 5
 _POWER_OFF_SECONDS = 20.0
 # Not below /run: a cluster's sandbox has a /run of its own.
 _MEMORY = Path("/var/lib/kubinet-guest")
@@ -131,7 +134,7 @@ def run_in_guest(
 
 
 def _judge(argv: Sequence[str], timeout: float, relay: "_Relay", said: str) -> GuestResult:
-    end = "its console ends with:\n" + "\n".join(said.splitlines()[-_CONSOLE_LINES:])
+    end = console_end(said)
     if relay.error is not None:
         raise GuestError(f"the guest could not be furnished: {relay.error}; {end}")
     if relay.exit_code is not None and relay.boot_seconds is not None:
@@ -144,6 +147,13 @@ def _judge(argv: Sequence[str], timeout: float, relay: "_Relay", said: str) -> G
         f"the guest was still {state} after {timeout:g} s and was ended (a longer timeout may help); "
         f"the command's errors end with:\n{errors}\n{end}"
     )
+
+
+def console_end(said: str) -> str:
+    """The console's last lines, and before them the kernel's own verdicts that are no longer among these."""
+    lines = said.splitlines()
+    told = [line for line in lines[:-_CONSOLE_LINES] if _VERDICT.search(line)]
+    return "\n".join(["its console ends with:", *told[:_VERDICTS], *lines[-_CONSOLE_LINES:]])
 
 
 class _Relay:

@@ -27,7 +27,7 @@ from topologies.links.tools import detect_tools
 from topologies.model import Link, Role, Topology, Vertex
 
 UNDISTURBED = 5
-ATTEMPTS = 12
+ATTEMPTS = 8
 LATENESS_MS = 1.0
 """A sample is undisturbed when 95 of 100 timers were late by less. The token bucket of a link of 20 Mbit/s holds what
 passes in 1.2 ms: when the guest is not run for longer, the link's rate is lost, and netem's frames are late as much."""
@@ -132,7 +132,7 @@ def main() -> None:
         return {"goodput_mbit": run.received_mbit_per_s, "mss": run.mss_bytes}
 
     def own(name: str) -> dict[str, Any]:
-        found = measure(underlay.ends[name], probes=200)
+        found = measure(underlay.ends[name], probes=100)
         return {"problems": list(found.problems()), "rates": [way.rate for way in found.directions]}
 
     with iperf_server(hosts["a2"]):
