@@ -200,7 +200,7 @@ def _disruption(samples: Sequence[Sample], seed: int) -> Disruption | None:
         needless[one.repetition].append(float(one.target != server and not must))
     if not moved:
         return None
-    # One seed: the three draw the same connections.
+    # One seed: the three draw the same repetitions.
     return Disruption(*(mean(list(groups.values()), seed=seed) for groups in (moved, forced, needless)))
 
 
