@@ -100,13 +100,15 @@ def mean(
     """
     groups = _groups(repetitions)
     generator = np.random.default_rng(seed)
-    draws = np.empty((resamples, 1))
-    for index in range(resamples):
-        chosen = generator.integers(len(groups), size=len(groups))
-        drawn = [groups[group][generator.integers(len(groups[group]), size=len(groups[group]))] for group in chosen]
-        draws[index] = np.concatenate(drawn).mean()
+    chosen = generator.integers(len(groups), size=(resamples, len(groups)))
+    if all(((group == 0) | (group == 1)).all() for group in groups):
+        # The number of ones among n draws from a group is binomial: the same distribution in far less time.
+        sizes, shares = np.array([len(group) for group in groups]), np.array([group.mean() for group in groups])
+        draws = generator.binomial(sizes[chosen], shares[chosen]).sum(axis=1) / sizes[chosen].sum(axis=1)
+    else:
+        draws = np.array([_drawn(groups, row, generator).mean() for row in chosen])
     observed = np.array([np.concatenate(groups).mean()])
-    return _estimates(observed, draws, _size(groups), len(groups), confidence)[0]
+    return _estimates(observed, draws[:, np.newaxis], _size(groups), len(groups), confidence)[0]
 
 
 def chi_square(counts: Sequence[int], shares: Sequence[float], *, seed: int, draws: int = 20_000) -> float:
@@ -204,8 +206,12 @@ def _fractions(percents: Sequence[float]) -> list[float]:
 def _draw_quantiles(
     groups: Sequence[Samples], chosen: NDArray[np.int64], fractions: Sequence[float], generator: np.random.Generator
 ) -> Samples:
-    drawn = [groups[group][generator.integers(len(groups[group]), size=len(groups[group]))] for group in chosen]
-    return np.asarray(np.quantile(np.concatenate(drawn), fractions))
+    return np.asarray(np.quantile(_drawn(groups, chosen, generator), fractions))
+
+
+def _drawn(groups: Sequence[Samples], chosen: NDArray[np.int64], generator: np.random.Generator) -> Samples:
+    """As many samples of each chosen repetition as it has, with replacement."""
+    return np.concatenate([groups[one][generator.integers(len(groups[one]), size=len(groups[one]))] for one in chosen])
 
 
 def _ratio(condition: Samples, baseline: Samples) -> Samples:

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any, Final
 
 from agents.agnhost import flags, net
@@ -49,10 +50,9 @@ class Answer:
 
 
 class Connections:
-    """Connections in flight to one address; one thread."""
+    """Connections in flight; one thread."""
 
-    def __init__(self, target: tuple[str, int], *, work: bool, timeout: float) -> None:
-        self._target = target
+    def __init__(self, *, work: bool, timeout: float) -> None:
         self._wanted = 2 if work else 1
         self._timeout = timeout
         self._open: dict[int, Open] = {}
@@ -61,7 +61,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def start(self, number: int, due: float, source_port: int = 0) -> Iterator[Answer]:
+    def start(self, target: net.Address, number: int, due: float, source_port: int = 0) -> Iterator[Answer]:
         """Open one; yields its failure where it fails at once."""
         new = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         new.setblocking(False)
@@ -71,7 +71,7 @@ class Connections:
         try:
             if source_port:
                 new.bind(("", source_port))
-            code = new.connect_ex(self._target)
+            code = new.connect_ex(target)
         except OSError as error:
             code = error.errno or errno.EIO
         if code not in (0, errno.EINPROGRESS):
@@ -115,37 +115,38 @@ class Connections:
         return Answer(one.number, one.due, time.monotonic(), server, failure)
 
 
-def connect(target: tuple[str, int], ports: Iterable[int], parallel: int, timeout: float) -> Iterator[Answer]:
+def connect(target: net.Address, ports: Iterable[int], parallel: int, timeout: float) -> Iterator[Answer]:
     """One connection from each source port, `parallel` at a time."""
-    connections = Connections(target, work=False, timeout=timeout)
+    connections = Connections(work=False, timeout=timeout)
     for port in ports:
-        yield from connections.start(port, time.monotonic(), port)
+        yield from connections.start(target, port, time.monotonic(), port)
         while len(connections) >= parallel:
             yield from connections.answers(timeout)
     while len(connections):
         yield from connections.answers(timeout)
 
 
-def rate(target: tuple[str, int], seconds: float, parallel: int, timeout: float) -> Iterator[Answer]:
-    """`parallel` connections at a time for some seconds, each followed by the next as soon as it was answered."""
-    connections = Connections(target, work=False, timeout=timeout)
+def rate(targets: Iterable[net.Address], seconds: float, parallel: int, timeout: float) -> Iterator[Answer]:
+    """`parallel` connections at a time to the targets in turn, each followed by the next as soon as it was answered."""
+    turns = cycle(targets)
+    connections = Connections(work=False, timeout=timeout)
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         while len(connections) < parallel:
-            yield from connections.start(0, time.monotonic())
+            yield from connections.start(next(turns), 0, time.monotonic())
         yield from connections.answers(left)
 
 
-def requests(target: tuple[str, int], arrivals: Iterable[float], timeout: float) -> Iterator[tuple[Answer, float]]:
+def requests(target: net.Address, arrivals: Iterable[float], timeout: float) -> Iterator[tuple[Answer, float]]:
     """A request at each time (time.monotonic); yields each with how late the first of its packets was, seconds."""
-    connections = Connections(target, work=True, timeout=timeout)
+    connections = Connections(work=True, timeout=timeout)
     late: dict[int, float] = {}
     for number, due in enumerate(arrivals):
         while (left := due - time.monotonic()) > 0:
             for answer in connections.answers(left):
                 yield answer, late.pop(answer.number)
         late[number] = time.monotonic() - due
-        for answer in connections.start(number, due):
+        for answer in connections.start(target, number, due):
             yield answer, late.pop(answer.number)
     while len(connections):
         for answer in connections.answers(timeout):
@@ -190,7 +191,7 @@ def load_client(arguments: list[str]) -> int:
     return 0
 
 
-def _connect(targets: list[tuple[str, int]], values: dict[str, Any]) -> object:
+def _connect(targets: list[net.Address], values: dict[str, Any]) -> object:
     """Each target has source ports of its own: two Services may lead to the same endpoint."""
     document = []
     first, count = values["first-port"], values["ports"]
@@ -204,9 +205,9 @@ def _connect(targets: list[tuple[str, int]], values: dict[str, Any]) -> object:
     return document
 
 
-def _rate(targets: list[tuple[str, int]], values: dict[str, Any]) -> object:
+def _rate(targets: list[net.Address], values: dict[str, Any]) -> object:
     started, began = time.time(), time.monotonic()
-    ended = list(rate(targets[0], values["seconds"], values["parallel"], values["timeout"]))
+    ended = list(rate(targets, values["seconds"], values["parallel"], values["timeout"]))
     failures = [answer.failure for answer in ended if answer.failure]
     return {
         "started": started,
@@ -217,7 +218,7 @@ def _rate(targets: list[tuple[str, int]], values: dict[str, Any]) -> object:
     }
 
 
-def _requests(targets: list[tuple[str, int]], values: dict[str, Any]) -> object:
+def _requests(targets: list[net.Address], values: dict[str, Any]) -> object:
     """Of each request: when it was to start (s), its time (ms), how late it started (ms), who answered, its failure."""
     started, began = time.time(), time.monotonic()
     times = (began + at for at in arrivals(values["interval"], values["seconds"], values["seed"]))

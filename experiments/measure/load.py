@@ -112,9 +112,9 @@ def requests(
     return parse_requests(text), text
 
 
-def rate(source: Target, target: Address, *, seconds: float, parallel: int) -> tuple[RateRun, str]:
-    """Connections as fast as they are answered, `parallel` at a time."""
-    arguments = ("rate", _word(target), f"--seconds={seconds:.3f}s", f"--parallel={parallel}")
+def rate(source: Target, targets: Sequence[Address], *, seconds: float, parallel: int) -> tuple[RateRun, str]:
+    """Connections to the targets in turn, as fast as they are answered, `parallel` at a time."""
+    arguments = ("rate", ",".join(map(_word, targets)), f"--seconds={seconds:.3f}s", f"--parallel={parallel}")
     text = _run(source, arguments, TIMEOUT_S, seconds + 60)
     return parse_rate(text), text
 

@@ -30,6 +30,9 @@ _LATE_MS: Final = 20.0
 _FAILED: Final = 0.01
 """More failures than this (share) make a measurement suspect."""
 
+_AIM_ELSEWHERE: Final = (Algorithm.SOURCE_HASH, Algorithm.LEAST_CONNECTIONS)
+"""source-hash places clients, not connections; least-connections makes open connections even, not new ones."""
+
 Repetitions = dict[int, list[float]]
 
 
@@ -55,7 +58,7 @@ class Outcome:
     """Endpoint to connections, over all repetitions."""
     shares: Mapping[str, Estimate]
     p_value: float | None
-    """Chi-square against the ideal; None for source-hash, whose unit is the client."""
+    """Chi-square against the ideal; None for algorithms that do not aim at one (`_AIM_ELSEWHERE`)."""
     endpoints_per_client: int
     """The most endpoints that one client saw within one repetition."""
     disruption: Disruption | None
@@ -109,7 +112,7 @@ def request_times(recording: Recording) -> Mapping[str, Sequence[float]]:
 
 
 def direct_rate(recording: Recording) -> Estimate | None:
-    """Connections per second to an endpoint itself."""
+    """Connections per second to the endpoints themselves."""
     values = _by_repetition(_of(recording.samples, DIRECT), CONNECTION_RATE)
     return mean(list(values.values()), seed=derived_seed(recording.seed, DIRECT)) if values else None
 
@@ -129,13 +132,13 @@ def outcome(recording: Recording, made: Design, algorithm: str) -> Outcome | Non
     counts = {name: counted[name] for name in made.backends}
     times = _by_repetition(samples, REQUEST_TIME)
     rates = _by_repetition(samples, CONNECTION_RATE)
-    by_source = algorithm == Algorithm.SOURCE_HASH
+    tested = algorithm not in _AIM_ELSEWHERE
     return Outcome(
         algorithm=algorithm,
         ideal=ideal,
         counts=counts,
         shares=_shares(answered, made.backends, seed("shares")),
-        p_value=None if by_source else chi_square(list(counts.values()), list(ideal.values()), seed=seed("chi-square")),
+        p_value=chi_square(list(counts.values()), list(ideal.values()), seed=seed("chi-square")) if tested else None,
         endpoints_per_client=_endpoints_per_client(answered),
         disruption=_disruption(samples, seed("disruption")),
         times=percentiles(list(times.values()), PERCENTS, seed=seed("times")) if times else (),
@@ -197,7 +200,7 @@ def _disruption(samples: Sequence[Sample], seed: int) -> Disruption | None:
         needless[one.repetition].append(float(one.target != server and not must))
     if not moved:
         return None
-    # One seed: the three draw the same connections.
+    # One seed: the three draw the same repetitions.
     return Disruption(*(mean(list(groups.values()), seed=seed) for groups in (moved, forced, needless)))
 
 

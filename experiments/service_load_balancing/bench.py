@@ -148,8 +148,9 @@ class Bench:
         """Connections of one client as fast as they are answered."""
         (algorithm,) = planned.algorithms
         client = self.clients[planned.repetition % len(self.clients)]
-        target = (self.addresses[self.made.backends[0]], POD_PORT) if algorithm == DIRECT else self.virtual[algorithm]
-        run, text = rate(client, target, seconds=self.made.rate_seconds, parallel=self.made.rate_parallel)
+        direct = [(address, POD_PORT) for address in self.addresses.values()]
+        targets = direct if algorithm == DIRECT else [self.virtual[algorithm]]
+        run, text = rate(client, targets, seconds=self.made.rate_seconds, parallel=self.made.rate_parallel)
         samples: list[Sample] = []
         add = self._sampler(planned, algorithm, samples)
         add(CONNECTION_RATE, run.started_s, 0, run.per_second, "1/s", client.name, "")

@@ -94,7 +94,7 @@ def _requests(made: Design, found: Sequence["Outcome"], times: Mapping[str, Sequ
     left.set_xscale("log")
     left.set_yscale("log")
     left.axhline(0.01, color=GREY, linestyle=":", linewidth=0.8)
-    left.text(left.get_xlim()[1], 0.01, "p99 ", color=GREY, fontsize=7, ha="right", va="bottom")
+    left.text(left.get_xlim()[0], 0.01, " p99", color=GREY, fontsize=7, ha="left", va="bottom")
     left.xaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:g}"))
     left.set_xlabel("request time (ms)")
     left.set_ylabel("share of requests that took longer")
@@ -131,7 +131,7 @@ def _rate(found: Sequence["Outcome"], direct: Estimate | None) -> Figure:
     if direct is not None:
         panel.axvline(direct.value, color=GREY, linestyle=":")
     panel.set_xlim(left=0)
-    panel.set_xlabel("connections per second from one client (dotted: to an endpoint without a Service)")
+    panel.set_xlabel("connections per second from one client (dotted: to the endpoints in turn, without a Service)")
     _names(panel, found)
     caption = "Connection rate through each Service, with 95 % intervals; every connection is a new one."
     return Figure("rate", caption, drawing)

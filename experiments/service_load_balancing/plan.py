@@ -18,7 +18,7 @@ SPREAD: Final = "spread"
 REQUESTS: Final = "requests"
 RATE: Final = "rate"
 DIRECT: Final = "no Service"
-"""In place of an algorithm: connections to an endpoint itself, the reference for the rate."""
+"""In place of an algorithm: connections to the endpoints themselves in turn, the reference for the rate."""
 NAMESPACE: Final = "bench"
 PORT: Final = 80
 POD_PORT: Final = 8080

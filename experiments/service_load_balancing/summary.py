@@ -14,10 +14,16 @@ _COLUMNS: Final = (
     *("p50 ms", "p95 ms", "p99 ms [95 %]", "to the slow one", "connections/s", "validity"),
 )
 
+_NO_RIVALS: Final = (Algorithm.WEIGHTED, Algorithm.SOURCE_HASH)
+"""Not compared in the finding by their p99: the weights say which endpoint is slow, and where source-hash places a few
+clients is chance."""
+
 
 def table(made: Design, found: Sequence[Outcome], direct: Estimate | None) -> Table:
     """One row an algorithm, as it is printed."""
-    reference = "" if direct is None else f" One endpoint without a Service: {direct.value:.0f} connections/s."
+    reference = (
+        "" if direct is None else f" The endpoints in turn, without a Service: {direct.value:.0f} connections/s."
+    )
     caption = (
         f"Moved: of the same clients and source ports, the share whose endpoint changed when 1 of {made.endpoints} "
         f"left; at least about 1/{made.endpoints} must. Request times under {made.requests_per_s:g} requests/s with "
@@ -64,15 +70,14 @@ def finding(made: Design, found: Sequence[Outcome]) -> str:
             f"When 1 of {made.endpoints} endpoints leaves, {few[2]} moves {few[1]:.1%} of the connections "
             f"({few[0]:.1%} needlessly), {many[2]} {many[1]:.1%} ({many[0]:.1%} needlessly)."
         )
-    # The weights of `weighted` say which endpoint is slow: it is no rival of those that must find out.
     timed = sorted(
-        (one.times[2].value, one.algorithm) for one in found if one.times and one.algorithm != Algorithm.WEIGHTED
+        (one.times[2].value, one.algorithm) for one in found if one.times and one.algorithm not in _NO_RIVALS
     )
     if len(timed) > 1:
         told = next((one for one in found if one.algorithm == Algorithm.WEIGHTED and one.times), None)
         parts.append(
-            f"With one endpoint {made.slow_factor:g} times slower, {timed[0][1]} has the lowest p99 of those that are "
-            f"not told which ({timed[0][0]:.0f} ms; the others {timed[1][0]:.0f} to {timed[-1][0]:.0f} ms)"
+            f"With one endpoint {made.slow_factor:g} times slower, {timed[0][1]} has the lowest p99 of those that must "
+            f"find out which ({timed[0][0]:.0f} ms; the others {timed[1][0]:.0f} to {timed[-1][0]:.0f} ms)"
             + ("." if told is None else f"; weighted, which is told, has {told.times[2].value:.0f} ms.")
         )
     return " ".join(parts) or f"Only {found[0].algorithm} was measured."
