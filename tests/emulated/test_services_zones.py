@@ -48,7 +48,7 @@ def test_a_zone_without_endpoints_uses_the_others(lab: Lab) -> None:
 
 
 def test_internal_traffic_stays_on_its_node(lab: Lab) -> None:
-    """internalTrafficPolicy Local: pods, host-network clients and nodes reach their own node's endpoint; else silence."""
+    """internalTrafficPolicy Local: pods and nodes reach their own node's endpoint; without one, silence."""
     address = lab.serve(service("inner", ECHO, internalTrafficPolicy="Local"))
     for node in lab.nodes:
         lab.until_who(lab.pod(f"c-{node}"), [f"e-{node}"], To(address, times=8))
