@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from controller.complaints import Complaint, complaints
-from controller.features import base, connections, gateway, overlay, pods, services, uplink
+from controller.features import base, connections, gateway, hostports, overlay, pods, services, uplink
 from controller.features.balancing import Backends
 from controller.features.common import TOPOLOGY, BridgeFlow, Feature, node_owner, pod_owner, service_owner
 from controller.pipeline import BRIDGES
-from controller.program import EMPTY, Layer, Part, Program, parts_by_bridge
+from controller.program import EMPTY, Layer, Part, PartKey, Program, parts_by_bridge
 from controller.service_compile import ServiceCompiler
-from kubinet.addressing import INTEGRATION_BRIDGE
+from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
 from kubinet.state import ClusterState, NetworkConfig, Node, Pod, ServiceProxy
 
 Programs: TypeAlias = Mapping[str, Program]
@@ -70,6 +70,7 @@ class _Remembered:
     base: Mapping[str, Layer]
     pods: Mapping[str, Pod] = field(default_factory=dict)
     pod_layer: Layer = EMPTY
+    uplink_layer: Layer = EMPTY
     programs: Programs = field(default_factory=dict)
 
 
@@ -122,12 +123,17 @@ class Compiler:
                 }
                 known = self._nodes[node.name] = _Remembered(node, made)
             if known.pods != own:
-                known.pod_layer = Layer({("pod", key): self._pod(pod, node) for key, pod in own.items()})
+                pods_: dict[PartKey, Part] = {("pod", key): self._pod(pod, node) for key, pod in own.items()}
+                host = parts_by_bridge(hostports.flows(own.values(), node, state.network))
+                if INTEGRATION_BRIDGE in host:
+                    pods_["host ports"] = host[INTEGRATION_BRIDGE]
+                known.pod_layer = Layer(pods_)
+                known.uplink_layer = Layer({"host ports": host[UPLINK_BRIDGE]}) if UPLINK_BRIDGE in host else EMPTY
                 known.pods = own
             layers = {
                 bridge: (
                     known.base.get(bridge, EMPTY),
-                    known.pod_layer if bridge == INTEGRATION_BRIDGE else EMPTY,
+                    known.pod_layer if bridge == INTEGRATION_BRIDGE else known.uplink_layer,
                     *self._services.layers(node, bridge),
                 )
                 for bridge in BRIDGES

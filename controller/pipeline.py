@@ -419,6 +419,7 @@ SNAT_PORTS: Final = (49152, 65535)
 class Priority(IntEnum):
     """Within a table, more special first."""
 
+    FIRST = 230
     OVERRIDE = 220
     SPECIAL = 210
     NORMAL = 200

@@ -3,12 +3,12 @@
 Objects that are not complete yet (a pod without address, a node that has not registered) give None: look again later.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Final, Generic, TypeVar
 
 from kubinet.facts import network_from_document
-from kubinet.state import ClusterState, NetworkConfig, Node, Pod
+from kubinet.state import ClusterState, HostPort, NetworkConfig, Node, Pod, Protocol
 
 Object = Mapping[str, Any]
 
@@ -53,7 +53,25 @@ def pod_from_object(obj: Object) -> Pod | None:
         node=spec["nodeName"],
         address=IPv4Address(status["podIP"]),
         labels=metadata.get("labels") or {},
+        host_ports=tuple(_host_ports(spec)),
     )
+
+
+def _host_ports(spec: Object) -> Iterator[HostPort]:
+    for container in spec.get("containers") or ():
+        for port in container.get("ports") or ():
+            if port.get("hostPort"):
+                address = port.get("hostIP") or "0.0.0.0"
+                try:
+                    only = IPv4Address(address)
+                except AddressValueError:
+                    continue  # IPv6, which this data plane does not have
+                yield HostPort(
+                    port=port["hostPort"],
+                    container_port=port["containerPort"],
+                    protocol=Protocol[port.get("protocol", "TCP")],
+                    address=None if only.is_unspecified else only,
+                )
 
 
 def network_from_topology(obj: Object) -> NetworkConfig:

@@ -167,6 +167,25 @@ class Node:
         return pod_mac(self.pod_gateway)
 
 
+class Protocol(IntEnum):
+    """Transport protocols of Services, by their IP protocol numbers."""
+
+    TCP = 6
+    UDP = 17
+    SCTP = 132
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of its node's address that leads to a pod (`hostPort` of a container's port)."""
+
+    port: int
+    container_port: int
+    protocol: Protocol = Protocol.TCP
+    address: IPv4Address | None = None
+    """`hostIP`: the only address of the node that it is for; None: all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod that has an address of its own (host-network pods are not in `ClusterState`)."""
@@ -176,6 +195,7 @@ class Pod:
     node: str
     address: IPv4Address
     labels: Mapping[str, str] = field(default_factory=dict)
+    host_ports: tuple[HostPort, ...] = ()
 
     @property
     def key(self) -> str:
@@ -190,14 +210,6 @@ class Pod:
     def port(self, node: Node) -> int:
         """The pod's OpenFlow port on its node's br-int."""
         return pod_port(self.address, node.pod_cidr)
-
-
-class Protocol(IntEnum):
-    """Transport protocols of Services, by their IP protocol numbers."""
-
-    TCP = 6
-    UDP = 17
-    SCTP = 132
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ def _matches(address: IPv4Address, port: int, protocol: Protocol) -> tuple[Term,
     return IP, IP_PROTO(protocol), ENDPOINT_ADDRESS(int(address)), ENDPOINT_PORT(port)
 
 
-def _commit(address: IPv4Address, port: int, *marks: Term | CopyField) -> Ct:
+def commit(address: IPv4Address, port: int, *marks: Term | CopyField) -> Ct:
+    """Make the connection one to this address and port, and remember where it came from."""
     known = (CT_SERVICE(1), CopyField(SOURCE, CT_SOURCE), CopyField(BACKENDS, CT_BACKENDS))
     translation = Nat(destination=address, ports=(port, port))
     return Ct(Zone.MAIN, commit=True, table=L3_FORWARD.number, nat=translation, marks=(*known, *marks))
@@ -42,19 +43,19 @@ def flows(address: IPv4Address, port: int, protocol: Protocol, owner: Owner, *, 
     """What every node has for an endpoint. `pod`: the address is of the pod network, so replies come back to br-int."""
     make = Maker(owner, Category.SERVICES)
     match = _matches(address, port, protocol)
-    asked = _commit(address, port, CopyField(MASQUERADE, CT_SNAT))
+    asked = commit(address, port, CopyField(MASQUERADE, CT_SNAT))
     yield make(ENDPOINT_DNAT, Priority.NORMAL, match, asked)
     if not pod:
         # Reached through the node's own stack: only as the stack's router does br-int see the replies.
         for place in (Place.GATEWAY, Place.OUTSIDE):
-            yield make(ENDPOINT_DNAT, Priority.SPECIAL, (*match, SOURCE(place)), _commit(address, port, CT_SNAT(1)))
+            yield make(ENDPOINT_DNAT, Priority.SPECIAL, (*match, SOURCE(place)), commit(address, port, CT_SNAT(1)))
 
 
 def hairpin_flows(address: IPv4Address, port: int, protocol: Protocol, owner: Owner) -> Iterator[BridgeFlow]:
     """On the endpoint's own node: a pod that reaches itself through its Service sees the gateway as its client."""
     make = Maker(owner, Category.SERVICES)
     match = (*_matches(address, port, protocol), IPV4_SRC(address))
-    yield make(ENDPOINT_DNAT, Priority.OVERRIDE, match, _commit(address, port, CT_SNAT(1), CT_HAIRPIN(1)))
+    yield make(ENDPOINT_DNAT, Priority.OVERRIDE, match, commit(address, port, CT_SNAT(1), CT_HAIRPIN(1)))
 
 
 def refusal_flows() -> Iterator[BridgeFlow]:

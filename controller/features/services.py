@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from itertools import product
+from typing import Final
 
 from controller.features import balancing
 from controller.features.balancing import Backends, EndpointKey, backends_id
@@ -44,7 +45,8 @@ from kubinet.addressing import REJECT_ADDRESS, REJECT_PORT, UNDERLAY_PORT
 from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends, same_everywhere
 from kubinet.state import ClusterState, Endpoint, Node, Protocol, Service, ServicePort
 
-_DESTINATION_PORT = {Protocol.TCP: TCP_DST, Protocol.UDP: UDP_DST, Protocol.SCTP: SCTP_DST}
+DESTINATION_PORT: Final = {Protocol.TCP: TCP_DST, Protocol.UDP: UDP_DST, Protocol.SCTP: SCTP_DST}
+"""The field that holds a protocol's destination port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _frontend(made: Made, service: Service, port: ServicePort, frontend: Fronten
 
 def _ports(service: Service, frontend: Frontend) -> Iterator[tuple[Term, ...]]:
     """What tells the frontend's port."""
-    yield (_DESTINATION_PORT[frontend.protocol](frontend.port),)
+    yield (DESTINATION_PORT[frontend.protocol](frontend.port),)
     protocols = [port.protocol for port in service.ports]
     if (
         frontend.kind is FrontendKind.CLUSTER_IP
@@ -191,7 +193,7 @@ def _admission(made: Made, service: Service, frontend: Frontend, node: Node, aro
     if frontend.address != node.underlay.ip or (frontend.address, frontend.port, frontend.protocol) in around.lost:
         return
     make = Maker(service_owner(service), Category.SERVICES)
-    port = _DESTINATION_PORT[frontend.protocol](frontend.port)
+    port = DESTINATION_PORT[frontend.protocol](frontend.port)
     match = (IN_PORT(UNDERLAY_PORT), IP, IP_PROTO(frontend.protocol), IPV4_DST(frontend.address), port)
     made.flows.append(make(UPLINK, Priority.SPECIAL, match, to_services()))
 

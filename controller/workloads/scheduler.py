@@ -7,6 +7,9 @@ from typing import Any, Final
 from controller.api.selectors import LabelSelector, Requirement, from_label_selector
 
 Object = dict[str, Any]
+_HostPort = tuple[str, int, str]
+"""Protocol, port and address of a node that a pod wants."""
+_ANY: Final = "0.0.0.0"
 
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _OPERATORS: Final = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
@@ -47,7 +50,7 @@ class _Node:
     ready: bool
     pods: int = 0
     capacity: int = 1 << 30
-    host_ports: set[tuple[str, int]] = field(default_factory=set)
+    host_ports: set[_HostPort] = field(default_factory=set)
 
 
 def schedule(pending: Iterable[Object], placed: Iterable[Object], nodes: Iterable[Object]) -> Decision:
@@ -102,10 +105,19 @@ def daemon_fit(spec: Object, node: Object) -> tuple[bool, bool]:
     return not effects & {"NoSchedule", "NoExecute"}, "NoExecute" not in effects
 
 
-def _host_ports(pod: Object) -> set[tuple[str, int]]:
+def _host_ports(pod: Object) -> set[_HostPort]:
     containers = pod["spec"].get("containers") or ()
     ports = [port for container in containers for port in container.get("ports") or () if port.get("hostPort")]
-    return {(port.get("protocol", "TCP"), port["hostPort"]) for port in ports}
+    return {(port.get("protocol", "TCP"), port["hostPort"], port.get("hostIP") or _ANY) for port in ports}
+
+
+def _clash(wanted: set[_HostPort], taken: set[_HostPort]) -> bool:
+    """The same port and protocol, on the same address or on all addresses."""
+    return any(
+        mine[:2] == other[:2] and (mine[2] == other[2] or _ANY in (mine[2], other[2]))
+        for mine in wanted
+        for other in taken
+    )
 
 
 def _place(pod: Object, node: _Node, here: list[tuple[Object, str]], repelling: list[tuple[Object, str]]) -> None:
@@ -157,7 +169,7 @@ def _choose(
     return best
 
 
-def _refusal(spec: Object, node: _Node, ports: set[tuple[str, int]]) -> str:
+def _refusal(spec: Object, node: _Node, ports: set[_HostPort]) -> str:
     if not node.ready:
         return "node(s) were not ready"
     wanted = spec.get("nodeSelector") or {}
@@ -170,7 +182,7 @@ def _refusal(spec: Object, node: _Node, ports: set[tuple[str, int]]) -> str:
             return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
     if node.pods >= node.capacity:
         return "Too many pods"
-    if ports & node.host_ports:
+    if ports and _clash(ports, node.host_ports):
         return "node(s) didn't have free ports for the requested pod ports"
     return ""
 

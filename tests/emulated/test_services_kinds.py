@@ -83,7 +83,7 @@ def test_a_pod_reaches_itself_through_its_service(lab: Lab) -> None:
 
 
 def test_nodes_reach_services(lab: Lab) -> None:
-    """A node's own programs reach endpoints here and elsewhere by TCP and UDP, also from the node's underlay address."""
+    """A node's own programs reach endpoints here and elsewhere, TCP and UDP, also from its underlay address."""
     address = lab.serve(service("for-nodes", ECHO, ports=[
         {"name": "t", "port": 80, "targetPort": 8080}, {"name": "u", "port": 80, "targetPort": 8080, "protocol": "UDP"},
     ]))  # fmt: skip
@@ -118,7 +118,7 @@ def test_large_requests(lab: Lab) -> None:
 
 
 def test_without_endpoints_connections_are_refused_at_once(lab: Lab) -> None:
-    """TCP and UDP, from a pod, a node and outside, cluster IP and node port: refused within a second; event says why."""
+    """TCP and UDP, from a pod, a node and outside, cluster IP and node port: refused within a second."""
     ports = [
         {"name": "t", "port": 80, "targetPort": 8080},
         {"name": "u", "port": 80, "targetPort": 8080, "protocol": "UDP"},

@@ -66,7 +66,7 @@ def test_a_node_port_changes(lab: Lab) -> None:
 
 
 def test_load_balancers_are_announced(lab: Lab) -> None:
-    """The outside host, pods and nodes reach the balancer's address by TCP and UDP; the address goes with the Service."""
+    """The outside host, pods and nodes reach the balancer's address, TCP and UDP; it goes with the Service."""
     lab.create(service("balanced", ECHO, type="LoadBalancer", ports=BOTH))
     address = _balancer(lab, "balanced")
     assert IPv4Address(address) in IPv4Network("172.31.0.0/24")
@@ -99,7 +99,7 @@ def test_external_addresses(lab: Lab) -> None:
 
 
 def test_the_policy_local_keeps_the_clients_address(lab: Lab) -> None:
-    """externalTrafficPolicy Local: a node's own endpoints see the client; nodes without any are silent; pods get all."""
+    """externalTrafficPolicy Local: a node's own endpoints see the client; others are silent; pods get all."""
     lab.create(service("local", ECHO, type="LoadBalancer", externalTrafficPolicy="Local", ports=BOTH))
     balancer, (tcp, udp) = _balancer(lab, "local"), _node_ports(lab, "local")
     one, four, client = lab.address("n1"), lab.address("n4"), str(lab.outside.address)

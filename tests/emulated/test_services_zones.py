@@ -48,7 +48,7 @@ def test_a_zone_without_endpoints_uses_the_others(lab: Lab) -> None:
 
 
 def test_internal_traffic_stays_on_its_node(lab: Lab) -> None:
-    """internalTrafficPolicy Local: pods, host-network clients and nodes reach their own node's endpoint; else silence."""
+    """internalTrafficPolicy Local: pods and nodes reach their own node's endpoint; without one, silence."""
     address = lab.serve(service("inner", ECHO, internalTrafficPolicy="Local"))
     for node in lab.nodes:
         lab.until_who(lab.pod(f"c-{node}"), [f"e-{node}"], To(address, times=8))
@@ -71,3 +71,13 @@ def test_internal_traffic_to_the_host_network(lab: Lab) -> None:
     for name in names:
         lab.until_who(lab.pod(f"c-{name[2:]}"), [name], To(address, times=8))
         lab.until_who(lab.pod(name), [name], To(address, times=8))
+
+
+def test_pods_see_each_others_own_addresses(lab: Lab) -> None:
+    """A pod on every node: each one that asks another one directly is seen with its own address (NoSNAT)."""
+    servers = [str(lab.pod(f"e-{node}").address) for node in lab.nodes]
+    for node in lab.nodes:
+        client = lab.pod(f"c-{node}")
+        found = lab.ask(client, *(To(server, 8080) for server in servers))
+        assert [one.who for one in found] == [[f"e-{other}"] for other in lab.nodes]
+        assert [one.clients for one in found] == [[str(client.address)]] * len(servers)
