@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from controller.features import endpoints, kernel_services, services
 from controller.features.balancing import Backends, EndpointKey, slot_table
@@ -23,6 +23,7 @@ _Lost: TypeAlias = frozenset[tuple[IPv4Address, int, Protocol]]
 _LOG = logging.getLogger(__name__)
 _Orders: TypeAlias = dict[int, tuple[Hashable, ...]]
 """The order of endpoints in slot tables, by set."""
+_Key = TypeVar("_Key")
 _NOTHING: Final[_Lost] = frozenset()
 
 
@@ -35,6 +36,8 @@ class _Compiled:
     connections: Mapping[EndpointKey, int] | None
     parts: Mapping[str, Part]
     backends: Mapping[int, Backends]
+    varies: bool
+    endpoints: tuple[_Endpoint, ...]
 
     def still(self, service: Service, lost: _Lost, connections: Mapping[EndpointKey, int] | None) -> bool:
         """Whether the same would be made again."""
@@ -61,6 +64,9 @@ class ServiceCompiler:
     _endpoints: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
     _hairpins: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
     _shared: Layer = EMPTY
+    _places: tuple[Mapping[_Endpoint, tuple[str, Part]], Mapping[IPv4Address, str]] | None = None
+    _local: Mapping[str, Mapping[_Endpoint, str]] = field(default_factory=dict)
+    """By node: its own pods that are endpoints, with the Service that owns their flows; of `_places`."""
     _nodes: dict[str, _NodeServices] = field(default_factory=dict)
     _orders: _Orders = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
@@ -98,8 +104,9 @@ class ServiceCompiler:
         self._update_shared(state, losses)
         local = self._local_endpoints(state)
         admissions = {address: key for key, address in _external(state)}
+        varying = {key: known.service for key, known in self._compiled.items() if known.varies}
         for node in state.nodes.values():
-            self._update_node(state, node, losses, local.get(node.name, {}), admissions)
+            self._update_node(state, node, losses, varying, local.get(node.name, {}), admissions)
 
     def _leave_to_kernel(self, state: ClusterState) -> None:
         for node in state.nodes.values():
@@ -112,8 +119,6 @@ class ServiceCompiler:
     def _update_shared(self, state: ClusterState, losses: Mapping[str, _Lost]) -> None:
         sample = next(iter(state.nodes.values()))
         compiled: dict[str, _Compiled] = {}
-        parts: dict[PartKey, Part] = {}
-        named: dict[_Endpoint, str] = {}
         for key, service in state.services.items():
             lost, connections = losses.get(key, _NOTHING), _counted(state, service)
             known = self._compiled.get(key)
@@ -122,16 +127,23 @@ class ServiceCompiler:
                 made = self._made(service, partial(services.shared_part, sample=sample, around=around))
                 known = self._remembered(service, lost, connections, made, self._orders)
             compiled[key] = known
-            for part in known.parts.values():
-                parts["service", key] = part
-            for endpoint, protocol in services.endpoint_keys(service):
-                name = (endpoint.address, endpoint.port, protocol)
-                owner = named.get(name)
-                named[name] = key if owner is None or key < owner else owner
-        for gone in self._compiled.keys() - compiled.keys():
+        before, self._compiled = self._compiled, compiled
+        for gone in before.keys() - compiled.keys():
             self._forget(gone)
             self.failures.pop(gone, None)
-        self._compiled = compiled
+        if self._shared is EMPTY or not _same(before, compiled):
+            self._share(state)
+
+    def _share(self, state: ClusterState) -> None:
+        """The layer anew: all Services' parts, and one of each endpoint, owned by the first Service that names it."""
+        parts: dict[PartKey, Part] = {}
+        named: dict[_Endpoint, str] = {}
+        for key, known in self._compiled.items():
+            for part in known.parts.values():
+                parts["service", key] = part
+            for name in known.endpoints:
+                owner = named.get(name)
+                named[name] = key if owner is None or key < owner else owner
         self._endpoints = {name: self._endpoint(state, name, owner) for name, owner in named.items()}
         parts.update((("endpoint", name), part) for name, (_, part) in self._endpoints.items())
         parts["refusal",] = self._shared.parts.get(("refusal",)) or _part(endpoints.refusal_flows())
@@ -179,7 +191,9 @@ class ServiceCompiler:
         orders: _Orders,
         elsewhere: Container[int] = (),
     ) -> _Compiled:
-        compiled = _Compiled(service, lost, connections, parts_by_bridge(made.flows, made.groups), made.backends)
+        parts = parts_by_bridge(made.flows, made.groups)
+        named = tuple((one.address, one.port, protocol) for one, protocol in services.endpoint_keys(service))
+        compiled = _Compiled(service, lost, connections, parts, made.backends, services.varies(service), named)
         for number, backends in made.backends.items():
             table = None if number in elsewhere else slot_table(backends)
             if table is not None:
@@ -197,11 +211,16 @@ class ServiceCompiler:
     def _local_endpoints(self, state: ClusterState) -> Mapping[str, Mapping[_Endpoint, str]]:
         """By node: its own pods that are endpoints, with the Service that owns their flows."""
         pods = {pod.address: pod.node for pod in state.pods.values()}
+        if self._places is not None and self._places[0] is self._endpoints and self._places[1] == pods:
+            return self._local
+        self._places = (self._endpoints, pods)
+        self._hairpins = {name: known for name, known in self._hairpins.items() if name in self._endpoints}
         found: dict[str, dict[_Endpoint, str]] = {}
         for name, (owner, _) in self._endpoints.items():
             node = pods.get(name[0])
             if node is not None:
                 found.setdefault(node, {})[name] = owner
+        self._local = found
         return found
 
     def _update_node(
@@ -209,15 +228,14 @@ class ServiceCompiler:
         state: ClusterState,
         node: Node,
         losses: Mapping[str, _Lost],
+        varying: Mapping[str, Service],
         local: Mapping[_Endpoint, str],
         admissions: Mapping[IPv4Address, str],
     ) -> None:
         known = self._nodes.setdefault(node.name, _NodeServices())
         parts: dict[str, dict[PartKey, Part]] = {INTEGRATION_BRIDGE: {}, UPLINK_BRIDGE: {}}
         compiled: dict[str, _Compiled] = {}
-        for key, service in state.services.items():
-            if not services.varies(service):
-                continue
+        for key, service in varying.items():
             lost, connections = losses.get(key, _NOTHING), _counted(state, service)
             one = known.compiled.get(key)
             if one is None or not one.still(service, lost, connections):
@@ -262,7 +280,7 @@ def _part(flows: Iterable[BridgeFlow]) -> Part:
     return next(iter(parts_by_bridge(flows).values()))
 
 
-def _same(before: Mapping[PartKey, Part], after: Mapping[PartKey, Part]) -> bool:
+def _same(before: Mapping[_Key, object], after: Mapping[_Key, object]) -> bool:
     return len(before) == len(after) and all(before.get(key) is part for key, part in after.items())
 
 

@@ -3,12 +3,12 @@
 import time
 from typing import Final
 
-_SHARE: Final = 4.0
+_SHARE: Final = 1.0
 _LONGEST_SECONDS: Final = 0.25
 
 
 def pause(began: float) -> float:
-    """Seconds to rest after a round of work that began then (time.monotonic): four times as long as it took.
+    """Seconds to rest after a round of work that began then (time.monotonic): as long as it took.
 
     A single change never waits for a rest: it comes after the work.
     """
