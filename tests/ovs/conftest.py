@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from nodes import NodeSwitch
 from private_ovs import SCHEMA, OpenVSwitch
+from service_states import cluster
 
 
 @pytest.fixture
@@ -22,3 +24,13 @@ def ovs(tmp_path: Path) -> Iterator[OpenVSwitch]:
         yield switch
     finally:
         switch.stop()
+
+
+@pytest.fixture
+def node(ovs: OpenVSwitch) -> Iterator[NodeSwitch]:
+    """n1 with the ports of its pods a and b, without a controller."""
+    switch = NodeSwitch(ovs, cluster().nodes["n1"], [102, 103])
+    try:
+        yield switch
+    finally:
+        switch.close()
