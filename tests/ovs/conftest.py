@@ -1,13 +1,16 @@
 """Fixtures of the tests on a private Open vSwitch; makes the helpers beside this file importable."""
 
+import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from controllers import ControllerProcess
 from nodes import NodeSwitch
 from private_ovs import SCHEMA, OpenVSwitch
 from service_states import cluster
@@ -34,3 +37,21 @@ def node(ovs: OpenVSwitch) -> Iterator[NodeSwitch]:
         yield switch
     finally:
         switch.close()
+
+
+@pytest.fixture
+def controllers(tmp_path: Path) -> Iterator[Callable[..., ControllerProcess]]:
+    """Starts controllers; afterwards none is left, and none may have logged an error that the test did not expect."""
+    with ExitStack() as stack:
+
+        def start(framework: str, *, audit_seconds: float = 60.0) -> ControllerProcess:
+            process = ControllerProcess(framework, tmp_path / "controller.log", audit_seconds)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+    log = tmp_path / "controller.log"
+    said = log.read_text() if log.exists() else ""
+    trouble = [line for line in said.splitlines() if re.search(r" ERROR | CRITICAL |Traceback", line)]
+    expected = (tmp_path / "expected-trouble").exists()
+    assert expected or not trouble, "\n".join(trouble)

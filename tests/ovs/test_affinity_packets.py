@@ -25,6 +25,7 @@ def served(node: NodeSwitch, sport: int, proto: int = 6) -> dict[str, str]:
     """By client: the endpoint that a new connection from this source port gets."""
     frames = [from_outside(1, NODE_1, 30080, sport, client, proto=proto) for client in CLIENTS]
     out = node.send(UNDERLAY, *frames)[UNDERLAY]
+    node.settle()
     return {client: frame.dst for client, frame in zip(CLIENTS, out, strict=True)}
 
 

@@ -61,14 +61,10 @@ def test_more_endpoints_than_a_group_holds_well_get_connections_by_slots(
     node: NodeSwitch, algorithm: Algorithm
 ) -> None:
     """Eighty endpoints, each with one slot, or with three or four of 251."""
-    controller = node.controller()
-    controller.bring(state(algorithm, 80))
+    node.controller().bring(state(algorithm, 80))
     seen = Counter(by_port(node).values())
-    slots = Counter(
-        int(flow.split("set_field:0xaf402")[1][:2], 16)
-        for flow in node.ovs.dump("br-int")
-        if "table=28" in flow and "reg2" in flow
-    )
+    flows = [line for line in node.ovs.dump("br-int") if "table=28" in line and "reg2" in line]
+    slots = Counter(int(line.split("set_field:0xaf402")[1][:2], 16) for line in flows)
     assert set(slots) == set(range(1, 81))
     assert chi_square(seen, shares(slots[host] for host in range(1, 81))) < CRITICAL[79], seen
 
@@ -96,13 +92,18 @@ def test_source_hash_keeps_a_client_at_one_endpoint_and_spreads_clients(node: No
     assert chi_square(Counter(first), shares([1] * 10)) < CRITICAL[9], Counter(first)
 
 
-MOVED = {Algorithm.HASH: 0.0, Algorithm.MAGLEV: 0.07, Algorithm.RANDOM: 0.5, Algorithm.WEIGHTED: 0.5}
-"""Part of the connections that get another endpoint although theirs stays, when one of ten leaves: at most."""
+MOVED = {
+    Algorithm.HASH: (0.0, 0.0),
+    Algorithm.MAGLEV: (0.0, 0.07),
+    Algorithm.RANDOM: (0.5, 0.9),
+    Algorithm.WEIGHTED: (0.5, 0.9),
+}
+"""Part of the connections that get another endpoint although theirs stays, when one of ten leaves: from, to."""
 
 
 @pytest.mark.parametrize("algorithm", MOVED)
 def test_when_one_of_ten_endpoints_leaves(node: NodeSwitch, algorithm: Algorithm) -> None:
-    """Its own tenth must move: the theoretical minimum. `hash` moves nobody else."""
+    """Its own tenth must move: the theoretical minimum. `hash` moves nobody else, `random` most of the others."""
     controller = node.controller()
     controller.bring(state(algorithm, 10))
     before = by_port(node)
@@ -110,5 +111,5 @@ def test_when_one_of_ten_endpoints_leaves(node: NodeSwitch, algorithm: Algorithm
     after = by_port(node)
     assert 4 not in after.values()
     needless = sum(before[number] not in (4, after[number]) for number in before)
-    print(algorithm, needless / CONNECTIONS)
-    assert needless / CONNECTIONS <= MOVED[algorithm]
+    least, most = MOVED[algorithm]
+    assert least <= needless / CONNECTIONS <= most
