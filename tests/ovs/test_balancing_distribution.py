@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pytest
+from balancing_numbers import MOVED
 from nodes import UNDERLAY, NodeSwitch
 from service_states import NODE_1, A, cluster, endpoint, from_outside, from_pod, service
 
@@ -90,15 +91,6 @@ def test_source_hash_keeps_a_client_at_one_endpoint_and_spreads_clients(node: No
     first = chosen(50000)
     assert chosen(50001) == first
     assert chi_square(Counter(first), shares([1] * 10)) < CRITICAL[9], Counter(first)
-
-
-MOVED = {
-    Algorithm.HASH: (0.0, 0.0),
-    Algorithm.MAGLEV: (0.0, 0.07),
-    Algorithm.RANDOM: (0.5, 0.9),
-    Algorithm.WEIGHTED: (0.5, 0.9),
-}
-"""Part of the connections that get another endpoint although theirs stays, when one of ten leaves: from, to."""
 
 
 @pytest.mark.parametrize("algorithm", MOVED)
