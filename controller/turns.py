@@ -12,8 +12,9 @@ from controller.features.balancing import Backends
 from controller.openflow.actions import Resubmit, SetField
 from controller.openflow.decode import PacketIn
 from controller.openflow.encode import packet_out
-from controller.openflow.fields import REG0, REG3, REG4, REG7
+from controller.openflow.fields import CONTROLLER, REG0, REG3, REG4, REG7
 from controller.pipeline import CHOSEN, CONNTRACK, ENDPOINT_PORT
+from kubinet.addressing import UPLINK_PATCH_PORT
 from kubinet.state import Endpoint
 
 
@@ -46,4 +47,6 @@ def answer(packet: PacketIn, endpoint: Endpoint, xid: int) -> bytes:
         SetField(REG7(backends_number(packet))),
         Resubmit(CONNTRACK.number),
     )
-    return packet_out(packet.data, packet.in_port, actions, xid)
+    # Connection tracking resumes a packet by the port that it came from, which a patch port is not to the datapath.
+    port = CONTROLLER if packet.in_port == UPLINK_PATCH_PORT else packet.in_port
+    return packet_out(packet.data, port, actions, xid)

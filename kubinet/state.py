@@ -43,7 +43,7 @@ class ServiceProxy(StrEnum):
 
 
 class Algorithm(StrEnum):
-    """How a Service's endpoint is chosen for a new connection (docs/services.md)."""
+    """How a Service's endpoint is chosen for a new connection (docs/load-balancing.md)."""
 
     HASH = "hash"
     RANDOM = "random"

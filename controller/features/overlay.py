@@ -7,8 +7,18 @@ encapsulation; out through br-phy to the far node's MAC address, or to the route
 from collections.abc import Iterator
 
 from controller.features.common import BridgeFlow, Maker, node_owner
-from controller.openflow.actions import BOUNCE, Action, SetField, load
-from controller.openflow.fields import ETH_DST, ETH_SRC, IN_PORT, IP, IPV4_DST, IPV4_SRC, TUN_DST, TUN_SRC
+from controller.openflow.actions import Action, OutputRegister, SetField, load
+from controller.openflow.fields import (
+    ETH_DST,
+    ETH_SRC,
+    IN_PORT,
+    IN_PORT_WRITABLE,
+    IP,
+    IPV4_DST,
+    IPV4_SRC,
+    TUN_DST,
+    TUN_SRC,
+)
 from controller.openflow.flow import Category
 from controller.pipeline import (
     CLASSIFIER,
@@ -48,10 +58,14 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
 
 
 def _turned_round(node: Node) -> Iterator[BridgeFlow]:
-    """Outside clients and other nodes' pods come and go by the same port, and a switch sends nothing back by itself."""
+    """Outside clients and other nodes' pods come and go by the same port, and a switch sends nothing back by itself.
+
+    Not by BOUNCE: where the controller chose the endpoint, the packet came in from the controller.
+    """
     make = Maker(node_owner(node), Category.OVERLAY)
     for source, destination in ((Place.OUTSIDE, Place.UPLINK), (Place.UPLINK, Place.OUTSIDE)):
-        yield make(OUTPUT, Priority.SPECIAL, (IP, SOURCE(source), DESTINATION(destination)), BOUNCE)
+        match = (IP, SOURCE(source), DESTINATION(destination))
+        yield make(OUTPUT, Priority.SPECIAL, match, SetField(IN_PORT_WRITABLE(0)), OutputRegister(OUTPUT_PORT))
 
 
 def _tunnelled(peer: Node) -> tuple[Action, ...]:

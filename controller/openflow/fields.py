@@ -15,6 +15,8 @@ Value: TypeAlias = int | str | IPv4Address | IPv4Network
 
 IN_PORT_RESERVED: Final = 0xFFFFFFF8
 """As an output: the port that the packet came from (OFPP_IN_PORT)."""
+CONTROLLER: Final = 0xFFFFFFFD
+"""As the port that a packet came from: the controller sent it (OFPP_CONTROLLER)."""
 LOCAL: Final = 0xFFFFFFFE
 """The bridge's own port (OFPP_LOCAL)."""
 PORT_NAMES: Final = {IN_PORT_RESERVED: "IN_PORT", LOCAL: "LOCAL"}
@@ -173,6 +175,8 @@ def _register(number: int) -> Field:
 
 
 IN_PORT: Final = Field("in_port", _BASIC, 0, 32, Form.PORT)
+IN_PORT_WRITABLE: Final = Field("in_port", 0, 0, 16, Form.PORT)
+"""The same in Nicira's form (NXM_OF_IN_PORT): 0 lets a packet leave by the port that it came from."""
 ETH_DST: Final = Field("eth_dst", _BASIC, 3, 48, Form.MAC)
 ETH_SRC: Final = Field("eth_src", _BASIC, 4, 48, Form.MAC)
 ETH_TYPE: Final = Field("eth_type", _BASIC, 5, 16, Form.HEXADECIMAL)

@@ -1,14 +1,19 @@
 """Fixtures of the tests on a private Open vSwitch; makes the helpers beside this file importable."""
 
+import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from controllers import ControllerProcess
+from nodes import NodeSwitch
 from private_ovs import SCHEMA, OpenVSwitch
+from service_states import cluster
 
 
 @pytest.fixture
@@ -22,3 +27,31 @@ def ovs(tmp_path: Path) -> Iterator[OpenVSwitch]:
         yield switch
     finally:
         switch.stop()
+
+
+@pytest.fixture
+def node(ovs: OpenVSwitch) -> Iterator[NodeSwitch]:
+    """n1 with the ports of its pods a and b, without a controller."""
+    switch = NodeSwitch(ovs, cluster().nodes["n1"], [102, 103])
+    try:
+        yield switch
+    finally:
+        switch.close()
+
+
+@pytest.fixture
+def controllers(tmp_path: Path) -> Iterator[Callable[..., ControllerProcess]]:
+    """Starts controllers; afterwards none is left, and none may have logged an error that the test did not expect."""
+    with ExitStack() as stack:
+
+        def start(framework: str, *, audit_seconds: float = 60.0) -> ControllerProcess:
+            process = ControllerProcess(framework, tmp_path / "controller.log", audit_seconds)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+    log = tmp_path / "controller.log"
+    said = log.read_text() if log.exists() else ""
+    trouble = [line for line in said.splitlines() if re.search(r" ERROR | CRITICAL |Traceback", line)]
+    expected = (tmp_path / "expected-trouble").exists()
+    assert expected or not trouble, "\n".join(trouble)

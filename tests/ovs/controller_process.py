@@ -8,8 +8,11 @@ import logging
 import socket
 import sys
 import threading
+from dataclasses import replace
+from typing import Any
 
 from controller import framework
+from kubinet.state import ClusterState
 
 
 def main() -> None:
@@ -19,6 +22,7 @@ def main() -> None:
     # Only now: Ryu's eventlet replaces what these modules import.
     from controller.sdn_controller import Controller  # noqa: PLC0415
     from kubinet.kubernetes import cluster_state  # noqa: PLC0415
+    from kubinet.serviceobjects import ServiceCache  # noqa: PLC0415
 
     news = threading.Event()
     controller = Controller(news.set, audit_seconds=float(sys.argv[1]))
@@ -35,11 +39,20 @@ def main() -> None:
             }
             print(json.dumps(facts), flush=True)
 
+    cache = ServiceCache()
+
+    def state_of(said: Any) -> ClusterState:
+        state = cluster_state(said["topology"], said["nodes"], said["pods"], said["generation"])
+        by_key = [
+            {f"{one['metadata']['namespace']}/{one['metadata']['name']}": one for one in said.get(kind, ())}
+            for kind in ("services", "slices")
+        ]
+        return replace(state, services=cache.services(*by_key, state.network.load_balancer))
+
     threading.Thread(target=report, daemon=True).start()
     # A socket, because eventlet cannot wait for a pipe without stopping everything else.
     for line in socket.socket(fileno=0).makefile():
-        state = json.loads(line)
-        controller.update(cluster_state(state["topology"], state["nodes"], state["pods"], state["generation"]))
+        controller.update(state_of(json.loads(line)))
 
 
 if __name__ == "__main__":

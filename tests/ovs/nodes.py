@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,6 +23,8 @@ from kubinet.state import ClusterState, Node
 
 GATEWAY, UNDERLAY, UNDERLAY_LOCAL = "gw0", "eth0", "br-phy"
 DEADLINE = 30.0
+_QUEUE = 50
+"""Packets to put in at once: a dummy port's queue holds 100."""
 _HELLO = struct.pack("!BBHI", VERSION, 0, 8, 1)
 
 
@@ -60,7 +63,7 @@ class NodeSwitch:
         ovs.add_node(node.index, pod_ports, None)
         self.ports = {GATEWAY: GATEWAY, UNDERLAY: UNDERLAY, UNDERLAY_LOCAL: UNDERLAY_LOCAL}
         self.ports |= {f"p{number}": f"p{number}" for number in pod_ports}
-        words = []
+        words = ["--", "set", "open_vswitch", ".", "other_config:max-revalidator=100"]
         for port in self.ports:
             words += ["--", "set", "interface", port, f"options:tx_pcap={self._pcap(port)}"]
         ovs.vsctl(*words[1:])
@@ -74,10 +77,15 @@ class NodeSwitch:
 
     def send(self, port: str, *frames: Frame) -> dict[str, list[Frame]]:
         """Put frames in at a port; what left through each port meanwhile."""
-        before = self._received(port)
-        self.appctl("netdev-dummy/receive", port, *(frame.pack().hex() for frame in frames))
-        while self._received(port) < before + len(frames):
-            pass  # each question is a round of the switch's main loop, which takes in one packet of the port
+        done = self._received(port)
+        end = time.monotonic() + DEADLINE
+        for start in range(0, len(frames), _QUEUE):
+            some = frames[start : start + _QUEUE]
+            self.appctl("netdev-dummy/receive", port, *(frame.pack().hex() for frame in some))
+            done += len(some)
+            while self._received(port) < done:
+                # Each question is a round of the switch's main loop, which takes in one packet of the port.
+                assert time.monotonic() < end, f"{port} took {self._received(port)} packets of {done}"
         return self.left()
 
     def one(self, port: str, frame: Frame) -> tuple[str, Frame]:
@@ -111,6 +119,11 @@ class NodeSwitch:
         """Forget all connections."""
         self.appctl("dpctl/flush-conntrack")
 
+    def settle(self) -> None:
+        """Wait until the datapath obeys the flows, and flows were learned of what it has forwarded."""
+        for _ in range(2):  # the round of checks that runs may have begun before the last change
+            self.appctl("revalidator/wait")
+
     def learned(self) -> list[str]:
         """Flows of session affinity."""
         return [line for line in self.ovs.dump("br-int") if "table=24" in line and "nw_src" in line]
@@ -131,7 +144,7 @@ class NodeController:
     """One controller's sessions of a node's bridges, with a compiler of its own."""
 
     def __init__(self, switch: NodeSwitch) -> None:
-        self._name = switch.node.name
+        self._name, self._settle = switch.node.name, switch.settle
         self._news = threading.Event()
         self._compiler = Compiler()
         self._generation = 0
@@ -146,7 +159,7 @@ class NodeController:
             session.start()
 
     def bring(self, state: ClusterState) -> None:
-        """The cluster's state; returns when the bridges have acknowledged it."""
+        """The cluster's state; returns when the bridges have acknowledged it and their datapath obeys it."""
         self._generation += 1
         programs = self._compiler.compile(replace(state, generation=self._generation))[self._name]
         assert not isinstance(programs, Exception)
@@ -156,6 +169,7 @@ class NodeController:
             assert self._news.wait(DEADLINE), [session.last_error for session in self.sessions.values()]
             self._news.clear()
         assert not any(session.last_error for session in self.sessions.values())
+        self._settle()
 
     def end(self) -> None:
         """The connections end; the bridges keep what they have."""

@@ -8,19 +8,31 @@ import pytest
 from frames import ACK, FIN, RST, SYN, UDP, Frame
 from nodes import GATEWAY, UNDERLAY, UNDERLAY_LOCAL, NodeSwitch
 from private_ovs import OpenVSwitch
-from service_states import VIP, A, B, C, cluster, endpoint, service
+from service_states import (
+    MAC,
+    NODE_1,
+    NODE_2,
+    OUTSIDE,
+    PHY,
+    ROUTER,
+    VIP,
+    VIRTUAL,
+    A,
+    B,
+    C,
+    cluster,
+    endpoint,
+    from_outside,
+    from_pod,
+    service,
+)
 
 from kubinet.state import ClusterState, Protocol
 
 pytestmark = pytest.mark.ovs
 
-VIRTUAL = "aa:bb:cc:dd:ee:ff"
-MAC = {A: "0a:58:0a:f4:01:02", B: "0a:58:0a:f4:01:03", C: "0a:58:0a:f4:02:02"}
-PORT = {A: "p102", B: "p103", C: "p102"}
 GATEWAY_MAC = "0a:58:0a:f4:01:01"
-PHY = {1: "02:00:00:00:00:01", 2: "02:00:00:00:00:02"}
-ROUTER = {1: "02:ff:00:00:00:01", 2: "02:ff:00:00:00:02"}
-NODE_1, NODE_2, OUTSIDE, REJECT = "172.18.1.2", "172.18.2.2", "192.0.2.9", "169.254.1.2"
+REJECT = "169.254.1.2"
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +69,6 @@ def program(nodes: dict[int, NodeSwitch], state: ClusterState) -> None:
         controller = node.controller()
         controller.bring(state)
         controller.end()
-
-
-def from_pod(pod: str, dst: str = VIP, dport: int = 80, sport: int = 40000, **options: int) -> Frame:
-    return Frame(MAC[pod], VIRTUAL, pod, sport, dst, dport, **options)
-
-
-def from_outside(node: int, dst: str, dport: int, sport: int = 50000, **options: int) -> Frame:
-    return Frame(ROUTER[node], PHY[node], OUTSIDE, sport, dst, dport, **options)
 
 
 def cross(frame: Frame, to: int) -> Frame:
@@ -225,7 +229,7 @@ def test_a_load_balancer_serves_its_source_ranges_only(nodes: dict[int, NodeSwit
     assert (port, sent.src, sent.server) == ("p103", "10.244.1.1", (B, 8080))
     port, answered = nodes[1].one("p103", sent.answer())
     assert (port, answered.client, answered.server) == (UNDERLAY, ("172.31.0.5", 80), (OUTSIDE, 50000))
-    stranger = replace(from_outside(1, "172.31.0.5", 80), src="192.0.2.99")
+    stranger = from_outside(1, "172.31.0.5", 80, src="192.0.2.99")
     assert nodes[1].send(UNDERLAY, stranger) == {}
     assert nodes[1].send("p102", from_pod(A, "172.31.0.5")) == {}
     assert nodes[1].one(UNDERLAY, replace(stranger, dst=NODE_1, dport=30080))[0] == "p103"

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from itertools import islice
 
 import pytest
+from balancing_numbers import MOST_CHANGED, WORST_SHARE
 
 from controller.features import balancing
 from controller.features.balancing import Backends, backends_id
@@ -118,19 +119,6 @@ def _address(bucket: Bucket) -> int:
     return first.term.value
 
 
-MOST_CHANGED = {
-    Algorithm.HASH: {600: 3},
-    Algorithm.SOURCE_HASH: {600: 3},
-    Algorithm.RANDOM: {65: 66, 600: 3},
-    Algorithm.ROUND_ROBIN: {},
-    Algorithm.WEIGHTED: {65: 252, 600: 7},
-    Algorithm.LEAST_CONNECTIONS: {65: 252, 600: 7},
-    Algorithm.MAGLEV: {3: 91, 10: 42, 63: 22, 65: 21, 600: 49},
-}
-"""Flows per node that change at most when one endpoint of so many leaves (none where nothing is said). From 65 to 64
-endpoints the slot table gives way to a group. The theoretical minimum is one flow for the endpoint's own slots each."""
-
-
 @pytest.mark.parametrize("count", [3, 10, 63, 65, 600])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_an_endpoint_that_leaves_costs_few_flows_and_at_most_one_group(algorithm: Algorithm, count: int) -> None:
@@ -176,10 +164,6 @@ def weights_of(made: Made) -> Counter[int]:
     for bucket in made.groups[77].buckets:
         total[_address(bucket) - int(ends(1)[0].address)] += bucket.weight
     return total
-
-
-WORST_SHARE = {2: 1.0, 3: 1.05, 5: 1.09, 7: 1.12, 8: 1.0, 10: 1.04, 20: 1.09, 33: 1.15, 50: 1.2, 63: 1.25, 64: 1.0}
-"""Random: the largest share over the smallest one, by number of endpoints."""
 
 
 @pytest.mark.parametrize("count", WORST_SHARE)

@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from balancing_numbers import NEEDLESS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,10 +73,6 @@ def test_maglevs_shares_differ_by_one_slot(count: int) -> None:
     held = Counter(slots.maglev(names(count), slots.table_size(count)))
     assert set(held) == set(range(count))
     assert max(held.values()) - min(held.values()) <= 1
-
-
-NEEDLESS = {2: 0.0, 3: 0.03, 10: 0.06, 63: 0.08, 65: 0.07, 600: 0.02, 10_000: 0.001}
-"""Maglev: by endpoints, the part of all slots that moves at most beside those of the endpoint that leaves."""
 
 
 @pytest.mark.parametrize("count", NEEDLESS)
