@@ -8,12 +8,15 @@ becomes slow, as real ones do. The work itself is waiting: it takes time, but no
 import heapq
 import select
 import socket
+import sys
 import time
 from contextlib import suppress
 
 from agents.agnhost import flags, net
 
 _BACKLOG = 4096
+LISTENING = "listening on port"
+"""What it says, with the number, as soon as connections are accepted."""
 
 
 def load_server(arguments: list[str]) -> int:
@@ -23,6 +26,8 @@ def load_server(arguments: list[str]) -> int:
         listener = socket.create_server(("", values["port"]), backlog=_BACKLOG)
     except OSError as error:
         net.fatal(f"cannot listen on port {values['port']}: {error.strerror}")
+    sys.stdout.write(f"{LISTENING} {values['port']}\n")
+    sys.stdout.flush()
     Server(listener, net.hostname(), values["service-time"]).run()
     return 0
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 from typing import Any
 
+from agents.agnhost.load_server import LISTENING
 from experiments.base import Experiment, Factor, Parameter, Recorder, RunningCluster
-from experiments.measure.listening import wait_listening
 from experiments.measure.load import Address
 from experiments.records import Analysis, Recording, Value
 from experiments.service_load_balancing.bench import LEAD_SECONDS, Bench
@@ -15,7 +15,6 @@ from experiments.service_load_balancing.plan import (
     ALGORITHMS,
     DIRECT,
     NAMESPACE,
-    POD_PORT,
     PORT,
     RATE,
     REQUESTS,
@@ -96,7 +95,7 @@ class ServiceLoadBalancing(Experiment):
                 cluster.wait("Pod", name, "Ready", namespace=NAMESPACE)
             servers = {name: cluster.pod(name, NAMESPACE) for name in made.backends}
             for server in servers.values():
-                wait_listening(server, POD_PORT)
+                server.wait_log(LISTENING)
             addresses = {name: server.address for name, server in servers.items()}
             recorder.manifest("endpointslices.yaml", slice_manifests(made, addresses))
             stack.callback(cluster.delete, services)
