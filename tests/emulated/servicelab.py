@@ -28,7 +28,7 @@ class To:
     port: int = 80
     protocol: str = "tcp"
     times: int = 1
-    timeout: float = 5.0
+    timeout: float = 3.0
     size: int = 10
     bind: str = ""
 

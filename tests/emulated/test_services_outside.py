@@ -58,11 +58,11 @@ def test_a_node_port_changes(lab: Lab) -> None:
     changed = [{**BOTH[0], "nodePort": 30101}, {**BOTH[1], "nodePort": 30101}]
     lab.patch("Service", "moving", {"spec": {"ports": changed}})
     lab.until_who(lab.outside, ALL, To(node, 30101, times=16), To(node, 30101, "udp", times=16))
-    assert lab.who(lab.outside, To(node, 30100, timeout=1))[0] in (["refused"], ["silence"])
+    lab.until(False, lambda: lab.who(lab.outside, To(node, 30100, timeout=1))[0][0] in ALL)
     lab.patch("Service", "moving", {"spec": {"type": "ClusterIP", "ports": BOTH}})
     address = lab.cluster.client.get("Service", "moving", "default")["spec"]["clusterIP"]
     lab.until_who(lab.pod("client"), ALL, To(address, times=16))
-    assert lab.who(lab.outside, To(node, 30101, timeout=1))[0] in (["refused"], ["silence"])
+    lab.until(False, lambda: lab.who(lab.outside, To(node, 30101, timeout=1))[0][0] in ALL)
 
 
 def test_load_balancers_are_announced(lab: Lab) -> None:
@@ -106,9 +106,9 @@ def test_the_policy_local_keeps_the_clients_address(lab: Lab) -> None:
     questions = [To(one, tcp, times=4), To(one, udp, "udp", times=4)]
     lab.until_who(lab.outside, ["one"], *questions)
     assert [found.clients for found in lab.ask(lab.outside, *questions)] == [[client]] * 2
-    found = lab.ask(lab.outside, To(balancer, times=16))[0]
-    assert set(found.who) <= set(ALL)
-    assert found.clients == [client]
+    # Which of them, the routers choose by connection.
+    lab.until(True, lambda: set(lab.who(lab.outside, To(balancer, times=16))[0]) <= set(ALL))
+    assert lab.ask(lab.outside, To(balancer, times=16))[0].clients == [client]
     assert lab.who(lab.outside, To(four, tcp, timeout=1), To(four, udp, "udp", timeout=1)) == [["silence"]] * 2
     for place in (lab.pod("elsewhere"), lab.node("n4")):
         lab.until_who(place, ALL, To(balancer, times=24), To(four, tcp, times=24))

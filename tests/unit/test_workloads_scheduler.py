@@ -121,6 +121,18 @@ def test_host_ports_do_not_collide() -> None:
     assert "free ports" in decision.failures[0].message
 
 
+def test_host_ports_of_different_addresses_share_a_node() -> None:
+    """The same number on two addresses fits on one node; on all addresses it does not."""
+
+    def wants(address: str) -> list[dict[str, object]]:
+        return [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80, "hostIP": address}]}]
+
+    pods = [pod(n, containers=wants(a)) for n, a in (("a", "172.18.0.1"), ("b", "127.0.0.1"), ("c", "0.0.0.0"))]
+    decision = schedule(pods, [], [node("n1")])
+    assert where(decision) == {"a": "n1", "b": "n1"}
+    assert [failure.name for failure in decision.failures] == ["c"]
+
+
 @given(st.integers(0, 30), st.integers(1, 6), st.lists(st.integers(0, 5), max_size=20))
 def test_every_pod_is_decided_and_balanced(count: int, nodes: int, placed: list[int]) -> None:
     """Each pending pod has one decision; free pods never leave a node two below another that was filled now."""
