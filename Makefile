@@ -79,8 +79,10 @@ test-ryu: test-env ## the SDN controller on Ryu 4.34 instead of os-ken
 	@tools/ryu-venv.sh
 	$(PYTEST) tests/ovs -m ryu
 
-bench: env ## benchmarks: time to ready, memory, pod start; with references in the same run
+bench: env ## benchmarks: time to ready, memory, pod start, Services; with references in the same run
 	$(PYTHON) -m experiments.bench
+	$(PYTHON) -m experiments.bench.services
+	$(PYTHON) -m experiments.bench.service_data
 
 docs: test-env ## write the generated pages
 	$(PYTHON) -m controller.pipeline_docs
