@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from experiments.measure.listening import wait_listening
 
 from kubinet.cluster import Cluster
 
@@ -14,6 +13,7 @@ pytestmark = pytest.mark.emulated
 SINK = """
 import socket
 server = socket.create_server(("", 8080), backlog=64)
+print("listening", flush=True)
 kept = []
 while True:
     kept.append(server.accept()[0])
@@ -81,7 +81,7 @@ def test_new_connections_avoid_the_busy_endpoint(start_cluster: Callable[..., Cl
         cluster.wait("Pod", name)
     one, two, client = (cluster.pod(name) for name in ("one", "two", "client"))
     for pod in (one, two):
-        wait_listening(pod, 8080)
+        pod.wait_log("listening")
     cluster.apply(SERVICE + "---" + _slice(one.address))
     cluster.apply(_pod("holder", "n2", HOLDER))
 
