@@ -46,7 +46,7 @@ def load(text: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Place:
-    """A pod that answers cat and the load client as the real programs do."""
+    """A pod that answers as the real load client does."""
 
     name: str
     address: IPv4Address
@@ -54,13 +54,15 @@ class Place:
     cluster: "FakeCluster"
 
     def exec(self, argv: Sequence[str], *, timeout: float | None = 60.0, check: bool = True) -> ExecResult:
-        if argv[0] == "cat":
-            return ExecResult(0, b"   0: 00000000:1F90 00000000:0000 0A 0:0 0:0 0 0 0 1 1\n", b"")
         mode, text = argv[2], argv[3]
         flags = dict(word.removeprefix("--").split("=") for word in argv[4:])
         targets = [word.partition(":")[0] for word in text.split(",")]
         answer = getattr(self, f"_{mode}")(targets, flags)
         return ExecResult(0, json.dumps(answer).encode(), b"")
+
+    def wait_log(self, text: str, **_: Any) -> str:
+        assert self.name.startswith("backend-")
+        return f"{text} 8080\n"
 
     def _connect(self, targets: list[str], flags: Mapping[str, str]) -> object:
         first, count = int(flags["first-port"]), int(flags["ports"])
