@@ -1,4 +1,7 @@
-"""Addresses of a node's pods: the lowest free one, none given twice. Pure bookkeeping."""
+"""Addresses of a node's pods: in turn, so that a released one rests as long as can be. Pure bookkeeping.
+
+What the cluster still knows of a deleted pod (connections, names, caches) is then not taken for the next one's.
+"""
 
 from ipaddress import IPv4Address, IPv4Network
 
@@ -17,18 +20,18 @@ class AddressPool:
         self._first = int(pod_cidr.network_address) + 2
         self._last = int(pod_cidr.broadcast_address) - 1
         self._owner: dict[int, str] = {}
-        self._lowest = self._first
-        """Everything below is taken."""
+        self._next = self._first
+        """Where the search for a free one begins: behind the one that was given last."""
 
     def allocate(self, uid: str) -> IPv4Address:
-        """The pod's address: the one it has, or the lowest free one. AddressesExhaustedError when none is left."""
+        """The pod's address: the one it has, or the next free one. AddressesExhaustedError when none is left."""
         held = self.address_of(uid)
         if held is not None:
             return held
-        for candidate in range(self._lowest, self._last + 1):
+        for candidate in (*range(self._next, self._last + 1), *range(self._first, self._next)):
             if candidate not in self._owner:
                 self._owner[candidate] = uid
-                self._lowest = candidate + 1
+                self._next = candidate + 1
                 return IPv4Address(candidate)
         raise AddressesExhaustedError(
             f"no free address in {self._cidr}: {len(self._owner)} pods hold all of them; delete pods of this node, "
@@ -41,13 +44,13 @@ class AddressPool:
         if not self._first <= number <= self._last or self._owner.get(number, uid) != uid:
             return False
         self._owner[number] = uid
+        self._next = max(self._next, number + 1)
         return True
 
     def release(self, uid: str) -> None:
         """Free the pod's address, once nothing of the pod is left that could still use it."""
         for number in [number for number, owner in self._owner.items() if owner == uid]:
             del self._owner[number]
-            self._lowest = min(self._lowest, number)
 
     def address_of(self, uid: str) -> IPv4Address | None:
         """The pod's address; None when it has none."""
