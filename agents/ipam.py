@@ -4,6 +4,7 @@ What the cluster still knows of a deleted pod (connections, names, caches) is th
 """
 
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from kubinet.errors import KubinetError
 
@@ -28,7 +29,7 @@ class AddressPool:
         held = self.address_of(uid)
         if held is not None:
             return held
-        for candidate in (*range(self._next, self._last + 1), *range(self._first, self._next)):
+        for candidate in chain(range(self._next, self._last + 1), range(self._first, self._next)):
             if candidate not in self._owner:
                 self._owner[candidate] = uid
                 self._next = candidate + 1

@@ -65,7 +65,7 @@ _OPERATIONS = st.lists(
 
 @given(_OPERATIONS)
 def test_no_address_is_ever_given_twice(operations: list[tuple[str, str, int | None]]) -> None:
-    """Whatever is allocated, claimed and released: owners are distinct, and a free address is found while there is one."""
+    """Whatever is allocated, claimed and released: owners are distinct, and a free one is found while there is one."""
     pool = AddressPool(CIDR)
     model: dict[str, set[IPv4Address]] = {}
     for operation, uid, host in operations:
