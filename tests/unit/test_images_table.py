@@ -108,8 +108,8 @@ def test_environment_refers_backwards() -> None:
 
 def test_unknown_image_says_how_to_add_it() -> None:
     """An image that is not in the table is an error that names the table and the entry."""
-    with pytest.raises(UnknownImageError, match=r"'redis:7' is not in the image table.*'docker.io/library/redis'"):
-        load_table(user_table=NO_USER_TABLE).find("redis:7")
+    with pytest.raises(UnknownImageError, match=r"'mysql:8' is not in the image table.*'docker.io/library/mysql'"):
+        load_table(user_table=NO_USER_TABLE).find("mysql:8")
 
 
 def test_unknown_tag() -> None:
