@@ -4,8 +4,9 @@ import asyncio
 
 from agents.probes.command import exec_check
 from agents.probes.dial import dial
+from agents.probes.grpc import grpc_probe
 from agents.probes.http import http_hook, http_probe
-from agents.probes.spec import Exec, Handler, HttpGet, Sleep, TcpSocket
+from agents.probes.spec import Exec, Grpc, Handler, HttpGet, Sleep, TcpSocket
 from agents.probes.target import Result, Target, errored, failed, succeeded
 from kubinet.cri import RuntimeClient
 from kubinet.errors import KubinetError
@@ -20,6 +21,8 @@ async def check(runtime: RuntimeClient, target: Target, handler: Handler, timeou
             return await http_probe(target, handler, timeout)
         case TcpSocket():
             return await _tcp(target, handler, timeout)
+        case Grpc():
+            return await grpc_probe(target, handler, timeout)
         case Sleep():
             return errored("sleep is for life-cycle hooks only")
 
@@ -35,6 +38,8 @@ async def run_hook(runtime: RuntimeClient, target: Target, handler: Handler, tim
                     return await http_hook(target, handler)
                 case TcpSocket():
                     return succeeded()  # upstream accepts it for old manifests, and does nothing
+                case Grpc():
+                    return errored("grpc is for probes only")
                 case Sleep(seconds):
                     await asyncio.sleep(seconds)
                     return succeeded()

@@ -55,13 +55,21 @@ class TcpSocket:
 
 
 @dataclass(frozen=True, slots=True)
+class Grpc:
+    """Ask a gRPC server about its health; probes only."""
+
+    port: int
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait; life-cycle hooks only."""
 
     seconds: float
 
 
-Handler = Exec | HttpGet | TcpSocket | Sleep
+Handler = Exec | HttpGet | TcpSocket | Grpc | Sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,8 @@ def handler_of(wire: Object) -> Handler | None:
         return HttpGet(get["port"], get.get("path") or "/", scheme, get.get("host") or "", headers)
     if "tcpSocket" in wire:
         return TcpSocket(wire["tcpSocket"]["port"], wire["tcpSocket"].get("host") or "")
+    if "grpc" in wire:
+        return Grpc(int(wire["grpc"]["port"]), wire["grpc"].get("service") or "")
     if "sleep" in wire:
         return Sleep(float(wire["sleep"]["seconds"]))
     return None

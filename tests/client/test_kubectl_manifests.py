@@ -42,9 +42,11 @@ def test_real_manifests_are_accepted(kubectl: Kubectl, tmp_path: Path) -> None:
     target.write_text(yaml.safe_dump_all(documents))
     done = kubectl("apply", "--dry-run=server", "-f", str(target), code=None)
     errors = [line for line in done.stderr.splitlines() if not line.startswith("Warning:")]
-    # A file of 2021 has a field of an alpha that was renamed since: Kubernetes 1.32 refuses it too.
-    assert [line.rpartition(": ")[2] for line in errors] == ['unknown field "spec.ipFamily"'] * len(errors)
-    assert len(errors) <= 2
+    # Files of 2021 have a field of an alpha that was renamed since: Kubernetes 1.32 refuses it too. Others want IPv6,
+    # which a cluster of one family refuses.
+    known = {'unknown field "spec.ipFamily"', "not configured on this cluster"}
+    assert {line.rpartition(": ")[2] for line in errors} <= known, errors
+    assert len(errors) <= 8
     assert len(documents) > 30
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from kubinet.client import Object
 from kubinet.cluster import Cluster, HostHandle
-from kubinet.errors import ApiError
 from kubinet.manifests import load_manifests
 
 pytestmark = [pytest.mark.emulated, pytest.mark.timeout(240)]
@@ -76,8 +75,7 @@ def test_the_guestbook_works_from_outside(start_cluster: Callable[..., Cluster],
 
 
 def test_other_peoples_applications_are_accepted(start_cluster: Callable[..., Cluster]) -> None:
-    """Kubernetes' guestbook and Online Boutique: every object is accepted, except that gRPC probes are refused with
-    those words; then every pod runs or names its image error."""
+    """Kubernetes' guestbook and Online Boutique: every object is accepted, every pod runs or names its image error."""
     if not MANIFESTS.is_dir():
         pytest.skip("shared/manifests is not beside the checkout")
     cluster = start_cluster("star", nodes=3, settings={"network.dnsReplicas": 1})
@@ -91,11 +89,7 @@ def test_other_peoples_applications_are_accepted(start_cluster: Callable[..., Cl
         objects = [obj for file in paths for obj in load_manifests(file)]
         made += [{**obj, "metadata": {**obj["metadata"], "namespace": namespace}} for obj in objects]
     for obj in made:
-        try:
-            cluster.client.apply(obj)
-        except ApiError as error:
-            assert "gRPC probes are not run by Kubinet" in str(error)
-            cluster.client.apply(_without_grpc_probes(obj))
+        cluster.client.apply(obj)
     wanted = sum(obj["spec"].get("replicas", 1) for obj in made if obj["kind"] == "Deployment")
     deadline = time.monotonic() + 30
     while (states := _states(cluster)).count("") or len(states) < wanted:
@@ -103,14 +97,6 @@ def test_other_peoples_applications_are_accepted(start_cluster: Callable[..., Cl
     assert set(states) <= {"Running", "ErrImagePull", "ImagePullBackOff"}
     assert "Running" in states
     assert len([obj for obj in made if obj["kind"] == "Service"]) > 10
-
-
-def _without_grpc_probes(obj: Object) -> Object:
-    for container in obj["spec"]["template"]["spec"]["containers"]:
-        for probe in ("livenessProbe", "readinessProbe"):
-            if "grpc" in container.get(probe, {}):
-                del container[probe]
-    return obj
 
 
 def _states(cluster: Cluster) -> list[str]:

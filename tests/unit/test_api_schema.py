@@ -102,9 +102,9 @@ EXEC = {"exec": {"command": ["true"]}}
             "Required value: must specify a handler type",
         ),
         (
-            {"containers": [{**CONTAINER, "readinessProbe": {"grpc": {"port": 1}}}]},
-            "spec.containers[0].readinessProbe.grpc",
-            "gRPC probes are not run by Kubinet; use httpGet, tcpSocket or exec",
+            {"containers": [{**CONTAINER, "readinessProbe": {"grpc": {"port": 70000}}}]},
+            "spec.containers[0].readinessProbe.grpc.port",
+            "Invalid value: 70000: must be between 1 and 65535, inclusive",
         ),
         (
             {"containers": [{**CONTAINER, "livenessProbe": {**EXEC, "successThreshold": 2}}]},

@@ -14,7 +14,6 @@ _NUMBERS: Final = (
     "successThreshold",
     "failureThreshold",
 )
-_GRPC_TEXT: Final = "gRPC probes are not run by Kubinet; use httpGet, tcpSocket or exec"
 _SIDECAR_TEXT: Final = "may not be set for init containers without restartPolicy=Always"
 
 
@@ -65,7 +64,7 @@ def _handler(field: str, wire: Object, known: tuple[str, ...]) -> list[Cause]:
     if kind == "sleep":
         return []
     if kind == "grpc":
-        return [forbidden(f"{field}.grpc", _GRPC_TEXT)]
+        return port_number(f"{field}.grpc.port", handler.get("port") or 0)
     found = _port(f"{field}.{kind}.port", handler.get("port"))
     if kind == "httpGet":
         found += one_of(f"{field}.httpGet.scheme", handler.get("scheme") or "HTTP", ("HTTP", "HTTPS"))
