@@ -108,7 +108,7 @@ def groups(
     typer.echo(text_table(("SERVICE", "PORT", "SELECTION", "ENDPOINT", "WEIGHT", "CONNECTIONS"), cells), nl=False)
     if service is not None and not chosen:
         typer.echo(
-            f"No groups of Service {service!r} (NS/NAME) on {node}: one endpoint, maglev, round-robin, large Services need "
+            f"No groups of Service {service!r} (NS/NAME) on {node}: one endpoint, maglev, round-robin, large ones need "
             f"none; `kubinet flows {node} --owner Service/{service}` shows what there is.",
             err=True,
         )
