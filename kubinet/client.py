@@ -5,8 +5,9 @@ come from the server's discovery documents, so that a kind which the server lear
 """
 
 import json
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -27,6 +28,7 @@ _PATCH_CONTENT_TYPE: Mapping[PatchType, str] = {
     "strategic": "application/strategic-merge-patch+json",
     "json": "application/json-patch+json",
 }
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 """Accept header that asks for the server's own columns."""
@@ -84,6 +86,8 @@ class Client:
         self._session.headers["Authorization"] = f"Bearer {token}"
         self._session.headers["User-Agent"] = "kubinet"
         self._session.verify = str(ca) if ca else True
+        self.on_warning: Callable[[str], None] = lambda _text: None
+        """Called with what the API warns of (`Warning: 299` headers, RFC 9111 of old)."""
         self._resources: tuple[Resource, ...] = ()
         self._discovery_lock = threading.Lock()
 
@@ -149,6 +153,8 @@ class Client:
             raise KubinetError(message) from error
         if response.status_code >= 400:
             raise _api_error(response)
+        for text in _WARNING.findall(response.headers.get("Warning", "")):
+            self.on_warning(text)
         return response
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Object:

@@ -169,6 +169,11 @@ def clashes(services: Mapping[str, Service], nodes: Iterable[Node] = ()) -> tupl
     claimed = {address for key in claims for address in services[key].external}
     owners: dict[tuple[IPv4Address, int, Protocol], str] = {}
     own = [node.underlay.ip for node in nodes if node.underlay.ip in claimed]
+    for key in claims:
+        # The pool gave these to this Service; whoever names them in externalIPs comes after.
+        for address in services[key].load_balancer_ips:
+            for port in services[key].ports:
+                owners.setdefault((address, port.port, port.protocol), key)
     for key, service in services.items():
         for port in service.ports:
             if service.cluster_ip in claimed:

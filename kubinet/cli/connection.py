@@ -3,6 +3,8 @@
 import os
 from typing import TYPE_CHECKING
 
+import typer
+
 from kubinet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +29,9 @@ def cluster_of(name: str | None) -> "Cluster":
     """The named cluster, or the only one that runs; UsageError says which there are."""
     from kubinet.cluster import Cluster
 
-    return Cluster.connect(name if name is not None else _only_name())
+    cluster = Cluster.connect(name if name is not None else _only_name())
+    cluster.client.on_warning = lambda text: typer.echo(f"Warning: {text}", err=True)
+    return cluster
 
 
 def _only_name() -> str:

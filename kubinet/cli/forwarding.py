@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kubinet.cli.podof import is_ready
 from kubinet.errors import KubinetError, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def resolve(
     if not selector:
         raise KubinetError(f"service '{name}' selects no pods")
     labels = ",".join(f"{key}={value}" for key, value in selector.items())
-    pods = [pod for pod in client.list("pods", namespace, label_selector=labels)["items"] if _ready(pod)]
+    pods = [pod for pod in client.list("pods", namespace, label_selector=labels)["items"] if is_ready(pod)]
     if not pods:
         raise KubinetError(f"service '{name}' has no pod that is ready; `kubinet get pods -l {labels}` shows them")
     found = [_numbers(entry, *service_port(service, pods[0], entry.remote)) for entry in wanted]
@@ -62,12 +63,6 @@ def resolve(
 
 def _numbers(entry: Forward, remote: int, same: int | None = None) -> tuple[int, int]:
     return (entry.local if entry.local is not None else same or remote), remote
-
-
-def _ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
 
 
 def pod_port(pod: Object, port: str) -> int:

@@ -217,6 +217,14 @@ def test_of_two_services_that_claim_an_address_and_port_the_first_by_name_has_it
     )
 
 
+def test_an_address_of_the_pool_is_its_services_whoever_names_it() -> None:
+    """A LoadBalancer's address serves the Service that it was given to, not one that names it in externalIPs."""
+    address = IPv4Address("172.31.0.1")
+    balancer = replace(named("z", number=2), load_balancer_ips=(address,))
+    thief = named("a", "172.31.0.1")
+    assert clashes(keyed(thief, balancer)) == (Clash(balancer.key, thief.key, address, 80, Protocol.TCP),)
+
+
 def test_another_port_or_protocol_of_the_same_address_is_no_clash() -> None:
     """Services may share an address."""
     a, b, c = (named(name, "198.51.100.1", number=number) for number, name in enumerate("abc", 1))

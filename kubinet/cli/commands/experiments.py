@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kubinet.cli.app import Panel, command
-from kubinet.cli.options import ClusterOption, Facts, FactsOption
+from kubinet.cli.options import Facts, FactsOption
 from kubinet.errors import UsageError
 
 
@@ -43,7 +43,12 @@ def run(
     output_dir: Annotated[Path, typer.Option("--output-dir", "-d", help="Where the results folder is made.")] = Path(
         "results"
     ),
-    cluster: ClusterOption = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", envvar="KUBINET_CLUSTER", help="Run in this cluster, as it is (default: one of its own)."
+        ),
+    ] = None,
     output: FactsOption = Facts.TABLE,
 ) -> None:
     """Run an experiment and write its results: samples, figures, a report.

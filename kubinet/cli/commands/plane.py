@@ -71,6 +71,8 @@ def flows(
         for row in rows
     ]
     typer.echo(text_table(("TABLE", "PRIORITY", "PACKETS", "OWNER", "MATCH", "ACTIONS"), cells), nl=False)
+    if owner is not None and not rows:
+        typer.echo(f"No flow of {bridge} on {node} comes from {owner!r}; an owner is KIND/NS/NAME.", err=True)
 
 
 @command("groups", Panel.NETWORK, ["kubinet groups n1", "kubinet groups n2 --service shop/web -o json"])
@@ -104,6 +106,12 @@ def groups(
         for choice in row.choices
     ]
     typer.echo(text_table(("SERVICE", "PORT", "SELECTION", "ENDPOINT", "WEIGHT", "CONNECTIONS"), cells), nl=False)
+    if service is not None and not chosen:
+        typer.echo(
+            f"No groups of Service {service!r} (NS/NAME) on {node}: one endpoint, maglev, round-robin, large ones need "
+            f"none; `kubinet flows {node} --owner Service/{service}` shows what there is.",
+            err=True,
+        )
 
 
 def _state(client: "Client") -> "ClusterState":

@@ -25,7 +25,10 @@ from kubinet.errors import UsageError
     ],
 )
 def execute(
-    pod: Annotated[str, typer.Argument(metavar="POD", help="The pod, NAME or pod/NAME.")],
+    pod: Annotated[
+        str,
+        typer.Argument(metavar="POD", help="The pod, NAME or pod/NAME; for deploy/NAME, svc/NAME … one of its pods."),
+    ],
     argv: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARG]...", help="The program and its arguments.")],
     container: ContainerOption = None,
     stdin: Annotated[bool, typer.Option("--stdin", "-i", help="Pass standard input on.")] = False,
@@ -37,13 +40,13 @@ def execute(
     from kubinet.cli import execution
     from kubinet.cli.connection import client_of
     from kubinet.cli.logs import default_container
+    from kubinet.cli.podof import pod_of
     from kubinet.cli.selection import select_one
 
     client = client_of(cluster)
     resource, name = select_one(client, pod)
-    if resource.plural != "pods":
-        raise UsageError(f"{pod}: exec needs a pod; `kubinet get pods` lists them")
     where = namespace or "default"
+    name = pod_of(client, resource.plural, name, where)
     found = client.get("pods", name, where)
     return execution.run(
         client,
@@ -85,6 +88,7 @@ def logs(
     from kubinet.cli import durations
     from kubinet.cli import logs as reading
     from kubinet.cli.connection import client_of
+    from kubinet.cli.podof import pod_of
     from kubinet.cli.selection import select_one
 
     if (pod is None) == (selector is None):
@@ -93,9 +97,7 @@ def logs(
     where = namespace or "default"
     if pod is not None:
         resource, name = select_one(client, pod)
-        if resource.plural != "pods":
-            raise UsageError(f"{pod}: logs needs a pod, or -l for the pods of an application")
-        pods = [client.get("pods", name, where)]
+        pods = [client.get("pods", pod_of(client, resource.plural, name, where), where)]
     else:
         pods = client.list("pods", where, label_selector=selector)["items"]
         if not pods:

@@ -6,6 +6,7 @@ import typer
 
 from kubinet.cli.app import Panel, command, group, into
 from kubinet.cli.options import ClusterOption, Facts, FactsOption
+from kubinet.errors import KubinetError
 
 link = group("link", Panel.NETWORK, "The underlay's links in a running cluster.")
 LinkArgument = Annotated[str, typer.Argument(metavar="LINK", help="A link's name, as `kubinet link ls` shows it.")]
@@ -93,4 +94,7 @@ def _client() -> list[str]:
 def _ask(cluster: str | None, *words: str) -> str:
     from kubinet.cli.connection import cluster_of
 
-    return cluster_of(cluster).run([*_client(), *words]).text
+    result = cluster_of(cluster).run([*_client(), *words], check=False)
+    if result.exit_code != 0:  # what it said, without the command line that nobody typed
+        raise KubinetError(result.stderr.decode(errors="replace").strip().removeprefix("Error: "))
+    return result.text
