@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from controller.features.balancing import LARGEST_SET
 from kubinet.services import Clash
-from kubinet.state import ClusterState, Datapath, Protocol, Service, ServiceProxy
+from kubinet.state import Algorithm, ClusterState, Datapath, Protocol, Service, ServiceProxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,11 @@ class Complaint:
 
 def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mapping[str, str]) -> Iterator[Complaint]:
     """All that is to complain about. `failures`: Services whose flows could not be made, and why."""
-    if state.network.services is not ServiceProxy.SDN:
+    if state.network.services is ServiceProxy.NFTABLES:
+        for key, service in state.services.items():
+            if service.algorithm is not Algorithm.RANDOM:
+                message = f"network.services is nftables, which chooses at random: {service.algorithm} needs sdn"
+                yield Complaint(key, "LoadBalancerIgnored", message)
         return
     for clash in clashes:
         yield Complaint(clash.loser, "AddressInUse", str(clash))

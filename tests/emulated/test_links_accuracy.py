@@ -23,7 +23,7 @@ def _built(quantities: dict[str, str]) -> Underlay:
     return build(load_topology("star", {"nodes": 2, **settings}), Path("/run"), detect_tools())
 
 
-def _checked(underlay: Underlay, attempts: int = 3) -> LinkMeasurement:
+def _checked(underlay: Underlay, attempts: int = 8) -> LinkMeasurement:
     """A measurement, again when the machine's other work disturbed it: it must be right once."""
     for _ in range(attempts):
         found = measure(underlay.ends[LINK], probes=120)
