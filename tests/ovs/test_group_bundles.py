@@ -9,7 +9,7 @@ from nodes import NodeSwitch
 from service_states import A, cluster, from_pod, service
 
 from controller.features.balancing import backends_id
-from kubinet.state import ClusterState
+from kubinet.state import Algorithm, ClusterState
 
 pytestmark = pytest.mark.ovs
 
@@ -18,7 +18,7 @@ DEADLINE = 20.0
 
 
 def state(*hosts: int) -> ClusterState:
-    return cluster(service([f"10.244.2.{host}" for host in hosts]))
+    return cluster(service([f"10.244.2.{host}" for host in hosts], algorithm=Algorithm.HASH))
 
 
 def groups(node: NodeSwitch) -> dict[int, int]:
