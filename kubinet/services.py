@@ -155,8 +155,8 @@ class Clash:
 
     def __str__(self) -> str:
         return (
-            f"Service {self.loser}: {self.address}:{self.port}/{self.protocol.name} belongs to Service {self.winner} "
-            "already; it does not serve this Service"
+            f"{self.address}:{self.port}/{self.protocol.name} belongs to Service {self.winner} already; "
+            "it does not serve this Service"
         )
 
 
