@@ -237,5 +237,4 @@ def _learn(backends: Backends) -> Learn:
         constant=(IP,),
         equal=(IPV4_SRC, REG7),
         loads=(ENDPOINT_ADDRESS, ENDPOINT_PORT),
-        sets=(),
     )
