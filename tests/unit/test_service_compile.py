@@ -267,6 +267,20 @@ def test_services_of_the_kernel_change_no_program_unless_an_external_address_doe
     assert (len(changes.add), len(changes.delete)) == (1, 1)
 
 
+@pytest.mark.parametrize("at", NODES)
+@pytest.mark.parametrize("other", [False, True], ids=["of the same port", "of another port"])
+def test_an_external_address_of_a_node_and_a_node_port_make_each_flow_once(at: str, other: bool) -> None:
+    """Whichever node it is: the audit counts flows, and one that two objects make would never come out right."""
+    port = ServicePort("a", Protocol.TCP, 30080, 30081 if other else 30080, (end(1), end(2)))
+    more = (ServicePort("b", Protocol.TCP, 80, 30080, (end(4),)),) if other else ()
+    one = replace(service("web", (), external_ips=(NODES[at].underlay.ip,)), ports=(port, *more))
+    for programs in compiled(Compiler(), cluster(one)).values():
+        for program in programs.values():
+            assert len(program.table()) == program.flow_count
+        text = [flow.to_text() for flow in programs["br-int"].flows()]
+        assert sum(f"nw_dst={NODES[at].underlay.ip},tcp_dst=30080" in line for line in text) == 2
+
+
 @pytest.mark.parametrize("port", [4789, 80])
 def test_no_service_takes_the_overlay_from_a_node(port: int) -> None:
     """A Service may name a node's address and the tunnel's port: the tunnel comes first; other ports are its own."""

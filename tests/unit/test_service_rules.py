@@ -166,7 +166,7 @@ def test_an_address_that_a_service_names_twice_is_one_way_in() -> None:
     )
     assert [(found.kind, str(found.address), found.port) for found in all_frontends(one)] == _PLACES
     here = service(ports=(port(node_port=80),), external_ips=(HERE.underlay.ip,))
-    assert [found.kind for found in all_frontends(here)] == [FrontendKind.CLUSTER_IP, FrontendKind.NODE_PORT]
+    assert [found.kind for found in all_frontends(here)] == [FrontendKind.CLUSTER_IP, FrontendKind.EXTERNAL_IP]
 
 
 @pytest.mark.parametrize(
