@@ -1,7 +1,7 @@
 """The SDN controller as a service: watches the API, compiles, programs the bridges, publishes what is realised.
 
 Threads: an informer per kind, one that compiles, a writer per bridge, one that publishes, and the framework's own.
-Packets never come here.
+Of packets only the first ones of connections to Services with the algorithm `round-robin` come here (`turns`).
 """
 
 import logging

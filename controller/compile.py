@@ -4,7 +4,7 @@ A program's layers: what depends on nodes alone, the node's pods, Services that 
 all nodes), and what is the node's own of Services.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -93,17 +93,19 @@ class Compiler:
     def compile(self, state: ClusterState) -> Mapping[str, Programs | Exception]:
         """Every node's programs; a node whose flows cannot be made has the error in their place."""
         surroundings = (state.network, dict(state.nodes))
-        if surroundings != self._surroundings:
-            self._surroundings = surroundings
+        same = surroundings == self._surroundings
+        # Complete before others see it: meanwhile `backends` is asked for packets that wait.
+        known = self._services if same else ServiceCompiler()
+        known.update(state)
+        if not same:
             self._nodes.clear()
-            self._services = ServiceCompiler()
+            self._surroundings, self._services = surroundings, known
         by_node: dict[str, dict[str, Pod]] = {name: {} for name in state.nodes}
         for key, pod in state.pods.items():
             if pod.node in by_node:
                 by_node[pod.node][key] = pod
         for gone in self._pods.keys() - state.pods.keys():
             del self._pods[gone]
-        self._services.update(state)
         return {name: self._node(state, node, by_node[name]) for name, node in state.nodes.items()}
 
     def complaints(self, state: ClusterState) -> Iterator[Complaint]:
@@ -113,6 +115,11 @@ class Compiler:
     def backends(self, node: str, number: int) -> Backends | None:
         """A set of endpoints that connections on the node choose from, by its id."""
         return self._services.backends(node, number)
+
+    @property
+    def backends_numbers(self) -> Container[int]:
+        """The ids of all sets of endpoints that there are, after `compile`."""
+        return self._services.numbers
 
     def _node(self, state: ClusterState, node: Node, own: dict[str, Pod]) -> Programs | Exception:
         try:

@@ -38,7 +38,7 @@ class Realised:
 
 
 class Controller:
-    """The framework's listener. `update` gives it the cluster's state; `on_realised` is called when bridges answer."""
+    """The framework's listener. `update` gives it the state; `on_realised` is called when `realised` has news."""
 
     def __init__(self, on_realised: Callable[[], None] = lambda: None, *, audit_seconds: float = AUDIT_SECONDS) -> None:
         self._on_realised = on_realised
@@ -55,6 +55,7 @@ class Controller:
         """Compile the state and have every bridge brought to it. Call from one thread only."""
         begin = time.perf_counter()
         compiled = self._compiler.compile(state)
+        self._turns.keep(self._compiler.backends_numbers)
         failures = {}
         for name, flows in compiled.items():
             if isinstance(flows, Exception):

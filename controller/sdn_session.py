@@ -86,16 +86,16 @@ class Session:
         self._complete: set[int] = set()
         self._xids = count(_FIRST_XID)
         self._sent: dict[int, _Item] = {}
+        self._refused: set[_Item] = set()
+        self.errors = 0
+        self.last_error = ""
         # Below: the writer thread's own.
         self._round = 0
         self._held: Program | None = None
-        self._refused: set[_Item] = set()
         self._reached: Program | None = None
         """The very object that was asked for and is realised: nodes change flows without a new generation of pods."""
         self.realised: Generation = (0, 0)
         """The state generations, of pods and of endpoints, whose flows the bridge has acknowledged."""
-        self.errors = 0
-        self.last_error = ""
         self._thread = threading.Thread(target=self._run, name=f"bridge-{index}-{self.bridge}", daemon=True)
 
     def start(self) -> None:
@@ -157,13 +157,30 @@ class Session:
     # The writer thread.
 
     def _run(self) -> None:
-        try:
-            while self._work():
-                pass
-        except _GoneError:
-            return
-        except Exception:
-            _LOG.exception("%s: its writer ended", self)
+        working = True
+        while working:
+            try:
+                working = self._work()
+            except _GoneError:
+                return
+            except Exception as error:
+                # What cannot even be encoded must not leave the bridge without a writer for good.
+                _LOG.exception("%s: cannot be programmed; trying again", self)
+                self._failed(f"{type(error).__name__}: {error}")
+                self._rest()
+
+    def _rest(self) -> None:
+        """Wait for another desired state; try the same one again with the next audit."""
+        with self._changed:
+            failing = self._desired
+            self._changed.wait_for(lambda: self._ended or self._desired is not failing, self._audit_seconds)
+
+    def _failed(self, why: str) -> None:
+        """Nothing is known of what the bridge holds: it is programmed anew, and whoever publishes is to say so."""
+        with self._changed:
+            self._held, self.last_error = None, why
+            self.errors += 1
+        self._on_realised()
 
     def _work(self) -> bool:
         """Wait for something to do and do it; False when the connection is gone."""
@@ -185,9 +202,8 @@ class Session:
                 self._held = None
                 self._bring_to(desired)
         except DeadlineError as error:
-            # A bundle may be applied although its answer never came: nothing is known, start over.
-            self._held, self.last_error = None, str(error)
-            self.errors += 1
+            # A bundle may be applied although its answer never came: start over.
+            self._failed(str(error))
             _LOG.error("%s: %s; programming it anew", self, error)
         return True
 
@@ -200,8 +216,11 @@ class Session:
         while True:
             allowed = desired
             if self._refused:
-                self._refused &= {*desired.flows(), *desired.groups()}
-                allowed = without(desired, self._refused)
+                there = {*desired.flows(), *desired.groups()}
+                with self._changed:
+                    self._refused &= there
+                    refused = frozenset(self._refused)
+                allowed = without(desired, refused)
             if self._held is None:
                 done = self._replace(allowed)
             else:
@@ -245,10 +264,8 @@ class Session:
                 xid = next(self._xids)
                 self._sent[xid] = flow
                 messages.append(add_flow(flow, self._round, xid))
-            for flow in changes.delete:
-                xid = next(self._xids)
-                self._sent[xid] = flow
-                messages.append(delete_flow(flow, xid))
+            # A refused deletion says nothing against what is desired: it is not among what was sent.
+            messages += [delete_flow(flow, next(self._xids)) for flow in changes.delete]
             messages += [delete_group(number, next(self._xids)) for number in changes.delete_groups]
         return messages
 

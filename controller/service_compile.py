@@ -89,6 +89,11 @@ class ServiceCompiler:
                 return compiled.backends[number]
         return None
 
+    @property
+    def numbers(self) -> Container[int]:
+        """The ids of all sets of endpoints that the present Services have, or had since they are there."""
+        return self._names.keys()
+
     def update(self, state: ClusterState) -> None:
         """Bring the layers to the state."""
         if not state.nodes:
@@ -111,8 +116,11 @@ class ServiceCompiler:
     def _leave_to_kernel(self, state: ClusterState) -> None:
         for node in state.nodes.values():
             known = self._nodes.setdefault(node.name, _NodeServices())
-            parts = parts_by_bridge(kernel_services.flows(state, node))
-            known.layers = _kept(known.layers, {bridge: {"kernel": part} for bridge, part in parts.items()})
+            parts: dict[str, dict[PartKey, Part]] = {}
+            for bridge, part in parts_by_bridge(kernel_services.flows(state, node)).items():
+                before = known.layers.get(bridge, EMPTY).parts.get("kernel")
+                parts[bridge] = {"kernel": before if before is not None and before.flows == part.flows else part}
+            known.layers = _kept(known.layers, parts)
 
     # What is the same everywhere
 
@@ -123,6 +131,7 @@ class ServiceCompiler:
             lost, connections = losses.get(key, _NOTHING), _counted(state, service)
             known = self._compiled.get(key)
             if known is None or not known.still(service, lost, connections):
+                self.failures.pop(key, None)  # another try, here and for the nodes' own parts
                 around = self._around(lost, connections, self._orders)
                 made = self._made(service, partial(services.shared_part, sample=sample, around=around))
                 known = self._remembered(service, lost, connections, made, self._orders)

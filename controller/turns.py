@@ -6,6 +6,7 @@ Services wait (TCP sends its first packet again); established ones go on.
 """
 
 import threading
+from collections.abc import Container
 from itertools import count
 
 from controller.features.balancing import Backends
@@ -24,17 +25,26 @@ def backends_number(packet: PacketIn) -> int:
 
 
 class Turns:
-    """Whose turn it is, by set of endpoints; for several threads."""
+    """Whose turn it is, by set of endpoints; for several threads.
+
+    Nodes that choose from the same endpoints take turns together, those with a choice of their own each by itself:
+    else a node that sees every second connection of two nodes would always give the same endpoint.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counters: dict[int, count[int]] = {}
+        self._counters: dict[tuple[int, str], count[int]] = {}
 
     def next(self, backends: Backends) -> Endpoint:
         """The endpoint whose turn it is."""
         with self._lock:
-            turn = next(self._counters.setdefault(backends.id, count()))
+            turn = next(self._counters.setdefault((backends.id, backends.node), count()))
         return backends.endpoints[turn % len(backends.endpoints)]
+
+    def keep(self, numbers: Container[int]) -> None:
+        """Forget the turns of all other sets, whose Services are gone."""
+        with self._lock:
+            self._counters = {key: turn for key, turn in self._counters.items() if key[0] in numbers}
 
 
 def answer(packet: PacketIn, endpoint: Endpoint, xid: int) -> bytes:

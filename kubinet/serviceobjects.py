@@ -184,7 +184,10 @@ class ServiceCache:
             own = tuple(grouped.get(key, ()))
             known = self._made.get(key)
             if known is None or not known.still(obj, own, default):
-                known = _Made(obj, own, default, service_from_objects(obj, own, default))
+                value = service_from_objects(obj, own, default)
+                # Objects change, and a new list has all of them anew, more often than what the data plane needs.
+                same = known is not None and known.value == value
+                known = _Made(obj, own, default, known.value if known is not None and same else value)
             made[key] = known
         self._made = made
         return {key: one.value for key, one in made.items() if one.value is not None}

@@ -73,7 +73,11 @@ def frontends(service: Service, port: ServicePort, node: Node) -> Iterator[Front
 
 
 def _outside(service: Service, port: ServicePort, node: Node) -> Iterator[tuple[FrontendKind, IPv4Address, int]]:
-    if port.node_port is not None:
+    # Where an external address is the node's own it is so on all nodes: the node port gives way to it.
+    named = node.underlay.ip in service.external and any(
+        (one.port, one.protocol) == (port.node_port, port.protocol) for one in service.ports
+    )
+    if port.node_port is not None and not named:
         yield FrontendKind.NODE_PORT, node.underlay.ip, port.node_port
     for address in service.load_balancer_ips:
         yield FrontendKind.LOAD_BALANCER, address, port.port
@@ -155,8 +159,8 @@ class Clash:
 
     def __str__(self) -> str:
         return (
-            f"Service {self.loser}: {self.address}:{self.port}/{self.protocol.name} belongs to Service {self.winner} "
-            "already; it does not serve this Service"
+            f"{self.address}:{self.port}/{self.protocol.name} belongs to Service {self.winner} already; "
+            "it does not serve this Service"
         )
 
 

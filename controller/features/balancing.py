@@ -81,6 +81,8 @@ class Backends:
     """Open connections by endpoint, for `least-connections`."""
     previous: tuple[Hashable, ...] = ()
     """The endpoints' order in the slot table before, so that a change moves as few slots as possible."""
+    node: str = ""
+    """The node whose choice it is; empty where all nodes choose from the same endpoints."""
 
     @property
     def remembers(self) -> bool:
@@ -237,5 +239,4 @@ def _learn(backends: Backends) -> Learn:
         constant=(IP,),
         equal=(IPV4_SRC, REG7),
         loads=(ENDPOINT_ADDRESS, ENDPOINT_PORT),
-        sets=(),
     )

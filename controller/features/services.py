@@ -70,6 +70,8 @@ class Made:
     flows: list[BridgeFlow] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     backends: dict[int, Backends] = field(default_factory=dict)
+    node: str = ""
+    """The node that has them; empty: all nodes."""
     shared: bool = False
     """The cluster-wide sets of endpoints are the same on all nodes, and so in the shared part."""
 
@@ -86,7 +88,7 @@ def shared_part(service: Service, sample: Node, around: Around) -> Made:
 
 def node_part(service: Service, node: Node, around: Around) -> Made:
     """What only this node has of the Service."""
-    made = Made(shared=same_everywhere(service))
+    made = Made(node=node.name, shared=same_everywhere(service))
     for port in service.ports:
         for frontend in frontends(service, port, node):
             if not _shared(service, frontend):
@@ -105,10 +107,10 @@ def varies(service: Service) -> bool:
 def refusals(state: ClusterState, _node: Node) -> Iterator[BridgeFlow]:
     """Cluster addresses that no Service has with that port are refused; other protocols there are dropped."""
     make = Maker(TOPOLOGY, Category.SERVICES)
-    for address in (IPV4_DST(state.network.service_cidr),):
-        for protocol in Protocol:
-            yield make(SERVICE_LB, Priority.FALLBACK, (IP, IP_PROTO(protocol), address), *_refuse())
-        yield make(SERVICE_LB, Priority.GUARD, (IP, address))
+    address = IPV4_DST(state.network.service_cidr)
+    for protocol in Protocol:
+        yield make(SERVICE_LB, Priority.FALLBACK, (IP, IP_PROTO(protocol), address), *_refuse())
+    yield make(SERVICE_LB, Priority.GUARD, (IP, address))
     yield make(SERVICE_LB, Priority.GUARD, (IP, IPV4_DST(state.network.load_balancer_cidr)))
 
 
@@ -171,6 +173,7 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
         return (load(BACKENDS, number), *balancing.to_endpoint(choice.endpoints[0]), goto(ENDPOINT_DNAT))
     known = made.backends.get(number)
     if known is None:
+        mine = choice.local or not made.shared
         known = Backends(
             id=number,
             owner=service_owner(service),
@@ -180,9 +183,10 @@ def _choose(made: Made, service: Service, port: ServicePort, choice: Choice, aro
             affinity_seconds=service.affinity_seconds,
             connections=around.connections,
             previous=around.previous(number),
+            node=made.node if mine else "",
         )
         made.backends[number] = known
-        if choice.local or not made.shared:
+        if mine:
             made.flows += balancing.flows(known)
             made.groups += balancing.groups(known)
     return balancing.entry(known)

@@ -57,8 +57,9 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     yield make(UPLINK, Priority.OVERRIDE, (from_stack, IP, IPV4_DST(state.network.pod_cidr)))
     port = TUNNEL_UDP_PORT.get(state.network.overlay)
     if port is not None:
+        # Before any Service or host port that names the node's address: the overlay must not be taken away.
         yield make(
-            UPLINK, Priority.SPECIAL, (from_underlay, IP, UDP, IPV4_DST(node.underlay.ip), UDP_DST(port)), to_stack
+            UPLINK, Priority.FIRST, (from_underlay, IP, UDP, IPV4_DST(node.underlay.ip), UDP_DST(port)), to_stack
         )
         return
     arriving = (from_underlay, IP, ETH_DST(node.underlay_mac), IPV4_DST(node.pod_cidr))

@@ -172,7 +172,7 @@ class Learn:
     """Add a flow to `table` made from the packet; it goes when it is idle or when the flow with this action goes.
 
     `equal`: fields that the new flow matches as in the packet; `constant`: terms that it matches; `loads`: slices that
-    it writes with the packet's present values; `sets`: slices that it writes with constants.
+    it writes with the packet's present values.
     """
 
     table: int
@@ -182,7 +182,6 @@ class Learn:
     constant: tuple[Term, ...]
     equal: tuple[Field, ...]
     loads: tuple[Bits, ...]
-    sets: tuple[Term, ...]
 
     def __str__(self) -> str:
         parts = [f"table={self.table}", f"idle_timeout={self.idle_seconds}", f"priority={self.priority}"]
@@ -190,8 +189,6 @@ class Learn:
         parts += [f"{term.field.name}={term.value_text}" for term in self.constant]
         parts += [_nxm(Bits.whole(field)) for field in self.equal]
         parts += [f"load:{_nxm(bits)}->{_nxm(bits)}" for bits in self.loads]
-        for term in self.sets:
-            parts.append(f"load:{term.value >> term.bits.first:#x}->{_nxm(term.bits)}")
         return f"learn({','.join(parts)})"
 
 

@@ -166,7 +166,6 @@ def _learn(action: Learn) -> bytes:
     specs = [spec(bits, term.value >> bits.first, loads=False) for term in action.constant for bits in (term.bits,)]
     specs += [spec(Bits.whole(field), Bits.whole(field), loads=False) for field in action.equal]
     specs += [spec(bits, bits, loads=True) for bits in action.loads]
-    specs += [spec(bits, term.value >> bits.first, loads=True) for term in action.sets for bits in (term.bits,)]
     delete_learned = 2
     head = (action.idle_seconds, 0, action.priority, action.cookie, delete_learned, action.table, 0, 0)
     return _nicira(16, struct.pack("!HHHQHBxHH", *head) + b"".join(specs))
@@ -321,11 +320,6 @@ def bundle(number: int, inner: Iterable[bytes], *, open_xid: int, commit_xid: in
     parts += [bundle_add(number, one) for one in inner]
     parts.append(bundle_control(number, BundleControl.COMMIT_REQUEST, commit_xid))
     return b"".join(parts)
-
-
-def barrier(xid: int) -> bytes:
-    """Ask to be told when everything sent before is processed."""
-    return message(MessageType.BARRIER_REQUEST, xid, b"")
 
 
 def _flow_request(kind: Multipart, table: int, cookie: int, mask: int, xid: int) -> bytes:

@@ -207,8 +207,6 @@ REG1: Final = _register(1)
 REG2: Final = _register(2)
 REG3: Final = _register(3)
 REG4: Final = _register(4)
-REG5: Final = _register(5)
-REG6: Final = _register(6)
 REG7: Final = _register(7)
 REG15: Final = _register(15)
 

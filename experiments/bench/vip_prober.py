@@ -4,6 +4,7 @@ It runs inside a node (`python -I vip_prober.py`), reads `watch ADDRESS PORT` an
 `NAME NANOSECONDS` (CLOCK_MONOTONIC, which all namespaces share) whenever another endpoint answers than before.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -50,8 +51,9 @@ def main() -> None:
             due = time.monotonic() + INTERVAL_S
             asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             asking.setblocking(False)
-            asking.connect(target)
-            asking.send(b"hostname")
+            with contextlib.suppress(OSError):  # no route yet: the next question comes in 4 ms
+                asking.connect(target)
+                asking.send(b"hostname")
             open_sockets.append(asking)
             while len(open_sockets) > _KEPT:
                 open_sockets.pop(0).close()

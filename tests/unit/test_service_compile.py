@@ -16,7 +16,16 @@ from controller.features import services as features
 from controller.openflow.flow import Flow
 from controller.pipeline import ENDPOINT_SLOT
 from controller.program import Changes, differences
-from kubinet.state import Algorithm, ClusterState, Endpoint, NetworkConfig, Protocol, Service, ServicePort
+from kubinet.state import (
+    Algorithm,
+    ClusterState,
+    Endpoint,
+    NetworkConfig,
+    Protocol,
+    Service,
+    ServicePort,
+    ServiceProxy,
+)
 
 NODES = {f"n{index}": node(index) for index in (1, 2, 3)}
 FIRST = IPv4Address("10.244.0.2")
@@ -206,3 +215,79 @@ def test_whoever_lost_an_external_address_gets_it_when_the_winner_goes() -> None
         return name
 
     assert [owner(b), owner(a, b), owner(b)] == ["b", "a", "b"]
+
+
+def test_sets_of_endpoints_say_whose_choice_they_are() -> None:
+    """All nodes choose from the same endpoints; but by external traffic policy Local, each node from its own."""
+    some = tuple(map(end, range(6)))
+    compiler = Compiler()
+    web = service("web", some, algorithm=Algorithm.ROUND_ROBIN, node_port=30080, external_local=True)
+    compiled(compiler, cluster(web))
+    for local, node_name in ((False, ""), (True, "n2")):
+        number = features.backends_id(features.balancing.backends_name("d/web", "http", Protocol.TCP, local=local))
+        found = compiler.backends("n2", number)
+        assert found is not None
+        assert found.node == node_name
+        assert number in compiler.backends_numbers
+    compiled(compiler, cluster())
+    assert number not in compiler.backends_numbers
+
+
+def test_a_service_whose_flows_can_be_made_again_is_no_failure_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The complaint ends with its cause; other Services never notice."""
+    compiler, shared = Compiler(), features.shared_part
+
+    def refuse(one: Service, *_: object, **options: object) -> object:
+        if one.key == "d/bad" and len(one.ports[0].endpoints) == 1:
+            raise ValueError("no")
+        return shared(one, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(features, "shared_part", refuse)
+    good = service("good", (end(1),), 1)
+    told = []
+    for ends in ((end(2),), (end(2), end(3))):
+        state = cluster(good, service("bad", ends, 2))
+        compiled(compiler, state)
+        told.append([(one.service, one.reason) for one in compiler.complaints(state)])
+    assert told == [[("d/bad", "ServiceNotRealised")], []]
+
+
+def test_services_of_the_kernel_change_no_program_unless_an_external_address_does() -> None:
+    """Endpoints are the kernel's business, so bridges have nothing to do."""
+    network = NetworkConfig(services=ServiceProxy.NFTABLES)
+    compiler = Compiler()
+
+    def programs(*ends: Endpoint, address: str = "198.51.100.1") -> Mapping[str, Programs]:
+        one = service("web", ends, external_ips=(IPv4Address(address),))
+        return compiled(compiler, replace(cluster(one), network=network))
+
+    before = programs(end(1))
+    assert all(programs(end(2))[name] is before[name] for name in NODES)
+    changes = change(before, programs(end(2), address="198.51.100.2"), "n1")
+    assert (len(changes.add), len(changes.delete)) == (1, 1)
+
+
+@pytest.mark.parametrize("at", NODES)
+@pytest.mark.parametrize("other", [False, True], ids=["of the same port", "of another port"])
+def test_an_external_address_of_a_node_and_a_node_port_make_each_flow_once(at: str, other: bool) -> None:
+    """Whichever node it is: the audit counts flows, and one that two objects make would never come out right."""
+    port = ServicePort("a", Protocol.TCP, 30080, 30081 if other else 30080, (end(1), end(2)))
+    more = (ServicePort("b", Protocol.TCP, 80, 30080, (end(4),)),) if other else ()
+    one = replace(service("web", (), external_ips=(NODES[at].underlay.ip,)), ports=(port, *more))
+    for programs in compiled(Compiler(), cluster(one)).values():
+        for program in programs.values():
+            assert len(program.table()) == program.flow_count
+        text = [flow.to_text() for flow in programs["br-int"].flows()]
+        assert sum(f"nw_dst={NODES[at].underlay.ip},tcp_dst=30080" in line for line in text) == 2
+
+
+@pytest.mark.parametrize("port", [4789, 80])
+def test_no_service_takes_the_overlay_from_a_node(port: int) -> None:
+    """A Service may name a node's address and the tunnel's port: the tunnel comes first; other ports are its own."""
+    one = replace(
+        service("web", (end(1),), external_ips=(NODES["n1"].underlay.ip,)),
+        ports=(ServicePort("u", Protocol.UDP, port, None, (end(1),)),),
+    )
+    made = compiled(Compiler(), cluster(one))["n1"]["br-phy"]
+    flows = [flow for flow in made.table().values() if f"udp_dst={port} " in flow.to_text()]
+    assert max(flows, key=lambda flow: flow.priority).owner.kind == ("Node" if port == 4789 else "Service")

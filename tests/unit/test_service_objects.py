@@ -207,7 +207,7 @@ def test_a_slice_names_its_service_by_a_label() -> None:
 
 
 def test_an_unchanged_service_is_the_same_value_and_one_slice_changes_one_service() -> None:
-    """Who compares does so by identity; another default algorithm makes all anew."""
+    """Who compares does so by identity, also after a new list of objects; another default algorithm makes all anew."""
     cache = ServiceCache()
     objects = {"d/web": service(), "d/db": service(), "d/none": service(clusterIP="None")}
     slices = {"d/web-1": slice_(entry()), "d/db-1": slice_(entry(), of="db"), "d/x": slice_(entry(), of=None)}
@@ -215,6 +215,10 @@ def test_an_unchanged_service_is_the_same_value_and_one_slice_changes_one_servic
     assert set(first) == {"d/web", "d/db"}
     again = cache.services(dict(objects), dict(slices), Algorithm.HASH)
     assert all(again[key] is first[key] for key in first)
+    equal = cache.services(
+        {**objects, "d/web": service()}, {**slices, "d/db-1": slice_(entry(), of="db")}, Algorithm.HASH
+    )
+    assert all(equal[key] is first[key] for key in first)
     changed = cache.services(objects, {**slices, "d/db-1": slice_(entry("10.244.1.3"), of="db")}, Algorithm.HASH)
     assert changed["d/web"] is first["d/web"]
     assert [str(end.address) for end in changed["d/db"].ports[0].endpoints] == ["10.244.1.3"]

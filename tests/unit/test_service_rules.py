@@ -166,7 +166,7 @@ def test_an_address_that_a_service_names_twice_is_one_way_in() -> None:
     )
     assert [(found.kind, str(found.address), found.port) for found in all_frontends(one)] == _PLACES
     here = service(ports=(port(node_port=80),), external_ips=(HERE.underlay.ip,))
-    assert [found.kind for found in all_frontends(here)] == [FrontendKind.CLUSTER_IP, FrontendKind.NODE_PORT]
+    assert [found.kind for found in all_frontends(here)] == [FrontendKind.CLUSTER_IP, FrontendKind.EXTERNAL_IP]
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,11 @@ def keyed(*some: Service) -> dict[str, Service]:
 
 
 def test_of_two_services_that_claim_an_address_and_port_the_first_by_name_has_it() -> None:
-    """In whatever order they came; the message names both."""
+    """In whatever order they came; the message, told to the loser, names the winner."""
     a, b = named("a", "198.51.100.1", number=1), named("b", "198.51.100.1", "198.51.100.2", number=2)
     clash = Clash("default/a", "default/b", IPv4Address("198.51.100.1"), 80, Protocol.TCP)
     assert clashes(keyed(a, b)) == clashes(keyed(b, a)) == (clash,)
-    assert str(clash) == (
-        "Service default/b: 198.51.100.1:80/TCP belongs to Service default/a already; it does not serve this Service"
-    )
+    assert str(clash) == ("198.51.100.1:80/TCP belongs to Service default/a already; it does not serve this Service")
 
 
 def test_an_address_of_the_pool_is_its_services_whoever_names_it() -> None:
