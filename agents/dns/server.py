@@ -145,11 +145,12 @@ class Streams:
 
 def sockets(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     """Bound UDP and TCP sockets; with port 0 both get the same free one."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind((address, port))
+    # TCP's first: free ports that the kernel gives to it are rarely taken with UDP, while many are that it gives to UDP.
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    tcp.bind((address, udp.getsockname()[1]))
+    tcp.bind((address, port))
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((address, tcp.getsockname()[1]))
     tcp.listen(_BACKLOG)
     return udp, tcp
 
