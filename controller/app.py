@@ -96,9 +96,16 @@ class Watcher:
         pods, generation = self._pods.view()
         state = self._reader.read(topology, self._nodes.snapshot().values(), pods.values(), generation)
         slices, endpoint_generation = self._slices.view()
-        services = self._service_cache.services(self._services.snapshot(), slices, state.network.load_balancer)
+        objects, service_generation = self._services.view()
+        services = self._service_cache.services(objects, slices, state.network.load_balancer)
         connections = self._connection_cache.counts(self._connections.snapshot().get(CONNECTION_COUNT_NAME))
-        return replace(state, services=services, connections=connections, endpoint_generation=endpoint_generation)
+        return replace(
+            state,
+            services=services,
+            connections=connections,
+            endpoint_generation=endpoint_generation,
+            service_generation=service_generation,
+        )
 
 
 class Publisher:
@@ -153,6 +160,7 @@ def _to_wire(realised: Realised) -> dict[str, Any]:
     return {
         "generation": realised.generation,
         "endpointGeneration": realised.endpoint_generation,
+        "serviceGeneration": realised.service_generation,
         "flows": sum(realised.flows.values()),
         "groups": realised.groups,
         "bridges": {bridge: {"flows": number} for bridge, number in realised.flows.items()},

@@ -29,6 +29,8 @@ class Realised:
     """The state generation (of pods) that both bridges realise; 0 before the first."""
     endpoint_generation: int
     """The generation of EndpointSlices that both bridges realise."""
+    service_generation: int
+    """The generation of Services that both bridges realise."""
     flows: Mapping[str, int]
     """Number of flows by bridge."""
     groups: int
@@ -65,10 +67,11 @@ class Controller:
         with self._lock:
             self._failures = failures
             self._names = {node.index: name for name, node in state.nodes.items()}
+            generations = (state.generation, state.endpoint_generation, state.service_generation)
             for index, name in self._names.items():
                 flows = compiled[name]
                 if not isinstance(flows, Exception):
-                    self._desired[index] = (flows, (state.generation, state.endpoint_generation))
+                    self._desired[index] = (flows, generations)
             for index in self._desired.keys() - self._names.keys():
                 del self._desired[index]
             for session in self._sessions.values():
@@ -92,6 +95,7 @@ class Controller:
         return Realised(
             generation=min(session.realised[0] for session in connected) if complete else 0,
             endpoint_generation=min(session.realised[1] for session in connected) if complete else 0,
+            service_generation=min(session.realised[2] for session in connected) if complete else 0,
             flows={session.bridge: session.flows for session in connected},
             groups=sum(session.groups for session in connected),
             errors=sum(session.errors for session in connected),

@@ -44,8 +44,8 @@ _Wanted = TypeVar("_Wanted", BundleAnswer, FlowCount, FlowCookies, GroupIds)
 _Item: TypeAlias = Flow | Group
 
 
-Generation: TypeAlias = tuple[int, int]
-"""Of pods, and of EndpointSlices."""
+Generation: TypeAlias = tuple[int, int, int]
+"""Of pods, of EndpointSlices, and of Services."""
 
 
 def without(program: Program, refused: Set[_Item]) -> Program:
@@ -80,7 +80,7 @@ class Session:
         self._changed = threading.Condition()
         self._ended = False
         self._desired: Program | None = None
-        self._generation: Generation = (0, 0)
+        self._generation: Generation = (0, 0, 0)
         self._answers: dict[int, Answer] = {}
         self._awaited: set[int] = set()
         self._complete: set[int] = set()
@@ -94,7 +94,7 @@ class Session:
         self._held: Program | None = None
         self._reached: Program | None = None
         """The very object that was asked for and is realised: nodes change flows without a new generation of pods."""
-        self.realised: Generation = (0, 0)
+        self.realised: Generation = (0, 0, 0)
         """The state generations, of pods and of endpoints, whose flows the bridge has acknowledged."""
         self._thread = threading.Thread(target=self._run, name=f"bridge-{index}-{self.bridge}", daemon=True)
 

@@ -264,17 +264,19 @@ class Cluster:
         raise DeadlineError(f"{where}: {what} did not come true in {timeout:g} s; {seen}")
 
     def wait_realised(self, timeout: float = 60.0) -> None:
-        """Wait until the flows of every node include all pods and EndpointSlices that there are now."""
-        pods, slices = (self._newest(kind) for kind in ("Pod", "EndpointSlice"))
+        """Wait until the flows of every node include all pods, EndpointSlices and Services that there are now."""
+        kinds = {"generation": "Pod", "endpointGeneration": "EndpointSlice", "serviceGeneration": "Service"}
+        newest = {field: self._newest(kind) for field, kind in kinds.items()}
         names = {node["metadata"]["name"] for node in self.client.list("Node")["items"]}
 
         def current(plane: Object | None) -> bool:
             entries = ((plane or {}).get("status") or {}).get("nodes") or {}
             return names <= entries.keys() and all(
-                entry["generation"] >= pods and entry["endpointGeneration"] >= slices for entry in entries.values()
+                entry[field] >= version for entry in entries.values() for field, version in newest.items()
             )
 
-        what = f"flows of pods up to version {pods} and EndpointSlices up to {slices} on all nodes"
+        wanted = ", ".join(f"{kind} up to version {newest[field]}" for field, kind in kinds.items())
+        what = f"flows of {wanted} on all nodes"
         self.wait_until("Dataplane", "cluster", current, timeout=timeout, what=what)
 
     def _newest(self, kind: str) -> int:

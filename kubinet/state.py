@@ -289,3 +289,5 @@ class ClusterState:
     generation: int = 0
     endpoint_generation: int = 0
     """The resourceVersion of EndpointSlices up to which `services` knows them."""
+    service_generation: int = 0
+    """The resourceVersion of Services up to which `services` knows them."""

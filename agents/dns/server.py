@@ -145,7 +145,7 @@ class Streams:
 
 def sockets(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     """Bound UDP and TCP sockets; with port 0 both get the same free one."""
-    # TCP's first: free ports that the kernel gives to it are rarely taken with UDP, while many are that it gives to UDP.
+    # TCP first: of the ports that the kernel gives to it few are taken with UDP, while many are the other way round.
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     tcp.bind((address, port))

@@ -164,7 +164,7 @@ class NodeController:
         programs = self._compiler.compile(replace(state, generation=self._generation))[self._name]
         assert not isinstance(programs, Exception)
         for bridge, session in self.sessions.items():
-            session.want(programs[bridge], (self._generation, 0))
+            session.want(programs[bridge], (self._generation, 0, 0))
         while any(session.realised[0] != self._generation for session in self.sessions.values()):
             assert self._news.wait(DEADLINE), [session.last_error for session in self.sessions.values()]
             self._news.clear()
