@@ -47,3 +47,9 @@ def _about(key: str, service: Service, datapath: Datapath) -> Iterator[Complaint
                     f"{others[0]} get packets for {port.port}; use equal ports, or datapath system"
                 )
                 yield Complaint(key, "SCTPPortNotTranslated", message)
+            if port.node_port is not None:
+                message = (
+                    f"node port {port.node_port}/SCTP: the userspace datapath cannot translate SCTP ports, so what is sent "
+                    f"to it arrives at endpoints' port {port.node_port}; use datapath system"
+                )
+                yield Complaint(key, "SCTPPortNotTranslated", message)

@@ -44,6 +44,8 @@ def test_sctp_ports_that_cannot_be_translated_are_told() -> None:
     assert _told(_state(service, NetworkConfig(datapath=Datapath.SYSTEM))) == []
     equal = replace(service, ports=(ServicePort("s", Protocol.SCTP, 8080, None, (endpoint,)),))
     assert _told(_state(equal, NetworkConfig(datapath=Datapath.NETDEV))) == []
+    outside = replace(service, ports=(ServicePort("s", Protocol.SCTP, 8080, 30080, (endpoint,)),))
+    assert _told(_state(outside, NetworkConfig(datapath=Datapath.NETDEV))) == [("shop/web", "SCTPPortNotTranslated")]
 
 
 def test_a_service_without_flows_is_told_why() -> None:
