@@ -49,7 +49,7 @@ def _about(key: str, service: Service, datapath: Datapath) -> Iterator[Complaint
                 yield Complaint(key, "SCTPPortNotTranslated", message)
             if port.node_port is not None:
                 message = (
-                    f"node port {port.node_port}/SCTP: the userspace datapath cannot translate SCTP ports, so what is sent "
-                    f"to it arrives at endpoints' port {port.node_port}; use datapath system"
+                    f"node port {port.node_port}/SCTP: the userspace datapath cannot translate SCTP ports, so what "
+                    f"is sent to it arrives at endpoints' port {port.node_port}; use datapath system"
                 )
                 yield Complaint(key, "SCTPPortNotTranslated", message)
