@@ -75,7 +75,7 @@ def services(draw: st.DrawFn, nodes: Mapping[str, Node], pods: Mapping[str, Pod]
     ports = []
     for index, protocol in enumerate(draw(st.lists(st.sampled_from(Protocol), min_size=1, max_size=2))):
         behind = sorted(draw(some), key=lambda one: (one.address, one.port))
-        own = 80 if number == 8 and index == 0 else 30000 + 10 * number + index
+        own = 80 if (number, index) == (8, 1) else 30000 + 10 * number + index
         node_port = draw(st.sampled_from([None, own]))
         ports.append(ServicePort(f"p{index}", protocol, 80 + index, node_port, tuple(behind)))
     addresses = st.lists(st.sampled_from(_EXTERNAL), max_size=2, unique=True)
