@@ -89,8 +89,8 @@ def test_pods_live_as_kubernetes_says(kind: str) -> None:
         "crash": ["Running", 1],
         "unknown": ["Failed"],
         "host": "172.18.0.2",
-        # The lowest free address is the deleted pod's.
-        "next": "10.244.1.2",
+        # The next address after the last: a deleted pod's rests.
+        "next": "10.244.1.5",
         "log": "",
     }
 
@@ -114,8 +114,8 @@ def test_agents_and_switches_that_die_come_back_and_pods_stay() -> None:
     commands = "agents: a request is a JSON object with `command` one of list, reachability, start, stats, stop"
     assert seen == {
         "kept": True,
-        # The pod that was deleted meanwhile had .3: torn down by the new agent before the address is given again.
-        "third": "10.244.1.3",
+        # The pod that was deleted meanwhile had .3, which rests.
+        "third": "10.244.1.4",
         "restarts": [[False, True], [True, False]],
         "events": ["OpenVSwitchEnded", "OpenVSwitchStarted"],
         "memory": ["pss", "rss"],

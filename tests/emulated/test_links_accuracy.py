@@ -100,7 +100,10 @@ def _lying() -> list[str]:
     ends = underlay.ends[LINK]
     honest = changed(ends.link, {"rate": "10mbit"}, underlay.tools, ends.mtu)
     underlay.ends[LINK] = ends.__class__(**{**{n: getattr(ends, n) for n in ends.__slots__}, "link": honest})
-    found = list(measure(underlay.ends[LINK]).problems())
+    for _ in range(8):
+        found = list(measure(underlay.ends[LINK]).problems())
+        if all("rate 20" in words for words in found):  # else the machine's other work disturbed it
+            break
     underlay.close()
     return found
 
