@@ -10,7 +10,7 @@ from topologies.guest import Kernel, choose_kernel
 from topologies.guest.debian import cached, kernel_package
 from topologies.guest.initramfs import archive, script
 from topologies.guest.qemu import accelerator
-from topologies.guest.run import console_end
+from topologies.guest.run import console_end, stalled
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,17 @@ def test_the_consoles_end_keeps_the_kernels_verdict() -> None:
         *stack[-25:],
     ]
     assert console_end("one\ntwo") == "its console ends with:\none\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_stall"),
+    [
+        ("[  107.3] Kernel panic - not syncing: RCU Stall", True),
+        ("[  107.3] Kernel panic - not syncing: softlockup: hung tasks", True),
+        ("[  107.3] rcu: INFO: rcu_preempt self-detected stall on CPU", False),
+        ("[  107.3] Kernel panic - not syncing: VFS: Unable to mount root fs", False),
+    ],
+)
+def test_a_processor_that_stood_still_is_told_from_other_ends(verdict: str, is_stall: bool) -> None:
+    """Only a kernel that ended itself over a stall is worth a second start; a warning about one is not an end."""
+    assert stalled(f"booting\n{verdict}\nmore") is is_stall

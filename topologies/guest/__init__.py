@@ -4,7 +4,15 @@
 files, without root, runs one command there as the guest's root and hands back its output. See docs/guest.md.
 """
 
-from topologies.guest.run import GuestError, GuestResult, choose_kernel, run_in_guest
+from topologies.guest.run import GuestError, GuestResult, GuestStalledError, choose_kernel, run_in_guest
 from topologies.guest.spec import DEFAULT_MODULES, Kernel
 
-__all__ = ["DEFAULT_MODULES", "GuestError", "GuestResult", "Kernel", "choose_kernel", "run_in_guest"]
+__all__ = [
+    "DEFAULT_MODULES",
+    "GuestError",
+    "GuestResult",
+    "GuestStalledError",
+    "Kernel",
+    "choose_kernel",
+    "run_in_guest",
+]

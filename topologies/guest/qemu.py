@@ -77,8 +77,10 @@ def _kernel_options(kind: str) -> list[str]:
     # Emulated processors read the host's time stamp counter: it is in step on all of them, which the kernel's own test
     # under emulation does not see.
     # On a busy host the kernel misses ticks in its test of the timer's wiring, and panics.
-    # A kernel whose processor is stuck for twice the watchdog's threshold (seconds) ends; its console says where.
+    # A kernel whose processor is stuck for twice the watchdog's threshold, or waits for one for a minute, ends; its
+    # console says where. Both in seconds: an emulated processor is slow on a busy host, but not that slow.
     ends = ["panic=-1", "softlockup_panic=1", "watchdog_thresh=30"]
+    ends += ["rcupdate.rcu_cpu_stall_timeout=60", "sysctl.kernel.panic_on_rcu_stall=1"]
     return ["console=ttyS0", *ends, *(["tsc=reliable", "no_timer_check"] if kind == "tcg" else [])]
 
 

@@ -21,6 +21,7 @@ from topologies.guest import qemu, spec, uml
 _CHUNK = 65536
 _CONSOLE_LINES = 25
 _VERDICT = re.compile(r"BUG: |Kernel panic|Oops|Out of memory|self-detected stall|blocked for more than")
+_STALL = re.compile(r"Kernel panic.*(?:RCU Stall|softlockup|hung tasks)")
 _VERDICTS = 5
 _POWER_OFF_SECONDS = 20.0
 # Not below /run: a cluster's sandbox has a /run of its own.
@@ -31,6 +32,10 @@ _STATE = _MEMORY / "state"
 
 class GuestError(KubinetError):
     """The guest did not boot or died; the text has the end of its console."""
+
+
+class GuestStalledError(GuestError):
+    """The guest's kernel ended itself: an emulated processor stood still. Another start usually goes through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,8 @@ def run_in_guest(
 
     The guest sees the host's files; what it writes is gone with it, except in the `writable` folders. It has no network
     but its own loopback. `on_output(is_stderr, data)` is called for every piece of output as it comes.
-    Raises MissingCapabilityError (no guest kernel), GuestError (it did not boot), DeadlineError (time is up).
+    Raises MissingCapabilityError (no guest kernel), GuestError (it did not boot), GuestStalledError (its kernel says
+    that a processor stood still), DeadlineError (time is up).
     """
     started = time.monotonic()
     if not argv:
@@ -140,13 +146,19 @@ def _judge(argv: Sequence[str], timeout: float, relay: "_Relay", said: str) -> G
     if relay.exit_code is not None and relay.boot_seconds is not None:
         return GuestResult(relay.exit_code, bytes(relay.stdout), bytes(relay.stderr), relay.boot_seconds, said)
     if not relay.late:
-        raise GuestError(f"the guest died before `{argv[0]}` ended; {end}")
+        kind = GuestStalledError if stalled(said) else GuestError
+        raise kind(f"the guest died before `{argv[0]}` ended; {end}")
     state = "booting" if relay.boot_seconds is None else f"running `{' '.join(argv)}`"
     errors = "\n".join(relay.stderr.decode(errors="replace").splitlines()[-_CONSOLE_LINES:])
     raise DeadlineError(
         f"the guest was still {state} after {timeout:g} s and was ended (a longer timeout may help); "
         f"the command's errors end with:\n{errors}\n{end}"
     )
+
+
+def stalled(said: str) -> bool:
+    """Whether the kernel ended itself because a processor stood still; `said` is its whole console."""
+    return _STALL.search(said) is not None
 
 
 def console_end(said: str) -> str:
