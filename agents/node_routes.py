@@ -11,7 +11,8 @@ from typing import Final
 
 from kubinet.addressing import FIRST_NODE_PORT, LAST_NODE_PORT, STACK_ROUTER, gateway_address
 from kubinet.netlink import LOCAL_TABLE, Request, Rule, add_route, add_rule, delete_rule
-from kubinet.state import NetworkConfig, NodeFacts, Protocol, ServiceProxy
+from kubinet.state import NetworkConfig, NodeFacts, ServiceProxy
+from kubinet.transport import Protocol
 
 EVERYWHERE: Final = IPv4Network("0.0.0.0/0")
 NODE_PORT_TABLE: Final = 100

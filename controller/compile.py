@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from controller.complaints import Complaint, complaints
-from controller.features import base, connections, gateway, hostports, overlay, pods, services, uplink
+from controller.features import base, connections, gateway, hostports, overlay, pods, policies, services, uplink
 from controller.features.balancing import Backends
 from controller.features.common import TOPOLOGY, BridgeFlow, Feature, node_owner, pod_owner, service_owner
 from controller.pipeline import BRIDGES
@@ -28,6 +28,7 @@ _NODE_FEATURES: Final[tuple[Feature, ...]] = (
     gateway.flows,
     overlay.flows,
     uplink.flows,
+    policies.flows,
 )
 """Features whose flows depend on neither pods nor Services."""
 

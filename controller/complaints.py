@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from controller.features.balancing import LARGEST_SET
 from kubinet.services import Clash
-from kubinet.state import Algorithm, ClusterState, Datapath, Protocol, Service, ServiceProxy
+from kubinet.state import Algorithm, ClusterState, Datapath, Service, ServiceProxy
+from kubinet.transport import Protocol
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Features build flows with what stands here and nothing else; `check` refuses a flow whose match or goto this page does
 not list. `docs/pipeline.md` is generated from this module (`python -m controller.pipeline_docs`).
 
-Table numbers leave room: 40-48 (egress policy), 52 (egress addresses), 70-78 and 84 (ingress policy).
+Table numbers leave room: 52 (egress addresses).
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from controller.openflow.fields import (
     ARP_SHA,
     ARP_SPA,
     ARP_TPA,
+    CONJ_ID,
     CT_LABEL,
     CT_MARK,
     CT_STATE,
@@ -33,7 +34,10 @@ from controller.openflow.fields import (
     REG2,
     REG3,
     REG4,
+    REG5,
+    REG6,
     REG7,
+    REG8,
     REG15,
     SCTP_DST,
     TCP_DST,
@@ -138,7 +142,7 @@ CONNTRACK_STATE: Final = _table(
     12,
     "ConntrackState",
     (CT_STATE, CT_MARK, ETH_TYPE, IP_PROTO, TCP_FLAGS, REG4),
-    ("ServiceLB", "EndpointDNAT", "L3Forward"),
+    ("ServiceLB", "EndpointDNAT", "EgressEntry"),
     "New connections look for a Service; known ones go on; invalid packets are dropped.",
 )
 _PORTS = (TCP_DST, UDP_DST, SCTP_DST)
@@ -147,7 +151,7 @@ SERVICE_LB: Final = _table(
     22,
     "ServiceLB",
     (REG0, ETH_TYPE, IP_PROTO, IP_FRAG, IPV4_SRC, IPV4_DST, *_PORTS),
-    ("SessionAffinity", "EndpointChoice", "EndpointSlot", "EndpointDNAT", "L3Forward"),
+    ("SessionAffinity", "EndpointChoice", "EndpointSlot", "EndpointDNAT", "EgressEntry"),
     "The address and port of a Service: chooses an endpoint, directly, by a group, or by a slot.",
 )
 SESSION_AFFINITY: Final = _table(
@@ -188,8 +192,41 @@ ENDPOINT_DNAT: Final = _table(
     30,
     "EndpointDNAT",
     (REG0, REG3, REG4, ETH_TYPE, IP_PROTO, IPV4_SRC),
-    ("L3Forward",),
+    ("EgressEntry",),
     "Commits the connection with the endpoint as its destination: one flow for each endpoint, whoever names it.",
+)
+_EGRESS = (REG8, CT_MARK, ETH_TYPE, IP_PROTO, IPV4_DST, CONJ_ID, *_PORTS)
+EGRESS_ENTRY: Final = _table(
+    INTEGRATION_BRIDGE,
+    40,
+    "EgressEntry",
+    (REG0, IN_PORT, CT_STATE, CT_MARK, ETH_TYPE, IPV4_SRC, IPV4_DST),
+    ("EgressAdmin", "EgressPolicy", "EgressBaseline", "L3Forward"),
+    "Sends what pods send to the policies that select them for egress; replies and all others skip these.",
+)
+EGRESS_ADMIN: Final = _table(
+    INTEGRATION_BRIDGE,
+    42,
+    "EgressAdmin",
+    _EGRESS,
+    ("EgressPolicy", "L3Forward", "PolicyDeny"),
+    "Cluster-wide policies of tier Admin: each rule has a priority of its own.",
+)
+EGRESS_POLICY: Final = _table(
+    INTEGRATION_BRIDGE,
+    44,
+    "EgressPolicy",
+    _EGRESS,
+    ("EgressBaseline", "L3Forward", "PolicyDeny"),
+    "NetworkPolicies: what no rule allows to an isolated pod is denied; other pods go on to the baseline.",
+)
+EGRESS_BASELINE: Final = _table(
+    INTEGRATION_BRIDGE,
+    48,
+    "EgressBaseline",
+    _EGRESS,
+    ("L3Forward", "PolicyDeny"),
+    "Cluster-wide policies of tier Baseline, for pods that no NetworkPolicy isolates.",
 )
 L3_FORWARD: Final = _table(
     INTEGRATION_BRIDGE,
@@ -204,24 +241,73 @@ L3_DEC_TTL: Final = _table(
     60,
     "L3DecTTL",
     (REG0, ETH_TYPE, IP_TTL),
-    ("Snat",),
+    ("IngressEntry",),
     "Lowers the TTL of routed packets; the node's own stack has done that already for what it sends.",
+)
+_INGRESS = (REG1, CT_MARK, ETH_TYPE, IP_PROTO, IPV4_SRC, CONJ_ID, *_PORTS)
+INGRESS_ENTRY: Final = _table(
+    INTEGRATION_BRIDGE,
+    70,
+    "IngressEntry",
+    (REG0, REG1, CT_STATE, CT_MARK, ETH_TYPE, IPV4_SRC),
+    ("IngressAdmin", "IngressPolicy", "IngressBaseline", "PolicyAccept"),
+    "Sends what reaches a pod to the policies that select it; replies and the node's own packets skip them.",
+)
+INGRESS_ADMIN: Final = _table(
+    INTEGRATION_BRIDGE,
+    72,
+    "IngressAdmin",
+    _INGRESS,
+    ("IngressPolicy", "PolicyAccept", "PolicyDeny"),
+    "As EgressAdmin, for the receiving pod.",
+)
+INGRESS_POLICY: Final = _table(
+    INTEGRATION_BRIDGE,
+    74,
+    "IngressPolicy",
+    _INGRESS,
+    ("IngressBaseline", "PolicyAccept", "PolicyDeny"),
+    "As EgressPolicy, for the receiving pod.",
+)
+INGRESS_BASELINE: Final = _table(
+    INTEGRATION_BRIDGE,
+    78,
+    "IngressBaseline",
+    _INGRESS,
+    ("PolicyAccept", "PolicyDeny"),
+    "As EgressBaseline, for the receiving pod.",
+)
+POLICY_ACCEPT: Final = _table(
+    INTEGRATION_BRIDGE,
+    80,
+    "PolicyAccept",
+    (CT_MARK, ETH_TYPE),
+    ("Snat",),
+    "A connection that was denied before and is allowed now gets its replies again.",
 )
 SNAT: Final = _table(
     INTEGRATION_BRIDGE,
-    64,
+    82,
     "Snat",
     (REG0, CT_STATE, CT_MARK, ETH_TYPE),
     ("ConntrackCommit",),
-    "Translates the source of Service connections whose replies must come back through this node.",
+    "After the policies, which judge real addresses: translates sources whose replies must come back here.",
 )
 CONNTRACK_COMMIT: Final = _table(
     INTEGRATION_BRIDGE,
-    80,
+    84,
     "ConntrackCommit",
     (CT_STATE, CT_MARK, ETH_TYPE),
     ("Output",),
     "Remembers new connections that no Service has committed.",
+)
+POLICY_DENY: Final = _table(
+    INTEGRATION_BRIDGE,
+    88,
+    "PolicyDeny",
+    (CT_STATE, CT_MARK, ETH_TYPE),
+    (),
+    "Drops what a policy denies; a connection that is known already loses its replies too.",
 )
 OUTPUT: Final = _table(
     INTEGRATION_BRIDGE,
@@ -290,10 +376,20 @@ TABLES: Final = (
     ENDPOINT_SLOT,
     AFFINITY_LEARN,
     ENDPOINT_DNAT,
+    EGRESS_ENTRY,
+    EGRESS_ADMIN,
+    EGRESS_POLICY,
+    EGRESS_BASELINE,
     L3_FORWARD,
     L3_DEC_TTL,
+    INGRESS_ENTRY,
+    INGRESS_ADMIN,
+    INGRESS_POLICY,
+    INGRESS_BASELINE,
+    POLICY_ACCEPT,
     SNAT,
     CONNTRACK_COMMIT,
+    POLICY_DENY,
     OUTPUT,
     CANARY,
     UPLINK,
@@ -338,6 +434,12 @@ ENDPOINT_ADDRESS: Final = Bits.whole(REG3)
 ENDPOINT_PORT: Final = Bits(REG4, 0, 16)
 CHOSEN: Final = Bits(REG4, 16, 1)
 """The controller has chosen the endpoint and sent the packet again."""
+EGRESS_RULE: Final = Bits.whole(REG5)
+"""The rule that decided on egress: its conjunction, or the number of the set of policies that isolates the pod."""
+SENDER: Final = Bits.whole(REG8)
+"""The OpenFlow port of the local pod whose egress policies are asked."""
+INGRESS_RULE: Final = Bits.whole(REG6)
+"""The same for ingress."""
 BACKENDS: Final = Bits.whole(REG7)
 """The id of a set of endpoints: of a Service's port, and whether all of them or the node's own; also its group's."""
 NEVER: Final = REG15
@@ -353,6 +455,9 @@ REGISTERS: Final = {
     "ENDPOINT_ADDRESS": ENDPOINT_ADDRESS,
     "ENDPOINT_PORT": ENDPOINT_PORT,
     "CHOSEN": CHOSEN,
+    "EGRESS_RULE": EGRESS_RULE,
+    "INGRESS_RULE": INGRESS_RULE,
+    "SENDER": SENDER,
     "BACKENDS": BACKENDS,
 }
 
@@ -393,6 +498,8 @@ CT_SNAT: Final = Bits(CT_MARK, 5, 1)
 """The connection's source is translated too."""
 CT_HAIRPIN: Final = Bits(CT_MARK, 6, 1)
 """The endpoint is the client itself."""
+CT_BLOCKED: Final = Bits(CT_MARK, 8, 1)
+"""A policy denies the connection: its replies are dropped too."""
 CT_BACKENDS: Final = Bits(CT_LABEL, 64, 32)
 """`BACKENDS` of the connection's first packet."""
 CT_NEIGHBOUR: Final = Bits(CT_LABEL, 0, 48)
@@ -403,6 +510,7 @@ CT_BITS: Final = {
     "CT_SERVICE": CT_SERVICE,
     "CT_SNAT": CT_SNAT,
     "CT_HAIRPIN": CT_HAIRPIN,
+    "CT_BLOCKED": CT_BLOCKED,
     "CT_BACKENDS": CT_BACKENDS,
     "CT_NEIGHBOUR": CT_NEIGHBOUR,
 }
@@ -433,7 +541,7 @@ class Priority(IntEnum):
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
-def flow(table: Table, priority: Priority, match: Match, *actions: Action, owner: Owner, category: Category) -> Flow:
+def flow(table: Table, priority: int, match: Match, *actions: Action, owner: Owner, category: Category) -> Flow:
     """A flow of the pipeline; PipelineError where the page does not allow it."""
     _check(table, match, actions)
     return Flow(table.number, priority, match, actions, owner, category)

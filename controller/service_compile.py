@@ -16,7 +16,8 @@ from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
 from kubinet.errors import KubinetError
 from kubinet.services import Clash, clashes
-from kubinet.state import Algorithm, ClusterState, Node, Protocol, Service, ServiceProxy
+from kubinet.state import Algorithm, ClusterState, Node, Service, ServiceProxy
+from kubinet.transport import Protocol
 
 _Endpoint: TypeAlias = tuple[IPv4Address, int, Protocol]
 _Lost: TypeAlias = frozenset[tuple[IPv4Address, int, Protocol]]

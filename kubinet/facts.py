@@ -10,6 +10,7 @@ from kubinet.state import (
     Algorithm,
     ClusterFacts,
     Datapath,
+    Established,
     NetworkConfig,
     NodeFacts,
     OutsideFacts,
@@ -73,6 +74,7 @@ def network_to_document(network: NetworkConfig) -> dict[str, Any]:
         "mtu": network.underlay_mtu,
         "services": str(network.services),
         "loadBalancer": str(network.load_balancer),
+        "established": str(network.established),
         "dnsReplicas": network.dns_replicas,
         **({"dnsUpstream": network.dns_upstream} if network.dns_upstream else {}),
     }
@@ -103,6 +105,7 @@ _NETWORK_FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "mtu": ("underlay_mtu", int),
     "services": ("services", ServiceProxy),
     "loadBalancer": ("load_balancer", Algorithm),
+    "established": ("established", Established),
     "dnsReplicas": ("dns_replicas", int),
     "dnsUpstream": ("dns_upstream", str),
 }

@@ -8,7 +8,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Final, Generic, TypeVar
 
 from kubinet.facts import network_from_document
-from kubinet.state import ClusterState, HostPort, NetworkConfig, Node, Pod, Protocol
+from kubinet.state import ClusterState, HostPort, NetworkConfig, Node, Pod
+from kubinet.transport import Protocol
 
 Object = Mapping[str, Any]
 

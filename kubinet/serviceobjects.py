@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_network
 from typing import Any, Final
 
-from kubinet.state import Algorithm, Endpoint, Protocol, Service, ServicePort
+from kubinet.state import Algorithm, Endpoint, Service, ServicePort
+from kubinet.transport import Protocol
 
 Object = Mapping[str, Any]
 

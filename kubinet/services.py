@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address
 
-from kubinet.state import Endpoint, Node, Protocol, Service, ServicePort
+from kubinet.state import Endpoint, Node, Service, ServicePort
+from kubinet.transport import Protocol
 
 
 class NoEndpoint(Enum):

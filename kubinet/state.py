@@ -6,10 +6,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from kubinet.addressing import gateway_address, pod_mac, pod_port
+from kubinet.policies import Policy
+from kubinet.transport import Protocol
 
 
 class Overlay(StrEnum):
@@ -54,6 +56,15 @@ class Algorithm(StrEnum):
     SOURCE_HASH = "source-hash"
 
 
+class Established(StrEnum):
+    """What a policy does to connections that are older than it."""
+
+    CUT = "cut"
+    """Those that it forbids end: their packets are dropped, both ways."""
+    KEEP = "keep"
+    """They go on until they end."""
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """A cluster's network section, with every default filled in."""
@@ -71,6 +82,8 @@ class NetworkConfig:
     services: ServiceProxy = ServiceProxy.SDN
     load_balancer: Algorithm = Algorithm.RANDOM
     """For Services that do not choose with the annotation `kubinet.dev/load-balancer`."""
+    established: Established = Established.CUT
+    """Connections that a new policy forbids."""
     dns_replicas: int = 2
     """Pods of the cluster's DNS; 0: none."""
     dns_upstream: str | None = None
@@ -155,6 +168,7 @@ class Node:
     gateway_mac: str | None = None
     zone: str = ""
     """The label topology.kubernetes.io/zone."""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pod_gateway(self) -> IPv4Address:
@@ -165,14 +179,6 @@ class Node:
     def pod_gateway_mac(self) -> str:
         """The MAC address of the node's gateway port."""
         return pod_mac(self.pod_gateway)
-
-
-class Protocol(IntEnum):
-    """Transport protocols of Services, by their IP protocol numbers."""
-
-    TCP = 6
-    UDP = 17
-    SCTP = 132
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +193,15 @@ class HostPort:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerPort:
+    """A container's port with a name, which policies may use."""
+
+    name: str
+    number: int
+    protocol: Protocol = Protocol.TCP
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod that has an address of its own (host-network pods are not in `ClusterState`)."""
 
@@ -196,6 +211,7 @@ class Pod:
     address: IPv4Address
     labels: Mapping[str, str] = field(default_factory=dict)
     host_ports: tuple[HostPort, ...] = ()
+    named_ports: tuple[ContainerPort, ...] = ()
 
     @property
     def key(self) -> str:
@@ -284,6 +300,10 @@ class ClusterState:
     nodes: Mapping[str, Node]
     pods: Mapping[str, Pod]
     services: Mapping[str, Service] = field(default_factory=dict)
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Namespaces' labels by name."""
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    """Network policies of all kinds by `Policy.key`."""
     connections: Mapping[tuple[IPv4Address, int], int] = field(default_factory=dict)
     """Open Service connections by endpoint, as the nodes last reported; for the algorithm `least-connections`."""
     generation: int = 0
@@ -291,3 +311,5 @@ class ClusterState:
     """The resourceVersion of EndpointSlices up to which `services` knows them."""
     service_generation: int = 0
     """The resourceVersion of Services up to which `services` knows them."""
+    policy_generation: int = 0
+    """The resourceVersion of policies and namespaces up to which the state knows them."""

@@ -12,7 +12,7 @@ from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
 from agents.services.stale import Entry, Known, Stale, stale_entries
 from kubinet.netns import namespace
-from kubinet.state import Protocol
+from kubinet.transport import Protocol
 
 _TRANSLATED: Final = 1 << 5
 """IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h)."""

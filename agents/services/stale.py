@@ -14,7 +14,8 @@ from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
 from kubinet.addressing import MAIN_ZONE, REJECT_ADDRESS, REJECT_PORT
-from kubinet.state import Endpoint, Protocol, Service
+from kubinet.state import Endpoint, Service
+from kubinet.transport import Protocol
 
 Target: TypeAlias = tuple[IPv4Address, int]
 """Address and port that an entry's replies come from."""

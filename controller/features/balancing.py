@@ -46,7 +46,8 @@ from controller.pipeline import (
     Table,
     goto,
 )
-from kubinet.state import Algorithm, Endpoint, Protocol
+from kubinet.state import Algorithm, Endpoint
+from kubinet.transport import Protocol
 
 HASHED_GROUP_LIMIT: Final = 64
 """Endpoints in a group that selects by the datapath's hash: it has 256 slots, so shares stay within a quarter."""

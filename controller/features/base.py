@@ -8,11 +8,11 @@ from controller.openflow.fields import IP, IP_TTL
 from controller.openflow.flow import Category
 from controller.pipeline import (
     CANARY,
+    INGRESS_ENTRY,
     L3_DEC_TTL,
     NEVER,
     OUTPUT,
     OUTPUT_PORT,
-    SNAT,
     SOURCE,
     TABLES,
     UPLINK_CANARY,
@@ -31,8 +31,8 @@ def flows(_state: ClusterState, _node: Node) -> Iterator[BridgeFlow]:
             yield make(table, Priority.NORMAL, (NEVER(0xFFFFFFFF),))
         else:
             yield make(table, Priority.MISS, ())
-    yield make(L3_DEC_TTL, Priority.SPECIAL, (IP, SOURCE(Place.GATEWAY)), goto(SNAT))
-    yield make(L3_DEC_TTL, Priority.POD, (IP,), DecrementTtl(), goto(SNAT))
+    yield make(L3_DEC_TTL, Priority.SPECIAL, (IP, SOURCE(Place.GATEWAY)), goto(INGRESS_ENTRY))
+    yield make(L3_DEC_TTL, Priority.POD, (IP,), DecrementTtl(), goto(INGRESS_ENTRY))
     for ttl in (0, 1):
         # Without this flow a TTL that runs out would go unseen: dec_ttl ends the packet without a counter.
         yield make(L3_DEC_TTL, Priority.NORMAL, (IP, IP_TTL(ttl)))

@@ -7,7 +7,7 @@ from controller import pipeline
 from controller.openflow.actions import Action
 from controller.openflow.fields import Match, Term
 from controller.openflow.flow import Category, Flow, Owner
-from controller.pipeline import Priority, Table
+from controller.pipeline import Table
 from kubinet.state import ClusterState, Node, Pod, Service
 
 
@@ -46,7 +46,7 @@ class Maker:
         self._owner = owner
         self._category = category
 
-    def __call__(self, table: Table, priority: Priority, match: tuple[Term, ...], *actions: Action) -> BridgeFlow:
+    def __call__(self, table: Table, priority: int, match: tuple[Term, ...], *actions: Action) -> BridgeFlow:
         """One flow; without actions it drops."""
         made = pipeline.flow(table, priority, Match.of(*match), *actions, owner=self._owner, category=self._category)
         return BridgeFlow(table.bridge, made)

@@ -16,6 +16,7 @@ from controller.pipeline import (
     CT_SERVICE,
     CT_SOURCE,
     DESTINATION,
+    EGRESS_ENTRY,
     ENDPOINT_DNAT,
     L3_DEC_TTL,
     L3_FORWARD,
@@ -39,7 +40,7 @@ def flows(_state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     make = Maker(TOPOLOGY, Category.CONNTRACK)
     yield make(UNSNAT, Priority.POD, (IP,), goto(CONNTRACK))
     yield make(CONNTRACK, Priority.NORMAL, (IP,), Ct(Zone.MAIN, nat=Nat(), table=CONNTRACK_STATE.number))
-    forward = goto(L3_FORWARD)
+    forward = goto(EGRESS_ENTRY)
     # A reset that the window check takes for invalid still ends the endpoint's TIME_WAIT when a client uses a source
     # port again; without it that connection would stall.
     reset = (IP, TCP, TCP_RESET, CT_SERVICE(1), ct_state("+inv+trk"))

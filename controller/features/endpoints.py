@@ -14,10 +14,10 @@ from controller.pipeline import (
     CT_SERVICE,
     CT_SNAT,
     CT_SOURCE,
+    EGRESS_ENTRY,
     ENDPOINT_ADDRESS,
     ENDPOINT_DNAT,
     ENDPOINT_PORT,
-    L3_FORWARD,
     MASQUERADE,
     SOURCE,
     Place,
@@ -25,7 +25,7 @@ from controller.pipeline import (
     Zone,
 )
 from kubinet.addressing import REJECT_ADDRESS, REJECT_PORT
-from kubinet.state import Protocol
+from kubinet.transport import Protocol
 
 
 def _matches(address: IPv4Address, port: int, protocol: Protocol) -> tuple[Term, ...]:
@@ -36,7 +36,7 @@ def commit(address: IPv4Address, port: int, *marks: Term | CopyField) -> Ct:
     """Make the connection one to this address and port, and remember where it came from."""
     known = (CT_SERVICE(1), CopyField(SOURCE, CT_SOURCE), CopyField(BACKENDS, CT_BACKENDS))
     translation = Nat(destination=address, ports=(port, port))
-    return Ct(Zone.MAIN, commit=True, table=L3_FORWARD.number, nat=translation, marks=(*known, *marks))
+    return Ct(Zone.MAIN, commit=True, table=EGRESS_ENTRY.number, nat=translation, marks=(*known, *marks))
 
 
 def flows(address: IPv4Address, port: int, protocol: Protocol, owner: Owner, *, pod: bool) -> Iterator[BridgeFlow]:

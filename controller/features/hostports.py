@@ -14,7 +14,8 @@ from controller.openflow.fields import IN_PORT, IP, IP_PROTO, IPV4_DST, IPV4_SRC
 from controller.openflow.flow import Category
 from controller.pipeline import CT_HAIRPIN, CT_SNAT, SERVICE_LB, UPLINK, Priority
 from kubinet.addressing import UNDERLAY_PORT
-from kubinet.state import HostPort, NetworkConfig, Node, Pod, Protocol
+from kubinet.state import HostPort, NetworkConfig, Node, Pod
+from kubinet.transport import Protocol
 
 
 def owned(pods: Iterable[Pod], node: Node, network: NetworkConfig) -> Iterator[tuple[Pod, HostPort]]:

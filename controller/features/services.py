@@ -43,7 +43,8 @@ from controller.pipeline import (
 )
 from kubinet.addressing import REJECT_ADDRESS, REJECT_PORT, UNDERLAY_PORT
 from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends, same_everywhere
-from kubinet.state import ClusterState, Endpoint, Node, Protocol, Service, ServicePort
+from kubinet.state import ClusterState, Endpoint, Node, Service, ServicePort
+from kubinet.transport import Protocol
 
 DESTINATION_PORT: Final = {Protocol.TCP: TCP_DST, Protocol.UDP: UDP_DST, Protocol.SCTP: SCTP_DST}
 """The field that holds a protocol's destination port."""

@@ -204,6 +204,18 @@ class ToController:
 
 
 @dataclass(frozen=True, slots=True)
+class Conjunction:
+    """The flow is one of the matches of clause `clause` (from 0) of `clauses` of a conjunction (ovs-fields(7))."""
+
+    id: int
+    clause: int
+    clauses: int
+
+    def __str__(self) -> str:
+        return f"conjunction({self.id},{self.clause + 1}/{self.clauses})"
+
+
+@dataclass(frozen=True, slots=True)
 class Goto:
     """Go on in another table; the last of a flow's actions."""
 
@@ -225,6 +237,7 @@ Action: TypeAlias = (
     | Multipath
     | Learn
     | ToController
+    | Conjunction
     | Goto
 )
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from controller.openflow.actions import (
     Action,
+    Conjunction,
     CopyField,
     Ct,
     DecrementTtl,
@@ -177,6 +178,10 @@ def _to_controller(action: ToController) -> bytes:
     return _nicira(37, bytes(6) + limit + userdata)
 
 
+def _conjunction(action: Conjunction) -> bytes:
+    return _nicira(34, struct.pack("!BBI", action.clause, action.clauses, action.id))
+
+
 def _set_field(action: SetField) -> bytes:
     body = _oxm(action.term)
     return _padded(struct.pack("!HH", 25, (4 + len(body) + 7) // 8 * 8) + body)
@@ -216,6 +221,8 @@ def _action(action: Action) -> bytes:
             return _learn(action)
         case ToController():
             return _to_controller(action)
+        case Conjunction():
+            return _conjunction(action)
         case Goto():
             raise ValueError("goto is an instruction: it stands last in a flow, and never in a bucket")
         case _:

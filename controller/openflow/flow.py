@@ -24,6 +24,7 @@ class Category(IntEnum):
     UNDERLAY = 6
     CONNTRACK = 7
     SERVICES = 8
+    POLICY = 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from agents.services.stale import Front, Stale, step
 from kubinet.addressing import STACK_ROUTER
 from kubinet.netlink import Netlink, add_route
 from kubinet.netns import interface_indexes, namespace, netlink, of_process, set_sysctls
-from kubinet.state import Endpoint, NetworkConfig, Node, NodeFacts, Protocol, Service, ServicePort, ServiceProxy
+from kubinet.state import Endpoint, NetworkConfig, Node, NodeFacts, Service, ServicePort, ServiceProxy
+from kubinet.transport import Protocol
 
 pytestmark = pytest.mark.emulated
 

@@ -8,7 +8,8 @@ from typing import Any
 from frames import Frame
 from states import state
 
-from kubinet.state import ClusterState, Endpoint, Protocol, Service, ServicePort
+from kubinet.state import ClusterState, Endpoint, Service, ServicePort
+from kubinet.transport import Protocol
 
 VIP = "10.96.0.10"
 A, B, C = "10.244.1.2", "10.244.1.3", "10.244.2.2"

@@ -7,7 +7,8 @@ from frames import UDP
 from nodes import UNDERLAY, NodeSwitch
 from service_states import NODE_1, A, cluster, endpoint, from_outside, from_pod, service
 
-from kubinet.state import Algorithm, ClusterState, Protocol
+from kubinet.state import Algorithm, ClusterState
+from kubinet.transport import Protocol
 
 pytestmark = pytest.mark.ovs
 

@@ -27,7 +27,8 @@ from service_states import (
     service,
 )
 
-from kubinet.state import ClusterState, Protocol
+from kubinet.state import ClusterState
+from kubinet.transport import Protocol
 
 pytestmark = pytest.mark.ovs
 

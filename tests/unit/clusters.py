@@ -13,11 +13,11 @@ from kubinet.state import (
     Node,
     Overlay,
     Pod,
-    Protocol,
     Service,
     ServicePort,
     ServiceProxy,
 )
+from kubinet.transport import Protocol
 
 
 def node(index: int) -> Node:

@@ -15,7 +15,8 @@ from controller.openflow.actions import Action, Goto, Learn, Multipath, Resubmit
 from controller.openflow.encode import add_flow, bundle_add, put_group
 from controller.openflow.flow import Bucket, Flow, FlowKey, Group, Owner
 from controller.pipeline import AFFINITY_LEARN, ENDPOINT_CHOICE, ENDPOINT_DNAT, ENDPOINT_SLOT, SESSION_AFFINITY
-from kubinet.state import Algorithm, Endpoint, Protocol
+from kubinet.state import Algorithm, Endpoint
+from kubinet.transport import Protocol
 
 COUNTS = [2, 3, 10, 63, 65, 600, 10_000]
 BY_CLIENT = (Algorithm.HASH, Algorithm.SOURCE_HASH)

@@ -4,17 +4,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from controller.complaints import complaints
-from kubinet.state import (
-    Algorithm,
-    ClusterState,
-    Datapath,
-    Endpoint,
-    NetworkConfig,
-    Protocol,
-    Service,
-    ServicePort,
-    ServiceProxy,
-)
+from kubinet.state import Algorithm, ClusterState, Datapath, Endpoint, NetworkConfig, Service, ServicePort, ServiceProxy
+from kubinet.transport import Protocol
 
 
 def _state(service: Service, network: NetworkConfig) -> ClusterState:

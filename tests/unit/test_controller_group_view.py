@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.group_view import Choice, GroupRow, group_names, parse_groups
-from kubinet.state import Protocol, Service, ServicePort
+from kubinet.state import Service, ServicePort
+from kubinet.transport import Protocol
 
 WEB = Service("shop", "web", IPv4Address("10.96.0.1"), (ServicePort("http", Protocol.TCP, 80),))
 DUMP = """OFPST_GROUP_DESC reply (OF1.5) (xid=0x2):

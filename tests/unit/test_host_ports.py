@@ -8,7 +8,8 @@ from controller.compile import Compiler
 from controller.features.hostports import flows, owned
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
 from kubinet.kubernetes import pod_from_object
-from kubinet.state import ClusterState, HostPort, NetworkConfig, Node, Overlay, Pod, Protocol
+from kubinet.state import ClusterState, HostPort, NetworkConfig, Node, Overlay, Pod
+from kubinet.transport import Protocol
 
 OWN = IPv4Address("172.18.0.1")
 NODE = Node("n1", 1, IPv4Interface(f"{OWN}/24"), "06:00:00:00:00:01", IPv4Network("10.244.1.0/24"))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agents.nft.compile import fragment, place
 from agents.nft.ruleset import Ruleset, ruleset
-from kubinet.state import Endpoint, NetworkConfig, Node, Protocol, Service, ServicePort
+from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
+from kubinet.transport import Protocol
 
 sys.path.insert(0, str(Path(__file__).parent))
 from nftmodel import Table

@@ -12,7 +12,8 @@ from controller.openflow.encode import MessageType, message
 from controller.openflow.fields import CONTROLLER
 from controller.openflow.flow import Owner
 from controller.turns import Turns, answer, backends_number
-from kubinet.state import Algorithm, Endpoint, Protocol
+from kubinet.state import Algorithm, Endpoint
+from kubinet.transport import Protocol
 
 
 def oxm(oxm_class: int, number: int, value: bytes) -> bytes:

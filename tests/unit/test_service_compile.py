@@ -16,16 +16,8 @@ from controller.features import services as features
 from controller.openflow.flow import Flow
 from controller.pipeline import ENDPOINT_SLOT
 from controller.program import Changes, differences
-from kubinet.state import (
-    Algorithm,
-    ClusterState,
-    Endpoint,
-    NetworkConfig,
-    Protocol,
-    Service,
-    ServicePort,
-    ServiceProxy,
-)
+from kubinet.state import Algorithm, ClusterState, Endpoint, NetworkConfig, Service, ServicePort, ServiceProxy
+from kubinet.transport import Protocol
 
 NODES = {f"n{index}": node(index) for index in (1, 2, 3)}
 FIRST = IPv4Address("10.244.0.2")

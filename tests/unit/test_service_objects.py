@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from kubinet.serviceobjects import ServiceCache, service_from_objects, service_key
-from kubinet.state import Algorithm, Endpoint, Protocol, Service, ServicePort
+from kubinet.state import Algorithm, Endpoint, Service, ServicePort
+from kubinet.transport import Protocol
 
 HTTP = {"name": "http", "protocol": "TCP", "port": 80, "targetPort": "web"}
 DNS = {"name": "dns", "protocol": "UDP", "port": 53}

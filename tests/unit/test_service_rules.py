@@ -20,7 +20,8 @@ from kubinet.services import (
     local_choice,
     same_everywhere,
 )
-from kubinet.state import Endpoint, Node, Protocol, Service, ServicePort
+from kubinet.state import Endpoint, Node, Service, ServicePort
+from kubinet.transport import Protocol
 
 REJECT, DROP = NoEndpoint.REJECT, NoEndpoint.DROP
 HERE = Node("n1", 1, IPv4Interface("172.18.1.2/24"), "02:00:00:00:00:01", IPv4Network("10.244.1.0/24"), zone="east")

@@ -12,7 +12,8 @@ from kubinet.addressing import SERVICE_MARK_BIT
 from kubinet.client import Client
 from kubinet.connectioncounts import ConnectionCache, counts_from_object
 from kubinet.errors import ApiError, KubinetError
-from kubinet.state import Algorithm, Endpoint, Protocol, Service, ServicePort
+from kubinet.state import Algorithm, Endpoint, Service, ServicePort
+from kubinet.transport import Protocol
 
 A, B = (IPv4Address("10.244.1.2"), 8080), (IPv4Address("10.244.2.2"), 8080)
 

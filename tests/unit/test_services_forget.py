@@ -5,7 +5,8 @@ from ipaddress import IPv4Address
 from agents.services.forget import PATIENCE_SECONDS, Forgetter
 from agents.services.stale import Known, Stale
 from kubinet.errors import KubinetError
-from kubinet.state import Endpoint, Protocol, Service, ServicePort
+from kubinet.state import Endpoint, Service, ServicePort
+from kubinet.transport import Protocol
 
 A, B = IPv4Address("10.244.1.5"), IPv4Address("10.244.2.6")
 Calls = list[tuple[str, list[str], list[str]]]

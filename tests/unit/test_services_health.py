@@ -19,7 +19,8 @@ from agents.services.health import (
     service_answer,
 )
 from agents.services.health_server import HealthServer
-from kubinet.state import Endpoint, NetworkConfig, Node, Protocol, Service, ServicePort
+from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
+from kubinet.transport import Protocol
 
 NODE = Node("n1", 1, IPv4Interface("172.18.0.1/24"), "06:00:00:00:00:01", IPv4Network("10.244.1.0/24"))
 

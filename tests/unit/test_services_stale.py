@@ -16,7 +16,8 @@ from agents.services.stale import (
     stale_entries,
     step,
 )
-from kubinet.state import Endpoint, Protocol, Service, ServicePort
+from kubinet.state import Endpoint, Service, ServicePort
+from kubinet.transport import Protocol
 
 VIP, OWN = IPv4Address("10.96.0.10"), IPv4Address("172.18.0.1")
 A, B = (IPv4Address("10.244.1.5"), 53), (IPv4Address("10.244.2.6"), 53)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubinet.state import Endpoint, NetworkConfig, Node, Protocol, Service, ServicePort
+from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
+from kubinet.transport import Protocol
 from topologies.announce import Change, announcers, changes, repeats, tables
 from topologies.announcer import speakers
 from topologies.model import Role, Topology

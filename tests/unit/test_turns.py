@@ -5,7 +5,8 @@ from ipaddress import IPv4Address
 from controller.features.balancing import Backends
 from controller.openflow.flow import Owner
 from controller.turns import Turns
-from kubinet.state import Algorithm, Endpoint, Protocol
+from kubinet.state import Algorithm, Endpoint
+from kubinet.transport import Protocol
 
 ENDS = tuple(Endpoint(IPv4Address(f"10.244.1.{last}"), 8080) for last in (2, 3))
 

@@ -1,0 +1,85 @@
+"""The frame that network policies stand in: what skips them, what accepted and denied packets do. See docs/policy.md."""
+
+from collections.abc import Iterator
+
+from controller.features.common import TOPOLOGY, BridgeFlow, Maker, node_owner
+from controller.openflow.actions import Ct
+from controller.openflow.fields import IP, IPV4_DST, IPV4_SRC, Term, ct_state
+from controller.openflow.flow import Category
+from controller.pipeline import (
+    CT_BLOCKED,
+    CT_SERVICE,
+    EGRESS_ADMIN,
+    EGRESS_BASELINE,
+    EGRESS_ENTRY,
+    EGRESS_POLICY,
+    INGRESS_ADMIN,
+    INGRESS_BASELINE,
+    INGRESS_ENTRY,
+    INGRESS_POLICY,
+    L3_FORWARD,
+    POLICY_ACCEPT,
+    POLICY_DENY,
+    SNAT,
+    SOURCE,
+    Place,
+    Priority,
+    Zone,
+    goto,
+)
+from kubinet.addressing import REJECT_ADDRESS
+from kubinet.state import ClusterState, Established, Node, ServiceProxy
+
+
+def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
+    """What a node has whatever policies there are."""
+    make = Maker(TOPOLOGY, Category.POLICY)
+    for entry, onward in ((EGRESS_ENTRY, L3_FORWARD), (INGRESS_ENTRY, POLICY_ACCEPT)):
+        # Denied connections lose their replies; those of all others pass, and errors about them (ICMP).
+        yield make(entry, Priority.OVERRIDE, (IP, CT_BLOCKED(1), ct_state("+rpl+trk")))
+        for known in _known(state):
+            yield make(entry, Priority.SPECIAL, (IP, known), goto(onward))
+        yield make(entry, Priority.PASS, (IP,), goto(onward))
+    for table, onward in (
+        (EGRESS_ADMIN, EGRESS_POLICY),
+        (EGRESS_POLICY, EGRESS_BASELINE),
+        (EGRESS_BASELINE, L3_FORWARD),
+        (INGRESS_ADMIN, INGRESS_POLICY),
+        (INGRESS_POLICY, INGRESS_BASELINE),
+        (INGRESS_BASELINE, POLICY_ACCEPT),
+    ):
+        yield make(table, Priority.PASS, (IP,), goto(onward))
+    # A refusal gives no access, and says at once what a drop would say after a time-out.
+    yield make(EGRESS_ENTRY, Priority.SPECIAL, (IP, IPV4_DST(REJECT_ADDRESS)), goto(L3_FORWARD))
+    if state.network.services is ServiceProxy.NFTABLES:
+        # Judged when the kernel has chosen the endpoint and sends the packet back.
+        yield make(EGRESS_ENTRY, Priority.SPECIAL, (IP, IPV4_DST(state.network.service_cidr)), goto(L3_FORWARD))
+    yield from _verdicts(make)
+    own = Maker(node_owner(node), Category.POLICY)
+    for address in (node.pod_gateway, node.underlay.ip):
+        yield own(
+            INGRESS_ENTRY,
+            Priority.SPECIAL,
+            (IP, SOURCE(Place.GATEWAY), IPV4_SRC(address)),
+            goto(POLICY_ACCEPT),
+        )
+
+
+def _known(state: ClusterState) -> Iterator[Term]:
+    yield ct_state("+rpl+trk")
+    yield ct_state("+rel+trk")
+    if state.network.established is Established.KEEP:
+        yield ct_state("-new+est+trk")
+
+
+def _verdicts(make: Maker) -> Iterator[BridgeFlow]:
+    def mark(blocked: int, table: int | None) -> Ct:
+        return Ct(Zone.MAIN, commit=True, table=table, marks=(CT_BLOCKED(blocked),))
+
+    yield make(POLICY_ACCEPT, Priority.NORMAL, (IP, CT_BLOCKED(1)), mark(0, SNAT.number))
+    yield make(POLICY_ACCEPT, Priority.PASS, (IP,), goto(SNAT))
+    yield make(POLICY_DENY, Priority.SPECIAL, (IP, CT_BLOCKED(1)))
+    yield make(POLICY_DENY, Priority.NORMAL, (IP, ct_state("-new+trk")), mark(1, None))
+    # A Service's connection is there from its first packet on: nobody may answer it.
+    yield make(POLICY_DENY, Priority.NORMAL, (IP, CT_SERVICE(1)), mark(1, None))
+    yield make(POLICY_DENY, Priority.PASS, (IP,))
