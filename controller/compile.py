@@ -1,7 +1,7 @@
 """Desired flows: a pure function of cluster state and node, and the same with a memory for small changes.
 
 A program's layers: what depends on nodes alone, the node's pods, Services that are the same everywhere (one object for
-all nodes), and what is the node's own of Services.
+all nodes), what is the node's own of Services, and the policies of the node's pods.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -13,6 +13,8 @@ from controller.features import base, connections, gateway, hostports, overlay, 
 from controller.features.balancing import Backends
 from controller.features.common import TOPOLOGY, BridgeFlow, Feature, node_owner, pod_owner, service_owner
 from controller.pipeline import BRIDGES
+from controller.policy.contexts import owner_of
+from controller.policy.policy_compile import PolicyCompiler
 from controller.program import EMPTY, Layer, Part, PartKey, Program, parts_by_bridge
 from controller.service_compile import ServiceCompiler
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
@@ -48,6 +50,7 @@ def owners(state: ClusterState) -> Mapping[int, str]:
         *(node_owner(node) for node in state.nodes.values()),
         *(pod_owner(pod) for pod in state.pods.values()),
         *(service_owner(service) for service in state.services.values()),
+        *(owner_of(key) for key in state.policies),
     ]
     names: dict[int, str] = {}
     for owner in known:
@@ -90,6 +93,7 @@ class Compiler:
         self._nodes: dict[str, _Remembered] = {}
         self._pods: dict[str, tuple[Pod, Node, Part]] = {}
         self._services = ServiceCompiler()
+        self._policies = PolicyCompiler()
 
     def compile(self, state: ClusterState) -> Mapping[str, Programs | Exception]:
         """Every node's programs; a node whose flows cannot be made has the error in their place."""
@@ -101,6 +105,8 @@ class Compiler:
         if not same:
             self._nodes.clear()
             self._surroundings, self._services = surroundings, known
+            self._policies = PolicyCompiler()
+        self._policies.update(state)
         by_node: dict[str, dict[str, Pod]] = {name: {} for name in state.nodes}
         for key, pod in state.pods.items():
             if pod.node in by_node:
@@ -112,6 +118,15 @@ class Compiler:
     def complaints(self, state: ClusterState) -> Iterator[Complaint]:
         """What of the state's Services is not in force as it stands, after `compile`."""
         return complaints(state, self._services.clashes, self._services.failures)
+
+    @property
+    def policy_failures(self) -> Mapping[str, str]:
+        """Policies that are not in force as they stand, and why, after `compile`."""
+        return self._policies.failures
+
+    def meanings(self) -> Mapping[int, str]:
+        """What the numbers in EGRESS_RULE and INGRESS_RULE stand for, after `compile`."""
+        return self._policies.meanings()
 
     def backends(self, node: str, number: int) -> Backends | None:
         """A set of endpoints that connections on the node choose from, by its id."""
@@ -143,6 +158,7 @@ class Compiler:
                     known.base.get(bridge, EMPTY),
                     known.pod_layer if bridge == INTEGRATION_BRIDGE else known.uplink_layer,
                     *self._services.layers(node, bridge),
+                    *(self._policies.layers(node) if bridge == INTEGRATION_BRIDGE else ()),
                 )
                 for bridge in BRIDGES
             }

@@ -1,4 +1,4 @@
-"""The frame that network policies stand in: what skips them, what accepted and denied packets do. See docs/policy.md."""
+"""The frame that network policies stand in: what skips them, what follows a verdict. See docs/policy.md."""
 
 from collections.abc import Iterator
 

@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 
 from controller.policy.blocks import networks
 from controller.policy.rules import Form, Ports, names_ports, ports_at
-from controller.policy.selection import Selection, Selections
-from kubinet.policies import Direction
+from controller.policy.selection import Scope, Selection, Selections
+from kubinet.policies import EVERYTHING, Direction
 from kubinet.state import Node, Pod
 
 Peers: TypeAlias = frozenset[IPv4Network] | None
@@ -17,6 +17,9 @@ Peers: TypeAlias = frozenset[IPv4Network] | None
 
 ISOLATION: Final = 1 << 31
 """Numbers from here on are of sets of policies that isolate a pod; those below are of conjunctions."""
+
+
+_ALL_PODS: Final = Scope(None, EVERYTHING, EVERYTHING)
 
 
 def number_of(text: str) -> int:
@@ -85,8 +88,6 @@ class ResolvedForm:
 
     def peers(self, ports: Ports) -> Peers:
         """The peers of the conjunction with these ports."""
-        if self.form.scopes is None:
-            return None
         return self._groups.get(None if self._by_subject else ports, frozenset())
 
     def _live(self, ports: Ports) -> Iterator[Conjunction]:
@@ -99,11 +100,15 @@ class ResolvedForm:
         if known is None:
             form = self.form
             fixed = (form.direction, form.tier, form.priority, form.action, form.scopes is None, form.ports is None)
-            sets = (form.scopes, form.nodes, form.blocks, ports)
+            sets = (form.scopes, form.nodes, form.blocks, form.ports, ports)
             text = "|".join((*map(repr, fixed), *(",".join(sorted(map(repr, part or ()))) for part in sets)))
-            clauses = 1 + (form.scopes is not None) + (ports is not None)
+            clauses = 1 + (self.peers(ports) is not None) + (ports is not None)
             known = self._conjunctions[ports] = Conjunction(self, ports, self.number(text), clauses)
         return known
+
+    def conjunctions(self) -> Iterable[Conjunction]:
+        """Those that were asked for."""
+        return self._conjunctions.values()
 
     def numbers(self) -> Iterable[int]:
         """The numbers of its conjunctions."""
@@ -111,16 +116,16 @@ class ResolvedForm:
 
     def _grouped(self) -> Mapping[Ports, Peers]:
         form = self.form
-        if form.scopes is None:
-            return {ports_at(form.ports, None): None}
+        anybody = form.scopes is None
+        plain = None if self._by_subject else ports_at(form.ports, None)
         pods = {key: pod for selection in self.selections for key, pod in selection.pods.items()}
         if self._by_subject or not names_ports(form):
-            everyone = frozenset(map(_network, pods.values())) | self.fixed
-            return {None if self._by_subject else ports_at(form.ports, None): everyone}
-        groups: dict[Ports, set[IPv4Network]] = {ports_at(form.ports, None): set(self.fixed)}
+            return {plain: None if anybody else frozenset(map(_network, pods.values())) | self.fixed}
+        groups: dict[Ports, set[IPv4Network]] = {plain: set(self.fixed)}
         for pod in pods.values():
             groups.setdefault(ports_at(form.ports, pod), set()).add(_network(pod))
-        return {ports: frozenset(peers) for ports, peers in groups.items()}
+        peers: dict[Ports, Peers] = {ports: frozenset(found) for ports, found in groups.items()}
+        return peers | {plain: None} if anybody else peers
 
 
 def resolved(form: Form, selections: Selections, nodes: Iterable[Node], number: Callable[[str], int]) -> ResolvedForm:
@@ -131,8 +136,13 @@ def resolved(form: Form, selections: Selections, nodes: Iterable[Node], number: 
         if any(selector.matches(node.labels) for selector in form.nodes)
         for address in (node.underlay.ip, node.pod_gateway)
     }
-    fixed = networks(form.blocks) | addresses
-    return ResolvedForm(form, number, tuple(map(selections.of, sorted(form.scopes or (), key=repr))), fixed)
+    scopes = form.scopes
+    if scopes is None:
+        # To anybody on a port with a name: each pod that has such a port is a peer of its own.
+        egress = form.direction is Direction.EGRESS and names_ports(form)
+        scopes = frozenset({_ALL_PODS} if egress else ())
+    selected = tuple(map(selections.of, sorted(scopes, key=repr)))
+    return ResolvedForm(form, number, selected, networks(form.blocks) | addresses)
 
 
 def _network(pod: Pod) -> IPv4Network:

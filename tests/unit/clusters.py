@@ -46,7 +46,7 @@ def states(draw: st.DrawFn) -> ClusterState:
     network = NetworkConfig(overlay=draw(st.sampled_from(Overlay)), services=draw(st.sampled_from(ServiceProxy)))
     found = {one.key: one for one in draw(st.lists(services(nodes, pods), max_size=5, unique_by=lambda one: one.name))}
     counts = {(pod.address, 80): draw(st.integers(0, 5)) for pod in pods.values()}
-    return ClusterState(network, nodes, pods, found, counts, draw(st.integers(0, 99)))
+    return ClusterState(network, nodes, pods, found, connections=counts, generation=draw(st.integers(0, 99)))
 
 
 _CONDITIONS = [(True, True, False), (False, False, False), (False, True, True)]
