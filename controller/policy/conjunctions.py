@@ -50,6 +50,8 @@ class ResolvedForm:
     number: Callable[[str], int]
     """A free number for a text."""
     selections: tuple[Selection, ...]
+    everybody: Selection | None
+    """All pods, where a port with a name may be any pod's."""
     fixed: frozenset[IPv4Network]
     """Addresses of blocks and nodes."""
     users: set[tuple[str, int]] = field(default_factory=set)
@@ -66,9 +68,14 @@ class ResolvedForm:
         """Whether the ports depend on the subject: it is the destination of ingress."""
         return self.form.direction is Direction.INGRESS and names_ports(self.form)
 
+    @property
+    def asked(self) -> tuple[Selection, ...]:
+        """All selections that it looks at."""
+        return self.selections if self.everybody is None else (*self.selections, self.everybody)
+
     def update(self) -> None:
         """Look at the selections again."""
-        seen = tuple(selection.pods for selection in self.selections)
+        seen = tuple(selection.pods for selection in self.asked)
         if self._seen is not None and all(one is other for one, other in zip(seen, self._seen, strict=True)):
             return
         self._seen = seen
@@ -121,11 +128,16 @@ class ResolvedForm:
         pods = {key: pod for selection in self.selections for key, pod in selection.pods.items()}
         if self._by_subject or not names_ports(form):
             return {plain: None if anybody else frozenset(map(_network, pods.values())) | self.fixed}
+        if self.everybody is not None:
+            pods |= {key: pod for key, pod in self.everybody.pods.items() if anybody or self._in_block(pod)}
         groups: dict[Ports, set[IPv4Network]] = {plain: set(self.fixed)}
         for pod in pods.values():
             groups.setdefault(ports_at(form.ports, pod), set()).add(_network(pod))
         peers: dict[Ports, Peers] = {ports: frozenset(found) for ports, found in groups.items()}
         return peers | {plain: None} if anybody else peers
+
+    def _in_block(self, pod: Pod) -> bool:
+        return any(block.contains(pod.address) for block in self.form.blocks)
 
 
 def resolved(form: Form, selections: Selections, nodes: Iterable[Node], number: Callable[[str], int]) -> ResolvedForm:
@@ -136,13 +148,11 @@ def resolved(form: Form, selections: Selections, nodes: Iterable[Node], number: 
         if any(selector.matches(node.labels) for selector in form.nodes)
         for address in (node.underlay.ip, node.pod_gateway)
     }
-    scopes = form.scopes
-    if scopes is None:
-        # To anybody on a port with a name: each pod that has such a port is a peer of its own.
-        egress = form.direction is Direction.EGRESS and names_ports(form)
-        scopes = frozenset({_ALL_PODS} if egress else ())
-    selected = tuple(map(selections.of, sorted(scopes, key=repr)))
-    return ResolvedForm(form, number, selected, networks(form.blocks) | addresses)
+    selected = tuple(map(selections.of, sorted(form.scopes or (), key=repr)))
+    # To addresses, on a port with a name: a pod that is there and has such a port is a peer of its own.
+    named = form.direction is Direction.EGRESS and names_ports(form) and (form.scopes is None or form.blocks)
+    everybody = selections.of(_ALL_PODS) if named else None
+    return ResolvedForm(form, number, selected, everybody, networks(form.blocks) | addresses)
 
 
 def _network(pod: Pod) -> IPv4Network:

@@ -214,7 +214,7 @@ class PolicyCompiler:
         for form in [form for form, known in self._forms.items() if not known.users]:
             for number in self._forms.pop(form).numbers():
                 del self._numbers[number]
-        used = {selection.scope for form in self._forms.values() for selection in form.selections}
+        used = {selection.scope for form in self._forms.values() for selection in form.asked}
         self._selections.keep(used | {known.subject.scope for known in self._known.values()})
 
 

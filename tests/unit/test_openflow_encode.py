@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from controller.openflow.actions import (
     BOUNCE,
     Action,
+    Conjunction,
     CopyField,
     Ct,
     DecrementTtl,
@@ -51,6 +52,7 @@ from controller.openflow.fields import (
     ARP_SHA,
     ARP_SPA,
     ARP_TPA,
+    CONJ_ID,
     CT_LABEL,
     CT_MARK,
     ETH_DST,
@@ -115,7 +117,9 @@ ct_states = st.tuples(ct_flags, st.sampled_from("+-")).map(
 tcp_terms = st.tuples(ip_terms, st.integers(1, 65535), ct_states).map(
     lambda drawn: [*drawn[0], TCP, TCP_DST(drawn[1]), TCP_RESET, drawn[2], Bits(CT_MARK, 4, 1)(1)]
 )
-udp_terms = st.tuples(ip_terms, st.integers(1, 65535)).map(lambda pair: [*pair[0], UDP, UDP_DST(pair[1])])
+udp_terms = st.tuples(ip_terms, st.integers(1, 65535), st.integers(0, 15)).map(
+    lambda drawn: [*drawn[0], UDP, UDP_DST(drawn[1] & 0xFFFF << drawn[2] & 0xFFFF, 0xFFFF << drawn[2] & 0xFFFF)]
+)
 plain_terms = st.sampled_from([[], [IP, TCP], [IP, ICMP]])
 other_terms = st.lists(
     st.one_of(
@@ -126,6 +130,7 @@ other_terms = st.lists(
         st.integers(0, 15).map(SLICE),
         st.integers(0, 15).map(Bits(REG0, 0, 4)),
         addresses.map(TUN_SRC),
+        st.integers(1, 0xFFFFFFFF).map(CONJ_ID),
     ),
     max_size=4,
     unique_by=lambda term: (term.field.name, term.mask),
@@ -187,12 +192,22 @@ any_actions: st.SearchStrategy[Action] = st.one_of(
 )
 
 
+conjunctions = st.builds(
+    lambda number, clauses, clause: Conjunction(number, clause % clauses, clauses),
+    st.integers(1, 0xFFFFFFFF),
+    st.integers(2, 64),
+    st.integers(0, 63),
+)
+
+
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
     match = draw(matches)
     choices = any_actions | ip_actions if IP in match.terms else any_actions
-    actions = draw(st.lists(choices, max_size=6))
-    if draw(st.booleans()):
+    actions: list[Action] = draw(st.lists(choices, max_size=6))
+    if draw(st.integers(0, 4)) == 0:
+        actions = list(draw(st.lists(conjunctions, min_size=1, max_size=4, unique_by=lambda one: one.id)))
+    elif draw(st.booleans()):
         actions.append(Goto(draw(st.integers(200, 253))))
     return Flow(
         draw(st.integers(0, 199)),

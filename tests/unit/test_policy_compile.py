@@ -94,7 +94,7 @@ def test_equal_rules_share_one_conjunction() -> None:
 
 
 def test_a_changed_label_touches_what_selects_or_names_the_pod() -> None:
-    """Of 50 policies that name 20 pods each, a pod that goes from one set of peers to another changes one flow on each node."""
+    """Of 50 policies, a pod that goes from one set of peers to another changes one flow on each node that asks."""
     pods = [pod("x", f"p{host}", 1 + host % 2, host, group=str(host % 50)) for host in range(2, 202)]
     everyone = [
         netpol(f"g{group}", label("group", str(group)), directions=frozenset({Direction.INGRESS}),
@@ -108,11 +108,14 @@ def test_a_changed_label_touches_what_selects_or_names_the_pod() -> None:
     compilers = Compiler()
     first = dict(compilers.compile(before))
     second = compilers.compile(after)
+    touched = {}
     for name in ("n1", "n2"):
         old, new = first[name], second[name]
         assert not isinstance(old, Exception) and not isinstance(new, Exception)
         changes = differences(old[INTEGRATION_BRIDGE], new[INTEGRATION_BRIDGE])
-        assert (len(changes.add), len(changes.delete)) == (1, 0)
+        touched[name] = [(flow.to_text().split(",conj")[0][:60]) for flow in changes.add + changes.delete]
+    # Pods of even groups are on n1, those of odd ones on n2.
+    assert touched == {name: ["table=74,priority=200,ip,nw_src=10.244.2.202 actions=conjunc"] for name in ("n1", "n2")}
 
 
 def test_a_policy_without_rules_isolates_and_nothing_else() -> None:

@@ -1,0 +1,76 @@
+"""The oracle and the flows agree: what the specification says of a packet is what the policies' tables do with it."""
+
+from ipaddress import IPv4Address
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from policyclusters import clusters
+from policymodel import Model, Packet
+
+from controller import compile as compiler
+from controller.pipeline import (
+    EGRESS_ENTRY,
+    INGRESS_ENTRY,
+    L3_FORWARD,
+    POLICY_ACCEPT,
+    Place,
+)
+from kubinet.addressing import INTEGRATION_BRIDGE
+from kubinet.policy import Oracle, Party
+from kubinet.state import ClusterState
+from kubinet.transport import Protocol
+
+OUTSIDE = [IPv4Address("192.0.2.9"), IPv4Address("198.51.100.1")]
+PROBES = [(Protocol.TCP, 80), (Protocol.TCP, 8080), (Protocol.UDP, 53), (Protocol.SCTP, 80), (None, 0)]
+
+
+def _models(state: ClusterState) -> dict[str, Model]:
+    return {
+        name: Model(compiler.programs(state, node)[INTEGRATION_BRIDGE].flows()) for name, node in state.nodes.items()
+    }
+
+
+def _egress(state: ClusterState, models: dict[str, Model], source: Party, packet: Packet) -> bool:
+    pod = source.pod
+    assert pod is not None
+    sent = packet.from_pod(pod.port(state.nodes[pod.node]))
+    return models[pod.node].run(sent, EGRESS_ENTRY.number, {L3_FORWARD.number: True})[0]
+
+
+def _ingress(state: ClusterState, models: dict[str, Model], to: Party, packet: Packet, source: Party) -> bool:
+    pod = to.pod
+    assert pod is not None
+    here = pod.node in (source.node, source.pod.node if source.pod else "")
+    place = Place.TUNNEL
+    if source.node:
+        place = Place.GATEWAY if here else Place.TUNNEL
+    elif source.pod is not None:
+        place = Place.POD if here else Place.TUNNEL
+    else:
+        place = Place.OUTSIDE
+    arrived = packet.from_place(place).to_pod(pod.port(state.nodes[pod.node]))
+    return models[pod.node].run(arrived, INGRESS_ENTRY.number, {POLICY_ACCEPT.number: True})[0]
+
+
+@given(clusters(), st.data())
+@settings(max_examples=150, deadline=None, phases=[Phase.explicit, Phase.generate])
+def test_the_tables_say_what_the_oracle_says(state: ClusterState, data: st.DataObject) -> None:
+    """Every pair of pods, nodes' stacks and outside hosts, on TCP, UDP, SCTP and without ports: both directions."""
+    oracle, models = Oracle(state), _models(state)
+    pods = [oracle.party(pod.address) for pod in state.pods.values()]
+    others = [oracle.party(node.pod_gateway) for node in state.nodes.values()] + [oracle.party(a) for a in OUTSIDE]
+    for source in [*pods, *others]:
+        for to in [*pods, *others]:
+            if source.address == to.address or not (source.pod or to.pod):
+                continue
+            protocol, port = data.draw(st.sampled_from(PROBES))
+            said = oracle.judge(source, to, protocol, port)
+            number = 1 if protocol is None else int(protocol)
+            if source.pod:
+                packet = Packet.of(int(source.address), int(to.address), number, port)
+                did = _egress(state, models, source, packet)
+                assert did == said.egress.allowed, (source, to, protocol, port, said.egress)
+            if to.pod:
+                packet = Packet.of(int(source.address), int(to.address), number, port)
+                did = _ingress(state, models, to, packet, source)
+                assert did == said.ingress.allowed, (source, to, protocol, port, said.ingress)
