@@ -133,7 +133,8 @@ class Term:
             return value
         if self.field.form is Form.ADDRESS:
             return str(IPv4Network((self.value, str(IPv4Address(self.mask)))))
-        return f"{value}/{self.field.text(self.mask)}"
+        mask = f"{self.mask:#x}" if self.field.form is Form.DECIMAL else self.field.text(self.mask)
+        return f"{value}/{mask}"
 
     def __str__(self) -> str:
         return f"{self.field.name}={self.value_text}"

@@ -55,3 +55,23 @@ def controllers(tmp_path: Path) -> Iterator[Callable[..., ControllerProcess]]:
     trouble = [line for line in said.splitlines() if re.search(r" ERROR | CRITICAL |Traceback", line)]
     expected = (tmp_path / "expected-trouble").exists()
     assert expected or not trouble, "\n".join(trouble)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, NodeSwitch]]:
+    """n1 with pods a and b, n2 with pod c."""
+    made: dict[int, NodeSwitch] = {}
+    switches = []
+    state = cluster()
+    try:
+        for index, ports in ((1, [102, 103]), (2, [102])):
+            ovs = OpenVSwitch(tmp_path_factory.mktemp(f"n{index}"))
+            switches.append(ovs)
+            ovs.start()
+            made[index] = NodeSwitch(ovs, state.nodes[f"n{index}"], ports)
+        yield made
+    finally:
+        for node in made.values():
+            node.close()
+        for ovs in switches:
+            ovs.stop()

@@ -11,6 +11,7 @@ from socket import AF_UNIX, socket
 
 from frames import Frame, read, read_pcap
 from private_ovs import OpenVSwitch
+from service_states import PHY, ROUTER
 
 from agents.ovsrpc import Appctl
 from controller.compile import Compiler
@@ -178,3 +179,16 @@ class NodeController:
             for session, wire in zip(self.sessions.values(), self._wires, strict=True):
                 session.end()
                 wire.close()
+
+
+def program(nodes: dict[int, NodeSwitch], state: ClusterState) -> None:
+    """A controller brings both nodes to the state and goes."""
+    for node in nodes.values():
+        controller = node.controller()
+        controller.bring(state)
+        controller.end()
+
+
+def cross(frame: Frame, to: int) -> Frame:
+    """What the routers between the nodes make of a frame."""
+    return replace(frame, eth_src=ROUTER[to], eth_dst=PHY[to], ttl=frame.ttl - 1)

@@ -1,13 +1,11 @@
 """Packets of Services through the programs of two nodes, with real connection tracking (overlay direct)."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from frames import ACK, FIN, RST, SYN, UDP, Frame
-from nodes import GATEWAY, UNDERLAY, UNDERLAY_LOCAL, NodeSwitch
-from private_ovs import OpenVSwitch
+from nodes import GATEWAY, UNDERLAY, UNDERLAY_LOCAL, NodeSwitch, cross, program
 from service_states import (
     MAC,
     NODE_1,
@@ -27,7 +25,6 @@ from service_states import (
     service,
 )
 
-from kubinet.state import ClusterState
 from kubinet.transport import Protocol
 
 pytestmark = pytest.mark.ovs
@@ -36,45 +33,12 @@ GATEWAY_MAC = "0a:58:0a:f4:01:01"
 REJECT = "169.254.1.2"
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, NodeSwitch]]:
-    """n1 with pods a and b, n2 with pod c."""
-    made: dict[int, NodeSwitch] = {}
-    switches = []
-    state = cluster()
-    try:
-        for index, ports in ((1, [102, 103]), (2, [102])):
-            ovs = OpenVSwitch(tmp_path_factory.mktemp(f"n{index}"))
-            switches.append(ovs)
-            ovs.start()
-            made[index] = NodeSwitch(ovs, state.nodes[f"n{index}"], ports)
-        yield made
-    finally:
-        for node in made.values():
-            node.close()
-        for ovs in switches:
-            ovs.stop()
-
-
 @pytest.fixture(autouse=True)
 def fresh(nodes: dict[int, NodeSwitch]) -> None:
     """No connection of another test is known."""
     for node in nodes.values():
         node.flush()
         node.left()
-
-
-def program(nodes: dict[int, NodeSwitch], state: ClusterState) -> None:
-    """A controller brings both nodes to the state and goes."""
-    for node in nodes.values():
-        controller = node.controller()
-        controller.bring(state)
-        controller.end()
-
-
-def cross(frame: Frame, to: int) -> Frame:
-    """What the routers between the nodes make of a frame."""
-    return replace(frame, eth_src=ROUTER[to], eth_dst=PHY[to], ttl=frame.ttl - 1)
 
 
 @pytest.mark.parametrize("proto", [6, UDP], ids=["tcp", "udp"])
