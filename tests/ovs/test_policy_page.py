@@ -11,7 +11,7 @@ pytestmark = pytest.mark.ovs
 
 
 def canonical(line: str) -> tuple[frozenset[str], str]:
-    """A flow's match without order and actions; Open vSwitch calls ports tp_dst and writes masked ones in hexadecimal."""
+    """A flow's match without order, and its actions; Open vSwitch says tp_dst, and masked ports in hexadecimal."""
     match, _, actions = re.sub(r"^\s*(cookie=\S+, )?", "", line).replace(", ", ",").partition(" actions=")
     ports = re.sub(r"tp_dst=(0x[0-9a-f]+)/", lambda found: f"tp_dst={int(found[1], 16)}/", match)
     return frozenset(ports.replace("tcp_dst=", "tp_dst=").split(",")), actions
