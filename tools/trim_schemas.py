@@ -71,7 +71,7 @@ def main() -> None:
     text = (package / f"kubernetes-json-schema/v{VERSION}-local/_definitions.json").read_text()
     definitions = {name: convert(node) for name, node in json.loads(text)["$defs"].items()}
     kept: set[str] = set()
-    todo = [kind.schema for kind in KINDS if kind.schema] + list(EXTRA)
+    todo = [kind.schema for kind in KINDS if kind.schema and not kind.custom] + list(EXTRA)
     while todo:
         name = todo.pop()
         if name not in kept:

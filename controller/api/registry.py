@@ -1,11 +1,12 @@
 """The kinds that the API serves, as data: to serve another kind, add its lines to `KINDS`."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from controller.api import columns, defaults, servicefields, validation, workloadcolumns, workloaddefaults
+from controller.api import columns, crds, defaults, servicefields, validation, workloadcolumns, workloaddefaults
 from controller.api.columns import GENERIC, Column
 from controller.api.status import Cause, Object
 
@@ -52,6 +53,8 @@ class Kind:
     subresources: tuple[Subresource, ...] = ()
     schema: str = ""
     """Its definition in upstream's schemas; empty: free-form beside apiVersion, kind and metadata."""
+    custom: bool = False
+    """Upstream defines it by a CRD: no strategic merge patch, wrong types are causes of a 422."""
     generation: bool = False
     """metadata.generation counts changes outside metadata and status."""
     graceful: bool = False
@@ -68,8 +71,6 @@ class Kind:
     """Rules of the status, for writes through `/status`."""
     name_rule: Callable[[str], str] = validation.subdomain
     """Why a name is wrong, or an empty string."""
-    warning: str = ""
-    """Answered as `Warning: 299` header when one is created."""
     warn: Callable[[Object], list[str]] | None = None
     """What in a written version has no effect: answered as `Warning: 299` headers."""
     verbs: tuple[str, ...] = VERBS
@@ -115,12 +116,22 @@ _EVENT_FIELDS = {f"involvedObject.{name}": ("involvedObject", name) for name in 
     "reportingComponent": ("reportingComponent",),
     "source": ("source", "component"),
 }
-_NOT_YET = "is stored, but this version's data plane does not act on it yet"
 
 
 def _review(group: str, kind: str) -> Kind:
     schema = f"io.k8s.api.{group.partition('.')[0]}.v1.{kind}"
     return Kind(kind, f"{kind.lower()}s", group, namespaced=False, schema=schema, verbs=("create",))
+
+
+def _cluster_policy(name: str) -> Kind:
+    told = crds.custom_definitions()[name]
+    return Kind(
+        told.kind, told.plural, told.group, told.version, told.namespaced, told.short_names,
+        status=StatusPart.SEPARATE if told.has_status else StatusPart.NONE, schema=told.definition, custom=True,
+        generation=True, columns=told.columns, default=validation.cluster_policy_defaults,
+        validate=validation.cluster_policy, validate_status=validation.cluster_policy_status,
+        warn=validation.cluster_policy_warnings,
+    )  # fmt: skip
 
 
 KINDS: Final = (
@@ -187,8 +198,9 @@ KINDS: Final = (
     Kind(
         "NetworkPolicy", "networkpolicies", "networking.k8s.io", short_names=("netpol",),
         schema="io.k8s.api.networking.v1.NetworkPolicy", generation=True, columns=columns.NETWORK_POLICY,
-        default=defaults.network_policy, validate=validation.network_policy, warning=f"NetworkPolicy {_NOT_YET}",
+        default=defaults.network_policy, validate=validation.network_policy, warn=validation.network_policy_warnings,
     ),
+    *(_cluster_policy(kind) for kind in ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy")),
     Kind(
         "Lease", "leases", "coordination.k8s.io", schema="io.k8s.api.coordination.v1.Lease", columns=columns.LEASE,
     ),
@@ -279,8 +291,14 @@ def by_api_version(api_version: str, kind: str) -> Kind | None:
 
 
 def group_versions() -> dict[tuple[str, str], list[Kind]]:
-    """Kinds by (group, version), the core group first."""
+    """Kinds by (group, version), the core group first; of a group's versions the one to prefer first."""
     found: dict[tuple[str, str], list[Kind]] = {}
     for kind in KINDS:
         found.setdefault((kind.group, kind.version), []).append(kind)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda entry: (entry[0][0], _precedence(entry[0][1]))))
+
+
+def _precedence(version: str) -> tuple[int, ...]:
+    """Stable before beta before alpha, higher numbers first (apimachinery's version priority)."""
+    major, stage, minor = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version).groups()  # type: ignore[union-attr]
+    return (("beta", "alpha").index(stage) + 1 if stage else 0, -int(major), -int(minor or 0))

@@ -116,8 +116,6 @@ class Rest:
         stored = self.objects.create(
             kind, request.target.namespace, obj, dry_run=request.dry_run, manager=request.manager()
         )
-        if kind.warning:
-            request.warnings.append(kind.warning)
         return self._written(request, stored, 201)
 
     async def _update(self, request: Request) -> web.Response:
@@ -172,8 +170,6 @@ class Rest:
             if target.subresource:
                 raise not_found(kind.group, kind.plural, target.name)
             stored = self.objects.create(kind, target.namespace, new, dry_run=request.dry_run)
-            if kind.warning:
-                request.warnings.append(kind.warning)
             return self._written(request, stored, 201)
         stored = self.objects.update(kind, old, new, subresource=target.subresource, dry_run=request.dry_run)
         return self._written(request, stored)
@@ -248,7 +244,8 @@ def patched(kind: Kind, media: str, old: Stored, body: bytes) -> Object:
         return merged
     if media == patch.JSON:
         return patch.json_patch(old.copy(), change)
-    if media == patch.STRATEGIC and kind.schema:
+    by_key = bool(kind.schema) and not kind.custom
+    if media == patch.STRATEGIC and by_key:
         return patch.strategic(old.copy(), change, kind.schema)
-    accepted = (*_PATCHES, patch.APPLY) if kind.schema else (patch.JSON, patch.MERGE, patch.APPLY)
+    accepted = (*_PATCHES, patch.APPLY) if by_key else (patch.JSON, patch.MERGE, patch.APPLY)
     raise unsupported_media_type(media, accepted)

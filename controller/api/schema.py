@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from controller.api import crds
 from controller.api.status import Object
 
 _DATA: Final = Path(__file__).with_name("data") / "schemas.json.gz"
@@ -41,7 +42,7 @@ def definitions() -> dict[str, Object]:
     hints = loaded["io.k8s.api.discovery.v1.EndpointHints"]["properties"]
     told = "forNodes indicates the node(s) this endpoint should be consumed by."
     hints.setdefault("forNodes", {**hints["forZones"], "description": told})
-    return loaded
+    return loaded | crds.definitions()
 
 
 def reference(node: Object) -> str:
@@ -58,8 +59,10 @@ def resolve(node: Object) -> Object:
 
 @cache
 def checker(definition: str) -> Checker:
-    """The compiled checker of a definition."""
+    """The compiled checker of a definition; of one from a CRD it finds unknown fields and wrong metadata alone."""
     node = definitions()[definition]
+    if definition in crds.definitions():
+        return _pruned(node)
     if "properties" in node:
         return _struct(node["properties"])
     if definition.endswith((".IntOrString", ".Quantity")):
@@ -206,6 +209,36 @@ def _map(item: Checker) -> Checker:
             if inner is None and item is _text:
                 value[name] = ""  # a null in a map is its type's zero, as Go decodes it
             elif wrong := item(inner):
+                found += _joined(name, wrong)
+        return found or None
+
+    return check
+
+
+def _pruned(node: Object) -> Checker:
+    """Unknown fields only: other findings in objects of CRDs are answered as causes, by `structural.violations`."""
+    if reference(node):
+        return _compile(node)
+    if "properties" in node:
+        return _pruned_struct(
+            {name: (_pruned(inner), bool(reference(inner))) for name, inner in node["properties"].items()}
+        )
+    if isinstance(node.get("items"), dict):
+        item = _list(_pruned(node["items"]))
+        return lambda value: item(value) if type(value) is list else None
+    return _anything
+
+
+def _pruned_struct(fields: dict[str, tuple[Checker, bool]]) -> Checker:
+    def check(value: Any) -> Findings:
+        found: list[Finding] = []
+        for name in list(value) if type(value) is dict else ():
+            check_field, typed = fields.get(name, (None, False))
+            if check_field is None:
+                found.append(Finding(name, True))
+            elif typed and value[name] is None:
+                del value[name]
+            elif wrong := check_field(value[name]):
                 found += _joined(name, wrong)
         return found or None
 

@@ -16,6 +16,21 @@ def invalid(field: str, value: Any, why: str) -> Cause:
     return Cause("FieldValueInvalid", f"Invalid value: {_shown(value)}: {why}", field)
 
 
+def type_invalid(field: str, value: Any, why: str) -> Cause:
+    """A value of the wrong type in an object whose kind a CRD defines (of others it cannot be decoded at all)."""
+    return Cause("FieldValueTypeInvalid", f"Invalid value: {_shown(value)}: {why}", field)
+
+
+def too_long(field: str, limit: int) -> Cause:
+    """A text over its limit (characters, which upstream's message calls bytes)."""
+    return Cause("FieldValueTooLong", f"Too long: may not be more than {limit} bytes", field)
+
+
+def too_many(field: str, count: int, limit: int) -> Cause:
+    """A list or an object with more members than allowed."""
+    return Cause("FieldValueTooMany", f"Too many: {count}: must have at most {limit} items", field)
+
+
 def required(field: str, why: str = "") -> Cause:
     """A field that must be there."""
     return Cause("FieldValueRequired", f"Required value: {why}" if why else "Required value", field)

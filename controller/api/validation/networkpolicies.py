@@ -1,8 +1,7 @@
 """NetworkPolicy (networking.k8s.io/v1)."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
-
 from controller.api.status import Cause, Object
+from controller.api.validation.blocks import block_warnings
 from controller.api.validation.causes import (
     PORT_RANGE,
     forbidden,
@@ -12,6 +11,7 @@ from controller.api.validation.causes import (
     required,
 )
 from controller.api.validation.names import label_selector, port_name
+from kubinet.cidrs import Network, legacy_cidr
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 
@@ -74,11 +74,9 @@ def _peer(field: str, peer: Object) -> list[Cause]:
 _CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
-def _network(text: str) -> IPv4Network | IPv6Network | None:
-    if "/" not in text:
-        return None
+def _network(text: str) -> Network | None:
     try:
-        return ip_network(text, strict=False)
+        return legacy_cidr(text)
     except ValueError:
         return None
 
@@ -98,4 +96,31 @@ def _block(field: str, block: Object) -> list[Cause]:
             found.append(invalid(where, text, _CIDR))
         elif inner.version != outer.version or inner == outer or not inner.subnet_of(outer):  # type: ignore[arg-type]
             found.append(invalid(where, text, f"must be a strict subset of `cidr`: {cidr!r}".replace("'", '"')))
+    return found
+
+
+def network_policy_warnings(obj: Object) -> list[str]:
+    """What in an accepted version has no effect, or another one than it seems to."""
+    spec = obj["spec"]
+    types = spec["policyTypes"]
+    found: list[str] = []
+    for kind, direction, peers in (("Ingress", "ingress", "from"), ("Egress", "egress", "to")):
+        rules = spec.get(direction) or ()
+        if rules and kind not in types:
+            found.append(f"spec.{direction} is ignored: spec.policyTypes does not have {kind}")
+            continue
+        for index, rule in enumerate(rules):
+            for position, peer in enumerate(rule.get(peers) or ()):
+                if "ipBlock" in peer:
+                    found += _block_warnings(f"spec.{direction}[{index}].{peers}[{position}].ipBlock", peer["ipBlock"])
+    return found
+
+
+def _block_warnings(field: str, block: Object) -> list[str]:
+    outer = legacy_cidr(block["cidr"])
+    found = block_warnings(f"{field}.cidr", block["cidr"], outer)
+    if outer.version == 6:
+        return found
+    for index, text in enumerate(block.get("except") or ()):
+        found += block_warnings(f"{field}.except[{index}]", text, legacy_cidr(text))
     return found

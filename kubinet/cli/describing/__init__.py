@@ -4,9 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kubinet.cli.describing import generic, namespace, networkpolicy, node, pod, service, workload
+from kubinet.cli.describing import clusterpolicy, generic, namespace, networkpolicy, node, pod, service, workload
 from kubinet.cli.describing.lines import Describer, Related
-from kubinet.cli.describing.related import related_of
+from kubinet.cli.describing.related import CLUSTER_POLICIES, related_of
 from kubinet.cli.selection import Scope, Selected
 from kubinet.errors import ApiError, UsageError
 
@@ -22,6 +22,7 @@ _DESCRIBERS: Final[Mapping[str, Describer]] = {
     "Node": node.describe,
     "Service": service.describe,
     "NetworkPolicy": networkpolicy.describe,
+    **dict.fromkeys(CLUSTER_POLICIES, clusterpolicy.describe),
     "Namespace": namespace.describe,
     "Deployment": workload.describe_deployment,
     "ReplicaSet": workload.describe_replica_set,

@@ -20,6 +20,7 @@ class Related:
     endpoint_slices: Sequence[Object] = ()
     sets: Sequence[Object] = ()
     """A namespace's ReplicaSets."""
+    namespaces: Sequence[Object] = ()
 
 
 Describer: TypeAlias = Callable[[Object, Related], str]

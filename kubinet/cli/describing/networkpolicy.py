@@ -16,7 +16,7 @@ def describe(obj: Object, related: Related) -> str:
     lines.heading("Spec")
     selector = selector_text(spec.get("podSelector"))
     lines.add("PodSelector", selector or "<none> (Allowing the specific traffic to all pods in this namespace)", 2)
-    chosen = [pod["metadata"]["name"] for pod in related.pods if matches(spec.get("podSelector"), pod)]
+    chosen = [pod["metadata"]["name"] for pod in related.pods if is_subject(spec.get("podSelector"), pod)]
     lines.add("Selected pods", ", ".join(chosen), 2)
     types = spec.get("policyTypes") or (["Ingress", "Egress"] if "egress" in spec else ["Ingress"])
     for kind, key, word in (("Ingress", "from", "ingress"), ("Egress", "to", "egress")):
@@ -59,9 +59,14 @@ def _rule(lines: Lines, rule: Object, key: str) -> None:
             lines.plain(f"PodSelector: {selector_text(peer['podSelector']) or '<none>'}", 6)
 
 
-def matches(selector: Object | None, pod: Object) -> bool:
-    """Whether a LabelSelector selects the pod (the empty one selects all)."""
-    labels = pod["metadata"].get("labels") or {}
+def is_subject(selector: Object | None, pod: Object) -> bool:
+    """Whether a policy with this selector is for the pod; those of the host network are not pods to policies."""
+    return not (pod.get("spec") or {}).get("hostNetwork") and matches(selector, pod)
+
+
+def matches(selector: Object | None, obj: Object) -> bool:
+    """Whether a LabelSelector selects the object (the empty one selects all)."""
+    labels = obj["metadata"].get("labels") or {}
     wanted = (selector or {}).get("matchLabels") or {}
     expressions = (selector or {}).get("matchExpressions") or ()
     return all(labels.get(key) == value for key, value in wanted.items()) and all(

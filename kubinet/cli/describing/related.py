@@ -1,6 +1,6 @@
 """What a description needs besides the object: its events, a node's pods, a service's endpoints."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kubinet.cli.describing.lines import Related
 from kubinet.cli.happenings import last_seen
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from kubinet.client import Client
 
 Object: TypeAlias = dict[str, Any]
+
+CLUSTER_POLICIES: Final = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy")
 
 
 def related_of(client: "Client", obj: Object) -> Related:
@@ -29,8 +31,11 @@ def related_of(client: "Client", obj: Object) -> Related:
         pods = _items(client, "pods", namespace)
     elif kind == "Service":
         slices = _items(client, "endpointslices", namespace, labels=f"kubernetes.io/service-name={name}")
+    elif kind in CLUSTER_POLICIES:
+        pods = _items(client, "pods", None)
+    namespaces = _items(client, "namespaces", None) if kind in CLUSTER_POLICIES else []
     sets = _items(client, "replicasets.apps", namespace) if kind == "Deployment" else []
-    return Related(sorted(events, key=last_seen), pods, slices, sets)
+    return Related(sorted(events, key=last_seen), pods, slices, sets, namespaces)
 
 
 def _items(
