@@ -208,8 +208,9 @@ def endpoints(obj: Object) -> None:
 
 
 def network_policy(obj: Object) -> None:
-    """Ports' protocol; policyTypes from what the spec has."""
+    """Ports' protocol; policyTypes from what the spec has; an absent pod selector is the one that selects every pod."""
     spec = obj.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
     for rule in [*(spec.get("ingress") or ()), *(spec.get("egress") or ())]:
         for port in rule.get("ports") or ():
             _set(port, "protocol", "TCP")

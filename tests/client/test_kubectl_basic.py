@@ -61,7 +61,7 @@ def test_apply_twice_and_delete(kubectl: Kubectl) -> None:
         "configmap/settings created",
         "networkpolicy.networking.k8s.io/closed created",
     ]
-    assert "Warning: NetworkPolicy is stored, but this version's data plane does not act on it yet" in created.stderr
+    assert created.stderr == ""
     again = kubectl("apply", "-f", "-", stdin=MANIFEST).stdout.splitlines()
     assert again == [
         "namespace/demo unchanged",

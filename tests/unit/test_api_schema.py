@@ -24,14 +24,17 @@ ANYTHING = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING), st.sampled_from(KINDS))
 def test_any_object_is_accepted_or_refused(obj: dict[str, Any], kind: Any) -> None:
-    """No object makes the field check fail in another way than a 400; what passes holds no nulls in typed fields."""
+    """No object makes the field check fail in another way than a 400; what passes holds no nulls in typed fields.
+
+    Those of CRDs keep them: there a null is a cause of a 422.
+    """
     body = json.dumps(obj).encode()
     try:
         decoded = codec.decode(body, "application/json", kind.schema, "Strict").object
     except StatusError as error:
         assert error.code == 400
         return
-    if kind.schema:
+    if kind.schema and not kind.custom:
         assert None not in decoded.values()
 
 

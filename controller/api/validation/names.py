@@ -167,7 +167,7 @@ def selector_term(field: str, term: Object, operators: tuple[str, ...]) -> list[
         if len(values) != 1:
             found.append(required(f"{field}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'"))
     else:
-        found.append(invalid(f"{field}.operator", operator, "not a valid selector operator"))
+        found.append(invalid(f"{field}.operator", operator or "", "not a valid selector operator"))
     if why := qualified_name(term.get("key") or ""):
         found.append(invalid(f"{field}.key", term.get("key", ""), why))
     for position, value in enumerate(values):
