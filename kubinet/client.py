@@ -128,9 +128,14 @@ class Client:
         document = self.raw("GET", path, headers={"Accept": _DISCOVERY}).json()
         for group in document.get("items", ()):
             group_name = group.get("metadata", {}).get("name", "")
-            for version in group["versions"][:1]:
+            seen: set[str] = set()
+            # The server's preferred version comes first; a kind that it lacks is served in a later one.
+            for version in group["versions"]:
                 group_version = f"{group_name}/{version['version']}" if group_name else version["version"]
                 for entry in version.get("resources", ()):
+                    if entry["resource"] in seen:
+                        continue
+                    seen.add(entry["resource"])
                     yield Resource(
                         group_version=group_version,
                         plural=entry["resource"],

@@ -3,9 +3,12 @@
 import json
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
+
+from kubinet.cli.main import run
 
 pytestmark = [pytest.mark.client, pytest.mark.timeout(120)]
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
@@ -108,6 +111,27 @@ def test_explain_and_api_resources_know_the_kinds(kubectl: Kubectl) -> None:
     assert "FIELD: portRange <Object>" in kubectl("explain", "banp.spec.ingress.ports.portRange").stdout
 
 
+def test_kubinet_gets_and_describes_them(
+    kubectl: Kubectl, server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`kubinet get` and `describe` take the short names; a description says which pods are selected now."""
+    client = server.client()
+    monkeypatch.setattr("kubinet.cli.connection.client_of", lambda _cluster: client)
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    client.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "default"}, "spec": spec})
+    kubectl("apply", "-f", "-", stdin=POLICIES)
+    assert run(["get", "cnp"]) == 0
+    assert [line.split()[:-1] for line in capsys.readouterr().out.splitlines()] == [
+        ["NAME", "TIER", "PRIORITY"],
+        ["fence", "Admin", "10"],
+    ]
+    assert run(["describe", "banp", "default"]) == 0
+    shown = capsys.readouterr().out
+    assert "  Tier:  Baseline\n" in shown
+    assert "  Selected pods:  default/a\n" in shown
+    assert run(["delete", "cnp,anp,banp", "--all"]) == 0
+
+
 NETWORK_POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p"}}
 BLOCK = {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/8"]}
 
@@ -132,7 +156,7 @@ def test_bad_cluster_wide_policies_are_refused(
 ) -> None:
     """kubectl shows the field and why, by apply and by server-side apply alike."""
     policy = next(yaml.safe_load_all(POLICIES))
-    policy["spec"] |= change["spec"]
+    policy = {**policy, "metadata": {"name": "bad"}, "spec": {**policy["spec"], **change["spec"]}}
     for how in ((), ("--server-side",)):
         assert told in kubectl("apply", *how, "-f", "-", stdin=json.dumps(policy), code=1).stderr
 
