@@ -1,9 +1,10 @@
 """What all kinds of policy objects have in common: selectors, address blocks, and words for what is not understood."""
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 from typing import Any, Final
 
+from kubinet.cidrs import legacy_cidr
 from kubinet.policies import EVERYTHING, BlockPeer, Direction, Operator, Requirement, Selector
 from kubinet.transport import Protocol
 
@@ -53,8 +54,8 @@ def selector(document: Object | None, path: str, problems: Problems) -> Selector
 def blocks(cidrs: Iterable[str], exceptions: Iterable[str], path: str, problems: Problems) -> tuple[BlockPeer, ...]:
     """The blocks of IPv4; those of IPv6 are left out, as nobody in a cluster without it has such an address."""
     try:
-        without = {ip_network(text, strict=False) for text in exceptions}
-        networks = [ip_network(text, strict=False) for text in cidrs]
+        without = {legacy_cidr(text) for text in exceptions}
+        networks = [legacy_cidr(text) for text in cidrs]
     except ValueError as error:
         problems.add(path, str(error))
         return ()

@@ -52,8 +52,8 @@ def test_cluster_wide_policies_live_as_objects_of_crds_do(kubectl: Kubectl) -> N
         f"baselineadminnetworkpolicy.{GROUP}/default created",
     ]
     assert created.stderr == (
-        "Warning: spec.egress[0].to[0].domainNames is not enforced: names are not resolved here, and this peer matches "
-        "nobody; name addresses in networks\n"
+        "Warning: spec.egress[0].to[0].domainNames is not enforced: names are not resolved here, and the whole rule "
+        "matches nothing; name addresses in networks\n"
     )
     again = kubectl("apply", "-f", "-", stdin=POLICIES).stdout.splitlines()
     assert [line.rpartition(" ")[2] for line in again] == ["unchanged"] * 3

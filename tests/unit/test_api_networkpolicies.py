@@ -1,12 +1,16 @@
 """NetworkPolicies that are wrong are refused with the field's path; what is accepted without effect is told."""
 
 import time
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policyapi import Object, Step, changed, create, path, refusal, steps, warnings
+
+from kubinet.policies import BlockPeer
+from kubinet.policyobjects import policy_from_object, unsupported
 
 SELECTOR = {
     "matchLabels": {"app": "web"},
@@ -304,6 +308,13 @@ def test_what_has_no_effect_is_accepted_and_told(spec: Object, told: list[str]) 
     assert warnings("NetworkPolicy", policy(**spec)) == told
 
 
+def test_leading_zeros_are_enforced_as_they_are_told() -> None:
+    """The block that the warning names is the one that is in force."""
+    obj = create("NetworkPolicy", peer(ipBlock={"cidr": "010.0.0.0/8", "except": ["10.020.0.0/16"]}))
+    expected = BlockPeer(IPv4Network("10.0.0.0/8"), (IPv4Network("10.20.0.0/16"),))
+    assert policy_from_object(obj).ingress[0].peers == (expected,)
+
+
 def test_large_policies_are_accepted() -> None:
     """5,000 rules in one policy and a selector of 100 expressions are stored as they are, within 2 s."""
     rules = [
@@ -338,9 +349,10 @@ ANYTHING = st.recursive(
 @settings(max_examples=300)
 @given(st.sampled_from(WAYS), ANYTHING)
 def test_any_part_replaced_by_anything_is_accepted_or_refused(way: tuple[Step, ...], value: Any) -> None:
-    """Whatever stands at any place of a policy is a 400, a 422, or is stored and can be warned of."""
+    """Whatever stands at any place of a policy is a 400, a 422, or is stored; then all of it is understood."""
     obj = changed(FULL, way, value)
     code, _ = refusal("NetworkPolicy", obj)
     assert code in (201, 400, 422)
     if code == 201:
+        assert unsupported(create("NetworkPolicy", obj)) == []
         assert isinstance(warnings("NetworkPolicy", obj), list)

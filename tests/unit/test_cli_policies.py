@@ -79,7 +79,7 @@ Spec:
       To:
         NodeSelector: <none> (all nodes)
       To:
-        DomainNames: *.example.com (not enforced: matches nobody)
+        DomainNames: *.example.com (not enforced: the rule matches nothing)
     [1] Deny
       To Port: web (the pods' port of this name)
       To:

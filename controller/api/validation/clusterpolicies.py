@@ -61,8 +61,8 @@ def cluster_policy_warnings(obj: Object) -> list[str]:
             field = f"{where}.{peers}[{index}]"
             if "domainNames" in peer:
                 found.append(
-                    f"{field}.domainNames is not enforced: names are not resolved here, and this peer matches nobody; "
-                    "name addresses in networks"
+                    f"{field}.domainNames is not enforced: names are not resolved here, and the whole rule matches "
+                    "nothing; name addresses in networks"
                 )
             for position, text in enumerate(peer.get("networks") or ()):
                 found += block_warnings(f"{field}.networks[{position}]", text, strict_cidr(text))

@@ -70,7 +70,7 @@ def _peer(lines: Lines, peer: Object, indent: int) -> None:
     if "networks" in peer:
         lines.plain(f"Networks: {', '.join(peer['networks'])}", indent)
     if "domainNames" in peer:
-        lines.plain(f"DomainNames: {', '.join(peer['domainNames'])} (not enforced: matches nobody)", indent)
+        lines.plain(f"DomainNames: {', '.join(peer['domainNames'])} (not enforced: the rule matches nothing)", indent)
 
 
 def _ports(rule: Object) -> Sequence[str]:
