@@ -79,7 +79,7 @@ class WatchEvent:
     object: Object
 
     def changes(self) -> Mapping[str, int]:
-        """What a watch with `changes_of` tells by a bookmark: kinds (`Resource.key`) and their last change's version."""
+        """What a watch with `changes_of` tells by a bookmark: the version of the last change by `Resource.key`."""
         if self.type != "BOOKMARK":
             return {}
         annotations = self.object["metadata"].get("annotations") or {}
