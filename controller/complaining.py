@@ -11,12 +11,13 @@ from controller.complaints import Complaint, not_enforced
 from controller.objectwarnings import ObjectWarnings
 from controller.policy.dnswarning import DnsWarnings
 from kubinet.client import Client
-from kubinet.pace import pause
 from kubinet.policyobjects import unsupported
 from kubinet.state import ClusterState
 
 _LOG: Final = logging.getLogger(__name__)
 _SERVICE: Final = "Service/"
+_REST_SECONDS: Final = 0.25
+"""Between two looks: a single change is told at once, a flood of changes in few looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,13 @@ class Complainer:
             with self._news:
                 self._news.wait_for(lambda: self._newest is not None)
                 findings, self._newest = self._newest, None
-            began = time.monotonic()
             try:
                 if findings is not None:
                     self.tell(findings)
             except Exception:
                 # Complaints are a service to people: the next findings give them another try.
                 _LOG.exception("what is not in force cannot be told")
-            time.sleep(pause(began))
+            time.sleep(_REST_SECONDS)  # rate limit, not a wait for a fact
 
     def tell(self, findings: Findings) -> None:
         """Write the events that these findings ask for and that were not written before."""
