@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from controller import turns
 from controller.compile import Compiler, Programs
-from controller.complaints import Complaint
+from controller.complaints import Complaint, not_enforced
 from controller.framework import Switch
 from controller.generations import Generations, everywhere, published
 from controller.openflow.decode import PacketIn, decode
@@ -87,8 +87,10 @@ class Controller:
         _LOG.debug("generation %d compiled in %.1f ms", state.generation, (time.perf_counter() - begin) * 1000)
 
     def complaints(self, state: ClusterState) -> Iterator[Complaint]:
-        """What of the Services is not in force as it stands; after `update`, from the same thread."""
-        return self._compiler.complaints(state)
+        """What of Services and policies is not in force as it stands; after `update`, from the same thread."""
+        yield from self._compiler.complaints(state)
+        for owner, why in self._compiler.policy_failures.items():
+            yield from not_enforced(owner, [why])
 
     def realised(self) -> dict[str, Realised]:
         """What each known node realises."""

@@ -118,6 +118,7 @@ class StateReader:
         self._pods = _Memory(pod_from_object)
         self._namespaces = _Memory(namespace_from_object)
         self._policies = _Memory(policy_from_object)
+        self._last = ClusterState(NetworkConfig(), {}, {})
 
     def read(
         self,
@@ -128,21 +129,27 @@ class StateReader:
         namespaces: Iterable[Object] = (),
         policies: Iterable[Object] = (),
     ) -> ClusterState:
-        """The state of these objects; `policies` of all kinds."""
+        """The state of these objects; `policies` of all kinds. Without a change the mapping is the same object."""
         [network] = self._topologies.values([topology])
         known = {node.name: node for node in self._nodes.values(nodes) if node is not None}
         placed = (pod for pod in self._pods.values(pods) if pod is not None and pod.node in known)
-        return ClusterState(
+        self._last = ClusterState(
             network=network,
             nodes=known,
             pods={pod.key: pod for pod in placed},
-            namespaces=dict(self._namespaces.values(namespaces)),
-            policies={policy.key: policy for policy in self._policies.values(policies)},
+            namespaces=_kept(self._last.namespaces, dict(self._namespaces.values(namespaces))),
+            policies=_kept(self._last.policies, {policy.key: policy for policy in self._policies.values(policies)}),
             generation=generation,
         )
+        return self._last
 
 
 T = TypeVar("T")
+
+
+def _kept(before: Mapping[str, T], after: Mapping[str, T]) -> Mapping[str, T]:
+    """The mapping of before, if nothing changed."""
+    return before if before == after else after
 
 
 class _Memory(Generic[T]):

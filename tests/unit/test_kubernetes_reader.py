@@ -138,4 +138,7 @@ def test_policies_are_known_by_kind_and_an_unchanged_one_is_the_same_value() -> 
     first = reader.read(TOPOLOGY, [], [], 5, (), policies("x"))
     assert list(first.policies) == ["NetworkPolicy/d/a", "AdminNetworkPolicy/a"]
     second = reader.read(TOPOLOGY, [], [], 6, (), policies("y"))
-    assert all(second.policies[key] is policy for key, policy in first.policies.items())
+    assert second.policies is first.policies
+    third = reader.read(TOPOLOGY, [], [], 7, (), policies("y")[:1])
+    assert list(third.policies) == ["NetworkPolicy/d/a"]
+    assert third.policies["NetworkPolicy/d/a"] is first.policies["NetworkPolicy/d/a"]

@@ -9,6 +9,8 @@ from ipaddress import IPv4Address
 import pytest
 from clusters import node
 
+from controller.compile import Compiler
+from controller.complaints import Complaint
 from controller.openflow.encode import BundleControl, MessageType
 from controller.sdn_controller import Controller, Realised
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE, datapath_id
@@ -124,6 +126,17 @@ def test_a_node_publishes_all_its_generations(world: World) -> None:
     world.update(9)
     realised = world.wait(lambda realised: realised["n1"].generation == 9)
     assert (realised["n1"].policy_generation, realised["n1"].flows) == (8, flows)
+
+
+def test_a_policy_without_flows_is_complained_about(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the compiler could not make of a policy is told of the policy, beside the Services' complaints."""
+    world.update(7, DENY)
+    state = ClusterState(NetworkConfig(), {}, {}, policies={DENY.key: DENY})
+    assert list(world.controller.complaints(state)) == []
+    failures = property(lambda _: {DENY.key: "it has no flows"})
+    monkeypatch.setattr(Compiler, "policy_failures", failures)
+    expected = Complaint("ClusterNetworkPolicy/apart", "PolicyNotEnforced", "not enforced as written: it has no flows")
+    assert list(world.controller.complaints(state)) == [expected]
 
 
 def test_denying_by_pods_makes_nodes_wait_for_each_other(world: World) -> None:
