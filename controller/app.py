@@ -1,18 +1,23 @@
 """The SDN controller as a service: watches the API, compiles, programs the bridges, publishes what is realised.
 
-Threads: an informer per kind, one that compiles, a writer per bridge, one that publishes, and the framework's own.
+Threads: an informer per kind, one that compiles, a writer per bridge, one that publishes, one that complains, and the
+framework's own.
 Of packets only the first ones of connections to Services with the algorithm `round-robin` come here (`turns`).
 """
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from controller import framework
+from controller.complaining import Complainer, Findings
+from controller.generations import Completeness
+from controller.policysources import PolicySources
 from controller.sdn_controller import Controller, Realised
-from controller.servicewarnings import ServiceWarnings
 from kubinet.client import Client
 from kubinet.connectioncounts import KIND as CONNECTION_COUNT
 from kubinet.connectioncounts import NAME as CONNECTION_COUNT_NAME
@@ -23,7 +28,6 @@ from kubinet.kubernetes import StateReader
 from kubinet.pace import pause
 from kubinet.service import ServiceContext
 from kubinet.serviceobjects import ServiceCache
-from kubinet.state import ClusterState
 
 _LOG = logging.getLogger(__name__)
 _SYNC_SECONDS: Final = 60.0
@@ -51,27 +55,35 @@ class Signal:
 class Watcher:
     """The cluster's state, live: gives it to the controller after every change."""
 
-    def __init__(self, client: Client, controller: Controller) -> None:
+    def __init__(self, client: Client, controller: Controller, *, informer: Callable[..., Informer] = Informer) -> None:
+        """`informer`: makes one, with the arguments of `Informer`."""
         self._controller = controller
         self._dirty = Signal()
         self._reader = StateReader()
-        self._topologies = Informer(client, "Topology", on_change=self._dirty.set)
-        self._nodes = Informer(client, "Node", on_change=self._dirty.set)
-        self._pods = Informer(client, "Pod", on_change=self._dirty.set)
-        self._services = Informer(client, "Service", on_change=self._dirty.set)
-        self._slices = Informer(client, "EndpointSlice", on_change=self._dirty.set)
-        self._connections = Informer(client, CONNECTION_COUNT, on_change=self._dirty.set)
+        self._client = client
+        self._informer = partial(informer, client, on_change=self._dirty.set)
+        self._topologies = self._informer("Topology")
+        self._nodes = self._informer("Node")
+        self._services = self._informer("Service")
+        self._slices = self._informer("EndpointSlice")
+        self._connections = self._informer(CONNECTION_COUNT)
         self._service_cache = ServiceCache()
-        self._warnings = ServiceWarnings(client)
         self._connection_cache = ConnectionCache()
+        self._completeness = Completeness()
+        self._complainer = Complainer(client)
 
     def start(self) -> None:
         """Watch from now on; returns when the first lists are there, so that no bridge gets half a state."""
-        informers = (self._topologies, self._nodes, self._pods, self._services, self._slices, self._connections)
-        for informer in informers:
+        self._topologies.start().wait_synced(_SYNC_SECONDS)
+        # The API answers by now, and says which kinds of policies it serves.
+        self._policies = PolicySources(self._client.serves, self._informer)
+        self._pods = self._informer("Pod", changes_of=self._policies.kinds)
+        others = (self._nodes, self._services, self._slices, self._connections, self._pods, *self._policies.informers)
+        for informer in others:
             informer.start()
-        for informer in informers:
+        for informer in others:
             informer.wait_synced(_SYNC_SECONDS)
+        self._complainer.start()
         threading.Thread(target=self._run, name="compile", daemon=True).start()
 
     def _run(self) -> None:
@@ -79,33 +91,40 @@ class Watcher:
             self._dirty.take()
             began = time.monotonic()
             try:
-                state = self._state()
-                if state is not None:
-                    self._controller.update(state)
-                    self._warnings.tell(self._controller.complaints(state), self._services.snapshot())
+                self._look()
             except Exception:
                 # One bad round must not end the controller: the next change gives it another try.
                 _LOG.exception("the cluster's state cannot be compiled")
             time.sleep(pause(began))
 
-    def _state(self) -> ClusterState | None:
+    def _look(self) -> None:
         topology = self._topologies.snapshot().get(NAME)
         if topology is None:
-            return None
-        # A generation promises "all pods up to this version", so it is the pods' own version and taken with them.
-        pods, generation = self._pods.view()
-        state = self._reader.read(topology, self._nodes.snapshot().values(), pods.values(), generation)
+            return
+        pods = self._pods.moment()
+        policies = self._policies.take()
+        generation, policy_generation = self._completeness.of(pods.version, pods.changes, policies.versions)
+        state = self._reader.read(
+            topology,
+            self._nodes.snapshot().values(),
+            pods.objects.values(),
+            generation,
+            policies.namespaces.values(),
+            policies.policies.values(),
+        )
         slices, endpoint_generation = self._slices.view()
-        objects, service_generation = self._services.view()
-        services = self._service_cache.services(objects, slices, state.network.load_balancer)
-        connections = self._connection_cache.counts(self._connections.snapshot().get(CONNECTION_COUNT_NAME))
-        return replace(
+        services, service_generation = self._services.view()
+        state = replace(
             state,
-            services=services,
-            connections=connections,
+            services=self._service_cache.services(services, slices, state.network.load_balancer),
+            connections=self._connection_cache.counts(self._connections.snapshot().get(CONNECTION_COUNT_NAME)),
             endpoint_generation=endpoint_generation,
             service_generation=service_generation,
+            policy_generation=policy_generation,
         )
+        self._controller.update(state)
+        complaints = tuple(self._controller.complaints(state))
+        self._complainer.look(Findings(state, complaints, services, policies.policies))
 
 
 class Publisher:
@@ -161,6 +180,7 @@ def _to_wire(realised: Realised) -> dict[str, Any]:
         "generation": realised.generation,
         "endpointGeneration": realised.endpoint_generation,
         "serviceGeneration": realised.service_generation,
+        "policyGeneration": realised.policy_generation,
         "flows": sum(realised.flows.values()),
         "groups": realised.groups,
         "bridges": {bridge: {"flows": number} for bridge, number in realised.flows.items()},

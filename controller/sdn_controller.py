@@ -3,16 +3,17 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller import turns
 from controller.compile import Compiler, Programs
-from controller.complaints import Complaint
+from controller.complaints import Complaint, not_enforced
 from controller.framework import Switch
+from controller.generations import Generations, everywhere, published
 from controller.openflow.decode import PacketIn, decode
 from controller.pipeline import BRIDGES
-from controller.sdn_session import AUDIT_SECONDS, Generation, Session
+from controller.sdn_session import AUDIT_SECONDS, Session
 from controller.turns import backends_number
 from kubinet.addressing import datapath_id, node_index_and_bridge
 from kubinet.state import ClusterState
@@ -26,11 +27,14 @@ class Realised:
     """What a node's bridges have acknowledged."""
 
     generation: int
-    """The state generation (of pods) that both bridges realise; 0 before the first."""
+    """The state generation (of pods) that both bridges realise, and where cluster-wide rules need it all nodes' bridges
+    (`generations.everywhere`); 0 before the first."""
     endpoint_generation: int
     """The generation of EndpointSlices that both bridges realise."""
     service_generation: int
     """The generation of Services that both bridges realise."""
+    policy_generation: int
+    """The generation of policies and namespaces that both bridges realise."""
     flows: Mapping[str, int]
     """Number of flows by bridge."""
     groups: int
@@ -47,11 +51,12 @@ class Controller:
         self._audit_seconds = audit_seconds
         self._lock = threading.Lock()
         self._sessions: dict[int, Session] = {}
-        self._desired: dict[int, tuple[Programs, Generation]] = {}
+        self._desired: dict[int, tuple[Programs, Generations]] = {}
         self._names: dict[int, str] = {}
         self._compiler = Compiler()
         self._turns = turns.Turns()
         self._failures: dict[str, str] = {}
+        self._everywhere = False
 
     def update(self, state: ClusterState) -> None:
         """Compile the state and have every bridge brought to it. Call from one thread only."""
@@ -67,7 +72,10 @@ class Controller:
         with self._lock:
             self._failures = failures
             self._names = {node.index: name for name, node in state.nodes.items()}
-            generations = (state.generation, state.endpoint_generation, state.service_generation)
+            generations = Generations(
+                state.generation, state.endpoint_generation, state.service_generation, state.policy_generation
+            )
+            self._everywhere = everywhere(state.policies.values())
             for index, name in self._names.items():
                 flows = compiled[name]
                 if not isinstance(flows, Exception):
@@ -79,23 +87,37 @@ class Controller:
         _LOG.debug("generation %d compiled in %.1f ms", state.generation, (time.perf_counter() - begin) * 1000)
 
     def complaints(self, state: ClusterState) -> Iterator[Complaint]:
-        """What of the Services is not in force as it stands; after `update`, from the same thread."""
-        return self._compiler.complaints(state)
+        """What of Services and policies is not in force as it stands; after `update`, from the same thread."""
+        yield from self._compiler.complaints(state)
+        for owner, why in self._compiler.policy_failures.items():
+            yield from not_enforced(owner, [why])
 
     def realised(self) -> dict[str, Realised]:
         """What each known node realises."""
         with self._lock:
-            return {name: self._realised(index, name) for index, name in self._names.items()}
+            connected = {name: self._connected(index) for index, name in self._names.items()}
+            reached = {name: _reached(sessions) for name, sessions in connected.items()}
+            pods = published(
+                {name: None if own is None else own.pods for name, own in reached.items()},
+                wait_for_all=self._everywhere,
+            )
+            return {
+                name: self._realised(name, sessions, (reached[name] or Generations())._replace(pods=pods[name]))
+                for name, sessions in connected.items()
+            }
 
-    def _realised(self, index: int, name: str) -> Realised:
-        sessions = [self._sessions.get(datapath_id(index, bridge)) for bridge in BRIDGES]
-        connected = [session for session in sessions if session is not None]
+    def _connected(self, index: int) -> list[Session]:
+        """The sessions of a node's bridges."""
+        sessions = (self._sessions.get(datapath_id(index, bridge)) for bridge in BRIDGES)
+        return [session for session in sessions if session is not None]
+
+    def _realised(self, name: str, connected: Sequence[Session], generations: Generations) -> Realised:
         errors = [session.last_error for session in connected if session.last_error]
-        complete = len(connected) == len(BRIDGES)
         return Realised(
-            generation=min(session.realised[0] for session in connected) if complete else 0,
-            endpoint_generation=min(session.realised[1] for session in connected) if complete else 0,
-            service_generation=min(session.realised[2] for session in connected) if complete else 0,
+            generation=generations.pods,
+            endpoint_generation=generations.endpoints,
+            service_generation=generations.services,
+            policy_generation=generations.policies,
             flows={session.bridge: session.flows for session in connected},
             groups=sum(session.groups for session in connected),
             errors=sum(session.errors for session in connected),
@@ -154,3 +176,10 @@ class Controller:
         _LOG.info("%s is disconnected", session)
         session.end()
         self._on_realised()
+
+
+def _reached(sessions: Sequence[Session]) -> Generations | None:
+    """What all bridges of a node have acknowledged; None while one is not connected."""
+    if len(sessions) < len(BRIDGES):
+        return None
+    return Generations(*map(min, zip(*(session.realised for session in sessions), strict=True)))

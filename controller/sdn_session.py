@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final, TypeAlias, TypeVar
 
 from controller.framework import Switch
+from controller.generations import Generations
 from controller.openflow.decode import Answer, BundleAnswer, FlowCookies, FlowCount, GroupIds, Refusal, join
 from controller.openflow.encode import (
     add_flow,
@@ -42,10 +43,6 @@ _FIRST_XID: Final = 0x4B000000
 
 _Wanted = TypeVar("_Wanted", BundleAnswer, FlowCount, FlowCookies, GroupIds)
 _Item: TypeAlias = Flow | Group
-
-
-Generation: TypeAlias = tuple[int, int, int]
-"""Of pods, of EndpointSlices, and of Services."""
 
 
 def without(program: Program, refused: Set[_Item]) -> Program:
@@ -80,7 +77,7 @@ class Session:
         self._changed = threading.Condition()
         self._ended = False
         self._desired: Program | None = None
-        self._generation: Generation = (0, 0, 0)
+        self._generation = Generations()
         self._answers: dict[int, Answer] = {}
         self._awaited: set[int] = set()
         self._complete: set[int] = set()
@@ -94,8 +91,8 @@ class Session:
         self._held: Program | None = None
         self._reached: Program | None = None
         """The very object that was asked for and is realised: nodes change flows without a new generation of pods."""
-        self.realised: Generation = (0, 0, 0)
-        """The state generations, of pods and of endpoints, whose flows the bridge has acknowledged."""
+        self.realised = Generations()
+        """The generations of the state whose flows the bridge has acknowledged."""
         self._thread = threading.Thread(target=self._run, name=f"bridge-{index}-{self.bridge}", daemon=True)
 
     def start(self) -> None:
@@ -122,7 +119,7 @@ class Session:
         """Groups that the bridge has acknowledged."""
         return self._held.group_count if self._held is not None else 0
 
-    def want(self, desired: Program, generation: Generation) -> None:
+    def want(self, desired: Program, generation: Generations) -> None:
         """What the bridge is to hold, and the generations that this realises."""
         with self._changed:
             self._desired, self._generation = desired, generation

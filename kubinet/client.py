@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import requests
 
 from kubinet.errors import ApiError, KubinetError
+from kubinet.kubernetes import CHANGES
 
 Object: TypeAlias = dict[str, Any]
 PatchType = Literal["merge", "strategic", "json"]
@@ -51,6 +52,11 @@ class Resource:
         """The API group; empty for the core group."""
         return self.group_version.rpartition("/")[0]
 
+    @property
+    def key(self) -> str:
+        """`plural.group`, the plural alone in the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
     def answers_to(self, word: str) -> bool:
         """Whether a user may mean this kind by `word` (kind, plural, singular, short name, plural.group)."""
         known = {self.plural, self.singular, self.kind.lower(), f"{self.plural}.{self.group}", *self.short_names}
@@ -71,6 +77,14 @@ class WatchEvent:
 
     type: str
     object: Object
+
+    def changes(self) -> Mapping[str, int]:
+        """What a watch with `changes_of` tells by a bookmark: the version of the last change by `Resource.key`."""
+        if self.type != "BOOKMARK":
+            return {}
+        annotations = self.object["metadata"].get("annotations") or {}
+        changes: Mapping[str, int] = json.loads(annotations.get(CHANGES, "{}"))
+        return changes
 
 
 class Client:
@@ -120,6 +134,20 @@ class Client:
             message = f"the server doesn't have a resource type {kind!r}; `kubinet api-resources` lists them"
             raise ApiError(404, "NotFound", message)
         return found
+
+    def serves(self, kind: str) -> bool:
+        """Whether the server has this kind."""
+        return self._find(kind) is not None
+
+    def last_changes(self, kinds: Sequence[str]) -> Mapping[str, int]:
+        """The resourceVersion of each kind's last change, deletions among them."""
+        keys = {self.resource(kind).key: kind for kind in kinds}
+        # Any watch tells it; this one has next to nothing else to say.
+        events = self.watch("Namespace", field_selector="metadata.name=default", changes_of=kinds, timeout=self.timeout)
+        for event in events:
+            if told := event.changes():
+                return {keys[key]: version for key, version in told.items()}
+        raise KubinetError(f"the API at {self.url} ended a watch before it told the last changes of {', '.join(kinds)}")
 
     def _find(self, kind: str) -> Resource | None:
         return next((resource for resource in self.resources() if resource.answers_to(kind)), None)
@@ -271,10 +299,16 @@ class Client:
         label_selector: str | None = None,
         field_selector: str | None = None,
         timeout: float | None = None,
+        changes_of: Sequence[str] = (),
     ) -> Iterator[WatchEvent]:
-        """Events until the server ends the watch; ApiError 410 when `resource_version` is too old to resume from."""
+        """Events until the server ends the watch; ApiError 410 when `resource_version` is too old to resume from.
+
+        `changes_of`: other kinds; their changes are told by bookmarks (`WatchEvent.changes`) in the order of them all.
+        """
         parameters = _selectors(label_selector, field_selector)
         parameters |= {"watch": "true", "allowWatchBookmarks": "true"}
+        if changes_of:
+            parameters["changesOf"] = ",".join(self.resource(other).key for other in changes_of)
         if resource_version is not None:
             parameters["resourceVersion"] = resource_version
         if timeout is not None:

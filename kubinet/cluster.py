@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import requests
 
-from kubinet import launcher
+from kubinet import launcher, policyobjects
 from kubinet.client import Client, Object
 from kubinet.errors import ApiError, DeadlineError, KubinetError, UsageError
 from kubinet.facts import facts_from_json
@@ -30,6 +30,14 @@ from kubinet.state import ClusterFacts
 from kubinet.streams import ExecResult, run_in_pod
 
 __all__ = ["Cluster", "ClusterInfo", "ExecResult", "HostHandle", "PodHandle"]
+
+_GENERATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "generation": ("Pod",),
+    "endpointGeneration": ("EndpointSlice",),
+    "serviceGeneration": ("Service",),
+    "policyGeneration": ("Namespace", *policyobjects.KINDS),
+}
+"""Fields of `Dataplane/cluster`'s `status.nodes.<node>` and the kinds whose versions they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +272,12 @@ class Cluster:
         raise DeadlineError(f"{where}: {what} did not come true in {timeout:g} s; {seen}")
 
     def wait_realised(self, timeout: float = 60.0) -> None:
-        """Wait until the flows of every node include all pods, EndpointSlices and Services that there are now."""
-        kinds = {"generation": "Pod", "endpointGeneration": "EndpointSlice", "serviceGeneration": "Service"}
-        newest = {field: self._newest(kind) for field, kind in kinds.items()}
+        """Wait until the flows of every node include what has happened by now to pods, EndpointSlices, Services,
+        namespaces and policies of all kinds, deletions too.
+        """
+        served = [kind for kinds in _GENERATIONS.values() for kind in kinds if self.client.serves(kind)]
+        last = self.client.last_changes(served)
+        newest = {field: max(last.get(kind, 0) for kind in kinds) for field, kinds in _GENERATIONS.items()}
         names = {node["metadata"]["name"] for node in self.client.list("Node")["items"]}
 
         def current(plane: Object | None) -> bool:
@@ -275,13 +286,8 @@ class Cluster:
                 entry[field] >= version for entry in entries.values() for field, version in newest.items()
             )
 
-        wanted = ", ".join(f"{kind} up to version {newest[field]}" for field, kind in kinds.items())
-        what = f"flows of {wanted} on all nodes"
-        self.wait_until("Dataplane", "cluster", current, timeout=timeout, what=what)
-
-    def _newest(self, kind: str) -> int:
-        """The highest resourceVersion of the kind's objects."""
-        return max((int(obj["metadata"]["resourceVersion"]) for obj in self.client.list(kind)["items"]), default=0)
+        wanted = ", ".join(f"{field} {version}" for field, version in newest.items())
+        self.wait_until("Dataplane", "cluster", current, timeout=timeout, what=f"{wanted} on all nodes")
 
     def _versions(self, kind: str, name: str, namespace: str | None, deadline: float) -> Iterator[Object | None]:
         """The object as it is and each time it changes, until the deadline."""

@@ -6,13 +6,26 @@ old or goes away. Readers take a snapshot; nobody is called with an event's cont
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from kubinet.client import Client, Object
 from kubinet.errors import ApiError, DeadlineError, KubinetError
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What an informer knows at one moment."""
+
+    objects: Mapping[str, Object]
+    version: int
+    """The resourceVersion up to which the objects are complete."""
+    changes: Mapping[str, int] | None
+    """Of each kind of `changes_of` the resourceVersion of its last change up to `version`, or of a later one; None
+    while it is not known (between a list and the watch that follows)."""
 
 
 class Informer:
@@ -25,11 +38,15 @@ class Informer:
         *,
         on_change: Callable[[], None] | None = None,
         field_selector: str | None = None,
+        changes_of: Sequence[str] = (),
     ) -> None:
+        """`changes_of`: other kinds; that one of their objects changed is told in order (`moment`) and is news, too."""
         self._client = client.clone()
         self._kind = kind
         self._on_change = on_change
         self._field_selector = field_selector
+        self._changes_of = tuple(changes_of)
+        self._changes: dict[str, int] | None = None
         self._lock = threading.Condition()
         self._objects: dict[str, Object] = {}
         self._resource_version = 0
@@ -69,6 +86,12 @@ class Informer:
         with self._lock:
             return dict(self._objects), self._resource_version
 
+    def moment(self) -> View:
+        """As `view`, with what is known of the kinds in `changes_of`, all taken together."""
+        with self._lock:
+            changes = None if self._changes is None else dict(self._changes)
+            return View(dict(self._objects), self._resource_version, changes)
+
     @property
     def resource_version(self) -> int:
         """The newest resourceVersion seen, of objects and bookmarks."""
@@ -100,17 +123,27 @@ class Informer:
         with self._lock:
             self._objects = objects
             self._resource_version = int(answer["metadata"]["resourceVersion"])
+            self._changes = None  # what happened since the last watch ended, nobody told
             self._synced = True
             self._lock.notify_all()
         self._changed()
 
     def _watch(self) -> None:
-        version = str(self.resource_version)
-        for event in self._client.watch(self._kind, resource_version=version, field_selector=self._field_selector):
+        names = {self._client.resource(kind).key: kind for kind in self._changes_of}
+        events = self._client.watch(
+            self._kind,
+            resource_version=str(self.resource_version),
+            field_selector=self._field_selector,
+            changes_of=self._changes_of,
+        )
+        for event in events:
             if self._stopping.is_set():
                 return
             metadata = event.object["metadata"]
+            told = {names[key]: version for key, version in event.changes().items()}
             with self._lock:
+                if told:
+                    self._changes = {**(self._changes or {}), **told}
                 self._resource_version = max(self._resource_version, int(metadata["resourceVersion"]))
                 if event.type == "DELETED":
                     self._objects.pop(_key(event.object), None)

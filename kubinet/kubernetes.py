@@ -8,7 +8,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import Any, Final, Generic, TypeVar
 
 from kubinet.facts import network_from_document
-from kubinet.state import ClusterState, HostPort, NetworkConfig, Node, Pod
+from kubinet.policyobjects import policy_from_object
+from kubinet.state import ClusterState, ContainerPort, HostPort, NetworkConfig, Node, Pod
 from kubinet.transport import Protocol
 
 Object = Mapping[str, Any]
@@ -19,6 +20,8 @@ UNDERLAY_MAC: Final = "kubinet.dev/underlay-mac"
 GATEWAY: Final = "kubinet.dev/gateway"
 GATEWAY_MAC: Final = "kubinet.dev/gateway-mac"
 ZONE: Final = "topology.kubernetes.io/zone"
+CHANGES: Final = "kubinet.dev/changes"
+"""Annotation of a watch's bookmarks: a JSON object of kinds (`plural.group`) and the version of their last change."""
 
 
 def node_from_object(obj: Object) -> Node | None:
@@ -38,6 +41,7 @@ def node_from_object(obj: Object) -> Node | None:
         gateway=IPv4Address(gateway) if gateway else None,
         gateway_mac=annotations.get(GATEWAY_MAC) or None,
         zone=(metadata.get("labels") or {}).get(ZONE, ""),
+        labels=metadata.get("labels") or {},
     )
 
 
@@ -55,7 +59,23 @@ def pod_from_object(obj: Object) -> Pod | None:
         address=IPv4Address(status["podIP"]),
         labels=metadata.get("labels") or {},
         host_ports=tuple(_host_ports(spec)),
+        named_ports=tuple(_named_ports(spec)),
     )
+
+
+def _named_ports(spec: Object) -> Iterator[ContainerPort]:
+    """Of containers that run beside each other: the sidecars among the init containers too (KEP-753)."""
+    sidecars = (one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always")
+    for container in (*(spec.get("containers") or ()), *sidecars):
+        for port in container.get("ports") or ():
+            if port.get("name"):
+                yield ContainerPort(port["name"], port["containerPort"], Protocol[port.get("protocol", "TCP")])
+
+
+def namespace_from_object(obj: Object) -> tuple[str, Mapping[str, str]]:
+    """A Namespace's name and labels."""
+    metadata = obj["metadata"]
+    return metadata["name"], metadata.get("labels") or {}
 
 
 def _host_ports(spec: Object) -> Iterator[HostPort]:
@@ -96,21 +116,40 @@ class StateReader:
         self._topologies = _Memory(network_from_topology)
         self._nodes = _Memory(node_from_object)
         self._pods = _Memory(pod_from_object)
+        self._namespaces = _Memory(namespace_from_object)
+        self._policies = _Memory(policy_from_object)
+        self._last = ClusterState(NetworkConfig(), {}, {})
 
-    def read(self, topology: Object, nodes: Iterable[Object], pods: Iterable[Object], generation: int) -> ClusterState:
-        """The state of these objects."""
+    def read(
+        self,
+        topology: Object,
+        nodes: Iterable[Object],
+        pods: Iterable[Object],
+        generation: int,
+        namespaces: Iterable[Object] = (),
+        policies: Iterable[Object] = (),
+    ) -> ClusterState:
+        """The state of these objects; `policies` of all kinds. Without a change the mapping is the same object."""
         [network] = self._topologies.values([topology])
         known = {node.name: node for node in self._nodes.values(nodes) if node is not None}
         placed = (pod for pod in self._pods.values(pods) if pod is not None and pod.node in known)
-        return ClusterState(
+        self._last = ClusterState(
             network=network,
             nodes=known,
             pods={pod.key: pod for pod in placed},
+            namespaces=_kept(self._last.namespaces, dict(self._namespaces.values(namespaces))),
+            policies=_kept(self._last.policies, {policy.key: policy for policy in self._policies.values(policies)}),
             generation=generation,
         )
+        return self._last
 
 
 T = TypeVar("T")
+
+
+def _kept(before: Mapping[str, T], after: Mapping[str, T]) -> Mapping[str, T]:
+    """The mapping of before, if nothing changed."""
+    return before if before == after else after
 
 
 class _Memory(Generic[T]):

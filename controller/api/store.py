@@ -77,6 +77,7 @@ class _Collection:
     objects: dict[Key, Stored] = field(default_factory=dict)
     order: list[Key] | None = None
     listeners: list[Listener] = field(default_factory=list)
+    changed: int = 0
 
     def ordered(self) -> list[Key]:
         if self.order is None:
@@ -102,6 +103,7 @@ class Store:
                 collection.objects[(row.namespace, row.name)] = Stored(stored.object, row.body, version)
         self._oldest = self.version
         """Watches may resume from this version on; changes before it are forgotten."""
+        self._opened = self.version
 
     def _collection(self, kind: str) -> _Collection:
         collection = self._collections.get(kind)
@@ -120,6 +122,10 @@ class Store:
         if not namespace:
             return [objects[key] for key in collection.ordered()]
         return [objects[key] for key in collection.ordered() if key[0] == namespace]
+
+    def changed(self, kind: str) -> int:
+        """The version of a kind's last change; changes before the store was opened count as of its opening."""
+        return max(self._collection(kind).changed, self._opened)
 
     def kinds(self) -> list[str]:
         """Every kind that has objects."""
@@ -171,7 +177,7 @@ class Store:
         return stored
 
     def _commit(self, change: Change, collection: _Collection) -> None:
-        self.version = change.version
+        self.version = collection.changed = change.version
         if len(self._past) == self._past.maxlen and self._past:
             self._oldest = self._past[0].version
         old = change.old

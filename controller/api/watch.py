@@ -1,24 +1,40 @@
-"""Watches: what happened since a resourceVersion, then what happens; bursts leave in one write."""
+"""Watches: what happened since a resourceVersion, then what happens; bursts leave in one write.
+
+With `changesOf=KIND,…` (Kubinet's own; kinds as `plural.group`) a watch also tells when objects of other kinds changed:
+a bookmark whose annotation maps these kinds to the resourceVersion of their last change, in its place in the order of
+all changes. Whoever has seen the watch up to version v then knows each kind's last change up to v, and needs nothing
+more to know that a copy of that kind is complete.
+"""
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
 from aiohttp import web
 
-from controller.api import tables
+from controller.api import registry, tables
 from controller.api.registry import Kind
 from controller.api.request import Request
 from controller.api.selectors import Predicate, predicate
 from controller.api.status import Object, bad_request
 from controller.api.store import Change, EventType, Store, Stored
+from kubinet.kubernetes import CHANGES
 
 BOOKMARK_SECONDS: Final = 60.0
 _QUEUE_LIMIT: Final = 20_000
 """Changes that a slow watcher may fall behind; then its watch ends and it lists again."""
 _INITIAL_END: Final = "k8s.io/initial-events-end"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """An object of another kind changed."""
+
+    kind: str
+    version: int
 
 
 @dataclass(slots=True)
@@ -30,6 +46,20 @@ class _Encoder:
     include: str
     selected: Predicate | None
     headers: bool = True
+
+    def lines(self, entries: Iterable[Change | _Mark]) -> Iterator[bytes]:
+        """What this watch sees of them, in order; marks that stand side by side are one bookmark."""
+        changes: dict[str, int] = {}
+        for entry in entries:
+            if isinstance(entry, _Mark):
+                changes[entry.kind] = entry.version
+                continue
+            if changes:
+                yield self.changes(changes)
+                changes = {}
+            yield self.line(entry)
+        if changes:
+            yield self.changes(changes)
 
     def line(self, change: Change) -> bytes:
         """The event that this watch sees, empty when it sees none: entering and leaving a selection are events too."""
@@ -56,10 +86,15 @@ class _Encoder:
         self.headers = False
         return orjson.dumps({"type": event, "object": rows}) + b"\n"
 
-    def bookmark(self, version: int, *, initial_end: bool = False) -> bytes:
+    def changes(self, changes: Mapping[str, int], version: int = 0) -> bytes:
+        """The bookmark that tells the last changes of other kinds; of the last of them, or of a later version."""
+        told = orjson.dumps(changes).decode()
+        return self.bookmark(max(version, *changes.values()), {CHANGES: told})
+
+    def bookmark(self, version: int, annotations: Mapping[str, str] | None = None) -> bytes:
         metadata: Object = {"resourceVersion": str(version), "creationTimestamp": None}
-        if initial_end:
-            metadata["annotations"] = {_INITIAL_END: "true"}
+        if annotations:
+            metadata["annotations"] = annotations
         if self.table:
             marked = Stored({"metadata": metadata}, b"", version)
             empty = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": []}
@@ -76,21 +111,34 @@ class _Queue:
     """Changes that wait for the watch's next write."""
 
     namespace: str
-    changes: deque[Change] = field(default_factory=deque)
+    entries: deque[Change | _Mark] = field(default_factory=deque)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     overflow: bool = False
 
     def put(self, change: Change) -> None:
-        if self.namespace and change.key[0] != self.namespace:
-            return
-        if len(self.changes) >= _QUEUE_LIMIT:
+        """A change of the watch's own kind."""
+        if not self.namespace or change.key[0] == self.namespace:
+            self._append(change)
+
+    def mark(self, change: Change) -> None:
+        """A change of a kind that the watch only marks."""
+        self._append(_Mark(change.kind, change.version))
+
+    def _append(self, entry: Change | _Mark) -> None:
+        if len(self.entries) >= _QUEUE_LIMIT:
             self.overflow = True
         else:
-            self.changes.append(change)
+            self.entries.append(entry)
         self.ready.set()
 
+    def take(self, encoder: _Encoder) -> bytes:
+        """Everything that waits, as the watch's lines."""
+        text = b"".join(encoder.lines(self.entries))
+        self.entries.clear()
+        return text
 
-def _initial(store: Store, request: Request, encoder: _Encoder, version: int) -> list[bytes]:
+
+def _initial(store: Store, request: Request, encoder: _Encoder, version: int, marked: Iterable[str]) -> list[bytes]:
     kind, namespace = request.target.kind, request.target.namespace
     if version == 0:
         found = store.select(kind.key, namespace)
@@ -101,8 +149,20 @@ def _initial(store: Store, request: Request, encoder: _Encoder, version: int) ->
         changes = store.since(kind.key, version)
         lines = [encoder.line(change) for change in changes if not namespace or change.key[0] == namespace]
     if request.flag("sendInitialEvents"):
-        lines.append(encoder.bookmark(store.version, initial_end=True))
+        lines.append(encoder.bookmark(store.version, {_INITIAL_END: "true"}))
+    if last := {key: store.changed(key) for key in marked}:
+        lines.append(encoder.changes(last, store.version))
     return lines
+
+
+def _marked(request: Request) -> list[str]:
+    """The kinds whose changes the watch tells, as keys of the store."""
+    keys = [key for key in request.query.get("changesOf", "").split(",") if key]
+    for key in keys:
+        if registry.by_key(key) is None:
+            example = "networkpolicies.networking.k8s.io"
+            raise bad_request(f'changesOf: Invalid value: "{key}": no kind of that name is served; write {example}')
+    return keys
 
 
 def _version(request: Request) -> int:
@@ -122,8 +182,9 @@ async def serve(store: Store, request: Request) -> web.StreamResponse:
     encoder = _Encoder(kind, tables.wanted(accept), request.query.get("includeObject", "Metadata"), selected)
     queue = _Queue(request.target.namespace)
     # No await between the look into the history and the subscription: nothing is lost or seen twice.
-    lines = _initial(store, request, encoder, _version(request))
-    stop = store.listen(kind.key, queue.put)
+    marked = _marked(request)
+    lines = _initial(store, request, encoder, _version(request), marked)
+    stops = [store.listen(kind.key, queue.put), *(store.listen(key, queue.mark) for key in marked)]
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
     loop = asyncio.get_running_loop()
     seconds = request.number("timeoutSeconds")
@@ -135,7 +196,8 @@ async def serve(store: Store, request: Request) -> web.StreamResponse:
     except ConnectionError:
         pass  # the client left
     finally:
-        stop()
+        for stop in stops:
+            stop()
     return response
 
 
@@ -151,17 +213,17 @@ async def _stream(
     while not queue.overflow:
         wait = BOOKMARK_SECONDS if deadline is None else min(BOOKMARK_SECONDS, deadline - loop.time())
         if wait <= 0:
-            if bookmarks:
-                await response.write(encoder.bookmark(store.version))
+            # What came with the deadline goes first: the bookmark says that everything up to it was seen.
+            text = queue.take(encoder) + (encoder.bookmark(store.version) if bookmarks else b"")
+            if text:
+                await response.write(text)
             return
         timer = loop.call_later(wait, queue.ready.set)
         await queue.ready.wait()
         timer.cancel()
         queue.ready.clear()
-        if queue.changes:
-            lines = [encoder.line(change) for change in queue.changes]
-            queue.changes.clear()
-            if text := b"".join(lines):
+        if queue.entries:
+            if text := queue.take(encoder):
                 await response.write(text)
         elif bookmarks and (deadline is None or loop.time() < deadline):
             await response.write(encoder.bookmark(store.version))

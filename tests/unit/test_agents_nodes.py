@@ -34,7 +34,7 @@ def _node(prefix: int = 24, gateway: str | None = "172.18.1.254") -> NodeFacts:
 
 
 def test_the_controller_reads_back_what_the_agent_registered() -> None:
-    """The Node object gives the SDN controller the node's index, addresses, MAC addresses, pod CIDR and zone."""
+    """The Node object gives the SDN controller the node's index, addresses, MACs, pod CIDR, zone and labels."""
     assert node_from_object(node_object(_node(), MACHINE, [])) == Node(
         name="n1",
         index=1,
@@ -44,6 +44,12 @@ def test_the_controller_reads_back_what_the_agent_registered() -> None:
         gateway=IPv4Address("172.18.1.254"),
         gateway_mac="02:00:00:00:00:fe",
         zone="rack1",
+        labels={
+            "topology.kubernetes.io/zone": "rack1",
+            "kubernetes.io/hostname": "n1",
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64",
+        },
     )
 
 

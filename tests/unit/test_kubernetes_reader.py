@@ -7,6 +7,8 @@ import pytest
 
 from kubinet import kubernetes
 from kubinet.kubernetes import StateReader, cluster_state
+from kubinet.state import ContainerPort
+from kubinet.transport import Protocol
 
 TOPOLOGY: dict[str, Any] = {"metadata": {"name": "cluster"}, "spec": {"network": {"overlay": "geneve"}}}
 
@@ -87,3 +89,56 @@ def test_a_pod_created_anew_under_its_name_is_looked_at(parsed: list[str]) -> No
     reader.read(TOPOLOGY, [_node("n1", 1)], [old], 5)
     state = reader.read(TOPOLOGY, [_node("n1", 1)], [new], 6)
     assert str(state.pods["d/a"].address) == "10.244.1.3"
+
+
+def test_ports_with_names_are_known_of_all_containers_that_run_together() -> None:
+    """Containers' and sidecars', by protocol; not those of init containers that end, nor ports without a name."""
+    pod = _pod("a", "10.244.1.2")
+    pod["spec"] |= {
+        "containers": [
+            {"name": "c", "ports": [{"name": "web", "containerPort": 8080, "protocol": "TCP"}, {"containerPort": 1}]},
+            {"name": "d", "ports": [{"name": "dns", "containerPort": 53, "protocol": "UDP"}]},
+        ],
+        "initContainers": [
+            {"name": "once", "ports": [{"name": "once", "containerPort": 7}]},
+            {"name": "proxy", "restartPolicy": "Always", "ports": [{"name": "proxy", "containerPort": 9}]},
+        ],
+    }
+    state = cluster_state(TOPOLOGY, [_node("n1", 1)], [pod], 5)
+    assert state.pods["d/a"].named_ports == (
+        ContainerPort("web", 8080),
+        ContainerPort("dns", 53, Protocol.UDP),
+        ContainerPort("proxy", 9),
+    )
+
+
+def test_labels_of_nodes_and_namespaces_are_known() -> None:
+    """All of a node's labels, its zone among them; a namespace without labels has none."""
+    node = _node("n1", 1)
+    node["metadata"]["labels"] = {"disk": "fast", "topology.kubernetes.io/zone": "a"}
+    namespaces = [{"metadata": {"name": "d", "labels": {"team": "x"}}}, {"metadata": {"name": "e"}}]
+    state = StateReader().read(TOPOLOGY, [node, _node("n2", 2)], [], 5, namespaces)
+    assert state.nodes["n1"].labels == {"disk": "fast", "topology.kubernetes.io/zone": "a"}
+    assert (state.nodes["n1"].zone, state.nodes["n2"].labels) == ("a", {})
+    assert state.namespaces == {"d": {"team": "x"}, "e": {}}
+
+
+def test_policies_are_known_by_kind_and_an_unchanged_one_is_the_same_value() -> None:
+    """One of each kind under its key; what changed outside of the spec gives the very same value."""
+
+    def policies(note: str) -> list[dict[str, Any]]:
+        own = {"metadata": {"namespace": "d", "name": "a", "uid": "1", "annotations": {"note": note}}}
+        wide = {"metadata": {"name": "a", "uid": "2", "annotations": {"note": note}}}
+        return [
+            {"kind": "NetworkPolicy", **own, "spec": {"podSelector": {}}},
+            {"kind": "AdminNetworkPolicy", **wide, "spec": {"priority": 5, "subject": {"namespaces": {}}}},
+        ]
+
+    reader = StateReader()
+    first = reader.read(TOPOLOGY, [], [], 5, (), policies("x"))
+    assert list(first.policies) == ["NetworkPolicy/d/a", "AdminNetworkPolicy/a"]
+    second = reader.read(TOPOLOGY, [], [], 6, (), policies("y"))
+    assert second.policies is first.policies
+    third = reader.read(TOPOLOGY, [], [], 7, (), policies("y")[:1])
+    assert list(third.policies) == ["NetworkPolicy/d/a"]
+    assert third.policies["NetworkPolicy/d/a"] is first.policies["NetworkPolicy/d/a"]

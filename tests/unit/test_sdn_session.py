@@ -3,6 +3,7 @@
 import queue
 import struct
 
+from controller.generations import Generations
 from controller.openflow.actions import Goto, Output
 from controller.openflow.decode import BundleAnswer, FlowCookies, GroupIds
 from controller.openflow.encode import BundleControl, MessageType, Multipart
@@ -51,12 +52,12 @@ def test_a_program_that_cannot_be_encoded_does_not_end_the_writer() -> None:
     switch.session = session
     session.start()
     try:
-        session.want(program(Output(1)), (1, 0))
+        session.want(program(Output(1)), Generations(1))
         assert news.get(timeout=DEADLINE) == (1, 0)
-        session.want(program(Goto(3), Output(1)), (2, 0))
+        session.want(program(Goto(3), Output(1)), Generations(2))
         assert news.get(timeout=DEADLINE) == (1, 1)
         assert session.last_error.startswith("ValueError: goto is an instruction")
-        session.want(program(Output(2)), (3, 0))
+        session.want(program(Output(2)), Generations(3))
         assert news.get(timeout=DEADLINE) == (3, 1)
         assert session.flows == 1
     finally:

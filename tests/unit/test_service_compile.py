@@ -240,8 +240,8 @@ def test_a_service_whose_flows_can_be_made_again_is_no_failure_any_more(monkeypa
     for ends in ((end(2),), (end(2), end(3))):
         state = cluster(good, service("bad", ends, 2))
         compiled(compiler, state)
-        told.append([(one.service, one.reason) for one in compiler.complaints(state)])
-    assert told == [[("d/bad", "ServiceNotRealised")], []]
+        told.append([(one.owner, one.reason) for one in compiler.complaints(state)])
+    assert told == [[("Service/d/bad", "ServiceNotRealised")], []]
 
 
 def test_services_of_the_kernel_change_no_program_unless_an_external_address_does() -> None:
