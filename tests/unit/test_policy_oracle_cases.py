@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from policycases import CASES
+from policycases_cluster import CLUSTER_CASES
 from policyworld import OUTSIDE, Case, probe, state_of
 
 from kubinet.policy import Oracle, Party
@@ -40,9 +41,9 @@ def check(case: Case) -> None:
             assert not wrong, f"step {number}, {text}: " + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", (*CASES, *CLUSTER_CASES), ids=lambda case: case.name)
 def test_upstream_case(case: Case) -> None:
-    """The table after each step, on every port and protocol."""
+    """The table after each step, on every port and protocol; nodes and an outside host are in the cluster-wide ones."""
     check(case)
 
 
@@ -91,3 +92,14 @@ def test_every_upstream_case_is_here_once() -> None:
         "upstream-e2e": 13,
     }
     assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
+
+
+def test_every_conformance_test_of_the_cluster_wide_kinds_is_here() -> None:
+    """Upstream's 24 names, each in the kinds of both versions."""
+    one_tier = ["EgressInlineCIDRPeers", "EgressNamedPort", "EgressNodePeers", "EgressSCTP", "EgressTCP", "EgressUDP"]
+    one_tier += ["Gress", "IngressNamedPort", "IngressSCTP", "IngressTCP", "IngressUDP"]
+    names = [f"CNP{tier}Tier{name}" for tier in ("Admin", "Baseline") for name in one_tier]
+    assert Counter(case.upstream for case in CLUSTER_CASES) == dict.fromkeys(
+        [*names, "CNPAdminTierIntegration", "CNPAdminTierPriorityField"], 2
+    )
+    assert len({case.name for case in CLUSTER_CASES}) == 48
