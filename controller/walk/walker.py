@@ -20,7 +20,7 @@ from controller.walk.way import Way
 from kubinet.state import ClusterState, Datapath
 from kubinet.transport import Protocol
 
-_SOURCE_PORTS: Final = 512
+_SOURCE_PORTS: Final = 256
 """How many of a client's ports are tried for a wanted endpoint."""
 
 
