@@ -33,7 +33,7 @@ from kubinet.addressing import (
     UPLINK_BRIDGE,
     VIRTUAL_MAC,
 )
-from kubinet.state import ClusterState, Node
+from kubinet.state import ClusterState, Node, Pod
 from kubinet.transport import Protocol
 
 _HOP_LIMIT: Final = 32
@@ -86,7 +86,7 @@ class Way:
         question, sender = self._question, self._question.sender
         if isinstance(sender, FromPod):
             packet = self._packet(sender.pod.address, flags, sender.pod.mac, VIRTUAL_MAC)
-            return self._follow(packet, self._from_pod(sender.pod.key, packet))
+            return self._follow(packet, self._from_pod(sender.pod, packet))
         if isinstance(sender, FromNode):
             address = stack.source_of(self._state, sender.node, question.destination, question.port)
             packet = self._packet(address, flags)
@@ -103,10 +103,11 @@ class Way:
             flags = "rst|ack"
         elif not outcome.delivered:
             return None
-        start: _Place
+        start: _Place | Outcome
         if outcome.party is Party.POD:
-            packet = arrived.answer(self._state.pods[outcome.name].mac, VIRTUAL_MAC, flags)
-            start = self._from_pod(outcome.name, packet)
+            pod = self._state.pods[outcome.name]
+            packet = arrived.answer(pod.mac, VIRTUAL_MAC, flags)
+            start = self._from_pod(pod, packet)
         else:
             packet = arrived.answer(arrived.eth_dst, arrived.eth_src, flags)
             node = self._state.nodes.get(outcome.node)
@@ -134,8 +135,10 @@ class Way:
             flags=flags if question.protocol is Protocol.TCP else "",
         )
 
-    def _from_pod(self, key: str, packet: Packet) -> _AtSwitch:
-        pod = self._state.pods[key]
+    def _from_pod(self, pod: Pod, packet: Packet) -> "_AtSwitch | Outcome":
+        """At its port; what a pod sends to its own address never leaves it."""
+        if packet.destination == pod.address:
+            return Outcome(Ending.DELIVERED, Party.POD, pod.key, pod.node)
         node = self._state.nodes[pod.node]
         return _AtSwitch(node, INTEGRATION_BRIDGE, pod.port(node), packet)
 
@@ -153,9 +156,9 @@ class Way:
 
     # From place to place.
 
-    def _follow(self, packet: Packet, start: _Place) -> Walk:
+    def _follow(self, packet: Packet, start: _Place | Outcome) -> Walk:
         hops: list[Hop] = []
-        place: _Place | Outcome = start
+        place = start
         while not isinstance(place, Outcome):
             if len(hops) >= _HOP_LIMIT:
                 raise WalkError(f"{packet} goes round: it has passed {_HOP_LIMIT} places")

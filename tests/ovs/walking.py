@@ -65,9 +65,9 @@ class WalkedCluster:
             raise
 
     def bring(self, state: ClusterState) -> None:
-        """Install the state's flows on all nodes; nodes and overlay must be as they were."""
-        for node in self.nodes.values():
-            node.bring(state)
+        """Install the state's flows on its nodes, which must be those of the first state, or some of them."""
+        for name in state.nodes:
+            self.nodes[name].bring(state)
 
     def trace(self, node: str, words: Sequence[str]) -> str:
         return self.nodes[node].appctl(*words)
