@@ -50,17 +50,20 @@ class Walker:
     def _journey(self, question: Question) -> Journey:
         blind = {Protocol.SCTP} if self._state.network.datapath is not Datapath.SYSTEM else set()
         connections = Connections(port_blind=frozenset(blind))
-        flags = packets.SYN
-        if question.established:
-            before = self._way(question, connections, before_policies=True)
-            before.reply(before.request(packets.SYN), packets.SYN_ACK)
-            connections.settle()
-            connections.assume_established = True
-            connections.mark(Zone.MAIN, CT_BLOCKED.mask if question.blocked else 0, CT_BLOCKED.mask)
-            flags = packets.ACK
+        if not question.established:
+            way = self._way(question, connections, before_policies=False)
+            request = way.request(packets.SYN)
+            return Journey(request, way.reply(request, packets.SYN_ACK))
+        before = self._way(question, connections, before_policies=True)
+        made = before.request(packets.SYN)
+        before.reply(made, packets.SYN_ACK)
+        connections.settle()
+        connections.assume_established = True
+        connections.mark(Zone.MAIN, CT_BLOCKED.mask if question.blocked else 0, CT_BLOCKED.mask)
         way = self._way(question, connections, before_policies=False)
-        request = way.request(flags)
-        return Journey(request, way.reply(request, flags if question.established else packets.SYN_ACK))
+        request = way.request(packets.ACK)
+        # Where the request does not arrive any more, the other side still sends.
+        return Journey(request, way.reply(request if request.outcome.delivered else made, packets.ACK))
 
     def _way(self, question: Question, connections: Connections, *, before_policies: bool) -> Way:
         turn = Turn(self._state, question.endpoint)

@@ -128,16 +128,26 @@ def test_a_baseline_rule_counts_where_a_pod_reaches_itself(walked: WalkedCluster
         assert Walker(state, walked).journey(Question(FromPod(pod), VIP, Protocol.TCP, 80)).delivered == delivered
 
 
-def test_a_denied_established_connection_loses_its_answers_too(walked: WalkedCluster) -> None:
-    """The request's packet marks the connection; the server's next one ends at its way in to the policies."""
-    policy = netpol("deny", directions=frozenset({Direction.EGRESS}))
-    state = cluster([policy], nodes=3)
+@pytest.mark.parametrize(
+    ("direction", "denied_by", "ends_at"),
+    [
+        (Direction.EGRESS, ["EgressPolicy", "PolicyDeny"], ("n1", "EgressEntry")),
+        (Direction.INGRESS, ["IngressPolicy", "PolicyDeny"], ("n2", "EgressEntry")),
+    ],
+)
+def test_a_denied_established_connection_loses_its_answers_too(
+    walked: WalkedCluster, direction: Direction, denied_by: list[str], ends_at: tuple[str, str]
+) -> None:
+    """The request's packet marks the connection where it is denied; what the server sends ends there."""
+    state = cluster([netpol("deny", directions=frozenset({direction}))], nodes=3)
     state = replace(state, network=replace(state.network, overlay=Overlay(walked.overlay)))
     walked.bring(state)
-    asked = Question(FromPod(state.pods["x/a"]), state.pods["y/c"].address, Protocol.TCP, 80, established=True)
-    request = Walker(state, walked).journey(asked).request
-    hop = request.hops[-1]
+    asked = Question(FromPod(state.pods["x/a"]), state.pods["x/b"].address, Protocol.TCP, 80, established=True)
+    journey = Walker(state, walked).journey(asked)
+    hop = journey.request.hops[-1]
     assert isinstance(hop, SwitchHop)
-    assert [step.table for step in hop.steps][-2:] == ["EgressPolicy", "PolicyDeny"]
-    assert request.outcome.step is not None
-    assert request.outcome.step.actions[0].startswith("ct(commit,zone=1,exec(set_field:0x100/0x100->ct_mark))")
+    assert [step.table for step in hop.steps][-2:] == denied_by
+    assert journey.reply is not None
+    end = journey.reply.outcome
+    assert end.step is not None
+    assert ((end.node, end.step.table), end.step.match) == (ends_at, "ct_state=+rpl+trk,ct_mark=0x100/0x100,ip")
