@@ -52,6 +52,7 @@ def trace(
 
     The exit status is 0 when the packet and its answer are delivered, 1 when not.
     """
+    from controller.compile import Compiler
     from controller.walk.question import Question
     from controller.walk.walker import Walker
     from controller.walk.words.names import Names
@@ -78,9 +79,10 @@ def trace(
         endpoint=None if endpoint is None else traceplaces.endpoint_of(endpoint, inner, view, aim),
     )
     names = Names.of(view.state, {address: name for name, address in view.outside.items()})
+    compiler = Compiler()
+    compiler.compile(view.state)
     with ClusterTracer(found) as tracer:
-        walker = Walker(view.state, tracer)
-        story = tell(walker.journey(question), names)
+        story = tell(Walker(view.state, tracer).journey(question), names, compiler.meanings())
     if output is Facts.JSON:
         typer.echo(to_json(storyprinting.document(story)), nl=False)
     else:
