@@ -20,6 +20,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from kubinet.state import ClusterState
+
 _ROOT = Path(__file__).parents[2]
 _ANEW = ("controller.policy", "controller.compile", "controller.features.policies", "controller.policy_docs")
 _TESTS = ("test_policy_verdicts", "test_policy_compile", "test_policy_page", "policymodel", "policyclusters")
@@ -107,10 +109,15 @@ def _checks() -> Iterator[Callable[[], None]]:
                 yield test
     verdicts = importlib.import_module("test_policy_verdicts").test_the_tables_say_what_the_oracle_says
     histories = importlib.import_module("test_policy_compile").test_programs_do_not_depend_on_what_was_compiled_before
-    yield few(given(clusters(), st.data())(lambda state, data: verdicts.hypothesis.inner_test(state, data)))
-    yield few(
-        given(st.lists(clusters(), min_size=2, max_size=4))(lambda states: histories.hypothesis.inner_test(states))
-    )
+
+    def judged(state: ClusterState, data: st.DataObject) -> None:
+        verdicts.hypothesis.inner_test(state, data)
+
+    def compiled(states: list[ClusterState]) -> None:
+        histories.hypothesis.inner_test(states)
+
+    yield few(given(clusters(), st.data())(judged))
+    yield few(given(st.lists(clusters(), min_size=2, max_size=4))(compiled))
 
 
 def _noticed(name: str, old: str, new: str) -> bool:
