@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kubinet.state import ClusterState
@@ -101,7 +101,10 @@ class _Damaged(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def _checks() -> Iterator[Callable[[], None]]:
     """The tests, those of properties with few examples, always the same ones, and no search for the smallest."""
     clusters = importlib.import_module("policyclusters").clusters
-    few = settings(max_examples=40, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+    few = settings(
+        max_examples=40, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),  # a slow machine is not a test that notices
+    )  # fmt: skip
     for module in ("test_policy_page", "test_policy_compile", "test_policy_verdicts"):
         tests = importlib.import_module(module)
         for test in [getattr(tests, found) for found in dir(tests) if found.startswith("test_")]:
