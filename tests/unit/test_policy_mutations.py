@@ -24,7 +24,8 @@ from kubinet.state import ClusterState
 
 _ROOT = Path(__file__).parents[2]
 _ANEW = ("controller.policy", "controller.compile", "controller.features.policies", "controller.policy_docs")
-_TESTS = ("test_policy_verdicts", "test_policy_compile", "test_policy_page", "policymodel", "policyclusters")
+_CHECKS = ("test_policy_page", "test_policy_examples", "test_policy_compile", "test_policy_verdicts")
+_TESTS = (*_CHECKS, "policymodel", "policyclusters")
 
 MUTATIONS = (
     ("except is forgotten", "blocks", "for exception in block.exceptions:", "for exception in ():"),
@@ -105,7 +106,7 @@ def _checks() -> Iterator[Callable[[], None]]:
         max_examples=40, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),  # a slow machine is not a test that notices
     )  # fmt: skip
-    for module in ("test_policy_page", "test_policy_compile", "test_policy_verdicts"):
+    for module in _CHECKS:
         tests = importlib.import_module(module)
         for test in [getattr(tests, found) for found in dir(tests) if found.startswith("test_")]:
             if not hasattr(test, "hypothesis"):
