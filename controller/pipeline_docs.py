@@ -8,18 +8,8 @@ from typing import Final
 
 from controller import compile as compiler
 from controller.openflow.flow import Category
-from controller.pipeline import (
-    BRIDGES,
-    CT_BITS,
-    REGISTERS,
-    SNAT_PORTS,
-    TABLES,
-    Place,
-    Priority,
-    Table,
-    Zone,
-    table_named,
-)
+from controller.pipeline import BRIDGES, TABLES, Priority, Table, table_named
+from controller.registers import CT_BITS, REGISTERS, SNAT_PORTS, Place, Zone
 from kubinet.state import ClusterState, NetworkConfig, Node, Overlay, Pod
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "pipeline.md"

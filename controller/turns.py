@@ -14,7 +14,8 @@ from controller.openflow.actions import Resubmit, SetField
 from controller.openflow.decode import PacketIn
 from controller.openflow.encode import packet_out
 from controller.openflow.fields import CONTROLLER, REG0, REG3, REG4, REG7
-from controller.pipeline import CHOSEN, CONNTRACK, ENDPOINT_PORT
+from controller.pipeline import CONNTRACK
+from controller.registers import CHOSEN, ENDPOINT_PORT
 from kubinet.addressing import UPLINK_PATCH_PORT
 from kubinet.state import Endpoint
 

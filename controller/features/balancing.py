@@ -33,19 +33,15 @@ from controller.openflow.fields import IP, IPV4_SRC, REG7, SCTP_SRC, TCP_SRC, UD
 from controller.openflow.flow import Bucket, Category, Group, GroupKind, Owner, Selection
 from controller.pipeline import (
     AFFINITY_LEARN,
-    BACKENDS,
-    ENDPOINT_ADDRESS,
     ENDPOINT_CHOICE,
     ENDPOINT_DNAT,
-    ENDPOINT_PORT,
     ENDPOINT_SLOT,
-    LEARNED_COOKIE,
     SESSION_AFFINITY,
-    SLOT,
     Priority,
     Table,
     goto,
 )
+from controller.registers import BACKENDS, ENDPOINT_ADDRESS, ENDPOINT_PORT, LEARNED_COOKIE, SLOT
 from kubinet.state import Algorithm, Endpoint
 from kubinet.transport import Protocol
 

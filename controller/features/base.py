@@ -6,20 +6,8 @@ from controller.features.common import TOPOLOGY, BridgeFlow, Maker
 from controller.openflow.actions import DecrementTtl, OutputRegister
 from controller.openflow.fields import IP, IP_TTL
 from controller.openflow.flow import Category
-from controller.pipeline import (
-    CANARY,
-    INGRESS_ENTRY,
-    L3_DEC_TTL,
-    NEVER,
-    OUTPUT,
-    OUTPUT_PORT,
-    SOURCE,
-    TABLES,
-    UPLINK_CANARY,
-    Place,
-    Priority,
-    goto,
-)
+from controller.pipeline import CANARY, INGRESS_ENTRY, L3_DEC_TTL, OUTPUT, TABLES, UPLINK_CANARY, Priority, goto
+from controller.registers import NEVER, OUTPUT_PORT, SOURCE, Place
 from kubinet.state import ClusterState, Node
 
 

@@ -7,29 +7,31 @@ from controller.openflow.actions import BOUNCE, CopyField, Ct, Nat, load
 from controller.openflow.fields import IN_PORT, IP, TCP, TCP_RESET, ct_state
 from controller.openflow.flow import Category
 from controller.pipeline import (
-    CHOSEN,
     CLASSIFIER,
     CONNTRACK,
     CONNTRACK_COMMIT,
     CONNTRACK_STATE,
-    CT_HAIRPIN,
-    CT_SERVICE,
-    CT_SOURCE,
-    DESTINATION,
     EGRESS_ENTRY,
     ENDPOINT_DNAT,
     L3_DEC_TTL,
     L3_FORWARD,
     OUTPUT,
-    OUTPUT_PORT,
     SERVICE_LB,
     SNAT,
-    SOURCE,
     UNSNAT,
-    Place,
     Priority,
-    Zone,
     goto,
+)
+from controller.registers import (
+    CHOSEN,
+    CT_HAIRPIN,
+    CT_SERVICE,
+    CT_SOURCE,
+    DESTINATION,
+    OUTPUT_PORT,
+    SOURCE,
+    Place,
+    Zone,
 )
 from kubinet.addressing import UPLINK_PATCH_PORT
 from kubinet.state import ClusterState, Node

@@ -7,21 +7,19 @@ from controller.features.common import TOPOLOGY, BridgeFlow, Maker
 from controller.openflow.actions import CopyField, Ct, Nat
 from controller.openflow.fields import IP, IP_PROTO, IPV4_SRC, Term
 from controller.openflow.flow import Category, Owner
-from controller.pipeline import (
+from controller.pipeline import EGRESS_ENTRY, ENDPOINT_DNAT, Priority
+from controller.registers import (
     BACKENDS,
     CT_BACKENDS,
     CT_HAIRPIN,
     CT_SERVICE,
     CT_SNAT,
     CT_SOURCE,
-    EGRESS_ENTRY,
     ENDPOINT_ADDRESS,
-    ENDPOINT_DNAT,
     ENDPOINT_PORT,
     MASQUERADE,
     SOURCE,
     Place,
-    Priority,
     Zone,
 )
 from kubinet.addressing import REJECT_ADDRESS, REJECT_PORT

@@ -32,23 +32,25 @@ from controller.pipeline import (
     CLASSIFIER,
     CONNTRACK,
     CONNTRACK_COMMIT,
+    L3_DEC_TTL,
+    L3_FORWARD,
+    SNAT,
+    UNSNAT,
+    Priority,
+    goto,
+)
+from controller.registers import (
     CT_SERVICE,
     CT_SNAT,
     CT_SOURCE,
     DESTINATION,
-    L3_DEC_TTL,
-    L3_FORWARD,
     MASQUERADE,
     OUTPUT_PORT,
     SCRATCH,
-    SNAT,
     SNAT_PORTS,
     SOURCE,
-    UNSNAT,
     Place,
-    Priority,
     Zone,
-    goto,
 )
 from kubinet.addressing import GATEWAY_PORT, REJECT_ADDRESS, STACK_ROUTER, VIRTUAL_MAC
 from kubinet.state import ClusterState, Node

@@ -12,7 +12,8 @@ from controller.features.services import DESTINATION_PORT
 from controller.features.uplink import TUNNEL_UDP_PORT, to_services
 from controller.openflow.fields import IN_PORT, IP, IP_PROTO, IPV4_DST, IPV4_SRC
 from controller.openflow.flow import Category
-from controller.pipeline import CT_HAIRPIN, CT_SNAT, SERVICE_LB, UPLINK, Priority
+from controller.pipeline import SERVICE_LB, UPLINK, Priority
+from controller.registers import CT_HAIRPIN, CT_SNAT
 from kubinet.addressing import UNDERLAY_PORT
 from kubinet.state import HostPort, NetworkConfig, Node, Pod
 from kubinet.transport import Protocol

@@ -10,7 +10,8 @@ from controller.features.common import BridgeFlow, Maker, node_owner
 from controller.features.gateway import to_gateway
 from controller.openflow.fields import IP, IPV4_DST
 from controller.openflow.flow import Category
-from controller.pipeline import L3_FORWARD, SOURCE, Place, Priority
+from controller.pipeline import L3_FORWARD, Priority
+from controller.registers import SOURCE, Place
 from kubinet.services import external_addresses
 from kubinet.state import ClusterState, Node
 

@@ -20,19 +20,8 @@ from controller.openflow.fields import (
     TUN_SRC,
 )
 from controller.openflow.flow import Category
-from controller.pipeline import (
-    CLASSIFIER,
-    DESTINATION,
-    L3_DEC_TTL,
-    L3_FORWARD,
-    OUTPUT,
-    OUTPUT_PORT,
-    SOURCE,
-    UNSNAT,
-    Place,
-    Priority,
-    goto,
-)
+from controller.pipeline import CLASSIFIER, L3_DEC_TTL, L3_FORWARD, OUTPUT, UNSNAT, Priority, goto
+from controller.registers import DESTINATION, OUTPUT_PORT, SOURCE, Place
 from kubinet.addressing import TUNNEL_PORT, UPLINK_PATCH_PORT, VIRTUAL_MAC
 from kubinet.errors import InvalidInputError
 from kubinet.state import ClusterState, Node, Overlay

@@ -23,18 +23,14 @@ from controller.pipeline import (
     ARP_RESPONDER,
     ARP_SPOOF_GUARD,
     CLASSIFIER,
-    DESTINATION,
     L3_DEC_TTL,
     L3_FORWARD,
-    OUTPUT_PORT,
-    SCRATCH,
-    SOURCE,
     SPOOF_GUARD,
     UNSNAT,
-    Place,
     Priority,
     goto,
 )
+from controller.registers import DESTINATION, OUTPUT_PORT, SCRATCH, SOURCE, Place
 from kubinet.addressing import VIRTUAL_MAC
 from kubinet.state import ClusterState, Node, Pod
 

@@ -7,8 +7,6 @@ from controller.openflow.actions import Ct
 from controller.openflow.fields import IP, IPV4_DST, IPV4_SRC, Term, ct_state
 from controller.openflow.flow import Category
 from controller.pipeline import (
-    CT_BLOCKED,
-    CT_SERVICE,
     EGRESS_ADMIN,
     EGRESS_BASELINE,
     EGRESS_ENTRY,
@@ -21,12 +19,10 @@ from controller.pipeline import (
     POLICY_ACCEPT,
     POLICY_DENY,
     SNAT,
-    SOURCE,
-    Place,
     Priority,
-    Zone,
     goto,
 )
+from controller.registers import CT_BLOCKED, CT_SERVICE, SOURCE, Place, Zone
 from kubinet.addressing import REJECT_ADDRESS
 from kubinet.state import ClusterState, Established, Node, ServiceProxy
 

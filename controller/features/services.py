@@ -28,19 +28,8 @@ from controller.openflow.fields import (
     Term,
 )
 from controller.openflow.flow import Category, Group, Owner
-from controller.pipeline import (
-    BACKENDS,
-    ENDPOINT_ADDRESS,
-    ENDPOINT_DNAT,
-    ENDPOINT_PORT,
-    MASQUERADE,
-    SERVICE_LB,
-    SOURCE,
-    UPLINK,
-    Place,
-    Priority,
-    goto,
-)
+from controller.pipeline import ENDPOINT_DNAT, SERVICE_LB, UPLINK, Priority, goto
+from controller.registers import BACKENDS, ENDPOINT_ADDRESS, ENDPOINT_PORT, MASQUERADE, SOURCE, Place
 from kubinet.addressing import REJECT_ADDRESS, REJECT_PORT, UNDERLAY_PORT
 from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends, same_everywhere
 from kubinet.state import ClusterState, Endpoint, Node, Service, ServicePort

@@ -23,17 +23,8 @@ from controller.openflow.fields import (
     Bits,
 )
 from controller.openflow.flow import Category
-from controller.pipeline import (
-    CT_NEIGHBOUR,
-    CT_SERVICE,
-    SNAT_PORTS,
-    UPLINK,
-    UPLINK_OUTPUT,
-    UPLINK_RETURN,
-    UPLINK_SERVICE,
-    Priority,
-    Zone,
-)
+from controller.pipeline import UPLINK, UPLINK_OUTPUT, UPLINK_RETURN, UPLINK_SERVICE, Priority
+from controller.registers import CT_NEIGHBOUR, CT_SERVICE, SNAT_PORTS, Zone
 from kubinet.addressing import INTEGRATION_PATCH_PORT, STACK_ROUTER, UNDERLAY_PORT
 from kubinet.state import ClusterState, Node, Overlay
 

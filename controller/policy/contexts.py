@@ -17,14 +17,10 @@ from controller.openflow.fields import CONJ_ID, IP, IPV4_DST, IPV4_SRC, Term
 from controller.openflow.flow import Category, Owner
 from controller.pipeline import (
     EGRESS_POLICY,
-    EGRESS_RULE,
     INGRESS_POLICY,
-    INGRESS_RULE,
     L3_FORWARD,
-    OUTPUT_PORT,
     POLICY_ACCEPT,
     POLICY_DENY,
-    SENDER,
     Priority,
     Table,
     goto,
@@ -33,6 +29,7 @@ from controller.policy.conjunctions import Conjunction, Peers
 from controller.policy.ports import PortTerm
 from controller.policy.rules import Form
 from controller.program import Layer, Part, PartKey, parts_by_bridge
+from controller.registers import EGRESS_RULE, INGRESS_RULE, OUTPUT_PORT, SENDER
 from kubinet.addressing import INTEGRATION_BRIDGE
 from kubinet.policies import Action, Direction, Tier
 

@@ -9,27 +9,20 @@ from controller.openflow.actions import load
 from controller.openflow.fields import IN_PORT, IP, IPV4_SRC
 from controller.openflow.flow import Category
 from controller.pipeline import (
-    CT_HAIRPIN,
-    DESTINATION,
     EGRESS_BASELINE,
     EGRESS_ENTRY,
     EGRESS_POLICY,
-    EGRESS_RULE,
     INGRESS_BASELINE,
     INGRESS_ENTRY,
     INGRESS_POLICY,
-    INGRESS_RULE,
-    OUTPUT_PORT,
     POLICY_DENY,
-    SENDER,
-    SOURCE,
-    Place,
     Priority,
     goto,
 )
 from controller.policy.contexts import owner_of
 from controller.policy.rules import TABLE_OF
 from controller.program import Layer, Part, PartKey, parts_by_bridge
+from controller.registers import CT_HAIRPIN, DESTINATION, EGRESS_RULE, INGRESS_RULE, OUTPUT_PORT, SENDER, SOURCE, Place
 from kubinet.addressing import INTEGRATION_BRIDGE
 from kubinet.policies import Direction, Tier
 from kubinet.state import Node, Pod

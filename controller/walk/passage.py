@@ -8,19 +8,8 @@ from typing import Final, TypeAlias
 from zlib import crc32
 
 from controller.openflow.fields import CONTROLLER
-from controller.pipeline import (
-    BACKENDS,
-    CHOSEN,
-    CONNTRACK,
-    CT_BLOCKED,
-    ENDPOINT_ADDRESS,
-    ENDPOINT_PORT,
-    L3_FORWARD,
-    POLICY_ACCEPT,
-    POLICY_DENY,
-    SOURCE,
-    Zone,
-)
+from controller.pipeline import CONNTRACK, L3_FORWARD, POLICY_ACCEPT, POLICY_DENY
+from controller.registers import BACKENDS, CHOSEN, CT_BLOCKED, ENDPOINT_ADDRESS, ENDPOINT_PORT, SOURCE, Zone
 from controller.walk import packet as packets
 from controller.walk.connections import Connections
 from controller.walk.datapath import Hash, Recirculate, Track

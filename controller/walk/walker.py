@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
 
-from controller.pipeline import CT_BLOCKED, Zone
+from controller.registers import CT_BLOCKED, Zone
 from controller.walk import packet as packets
 from controller.walk.choosing import Turn
 from controller.walk.connections import Connections

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections import deque
+from typing import Any
 
 INTERVAL_S = 0.005
 """A question every 5 ms: the resolution of what is measured."""
@@ -116,7 +117,7 @@ def main() -> None:
     """Ask until standard input ends."""
     prober, watching, pending, due = Prober(fresh=sys.argv[1] == "new"), False, b"", 0.0
     while True:
-        sockets = prober.sockets() if watching else []
+        sockets: list[Any] = prober.sockets() if watching else []
         timeout = max(0.0, due - time.monotonic()) if watching else None
         readable, _, _ = select.select([0, *sockets], [], [], timeout)
         if 0 in readable:

@@ -22,7 +22,8 @@ from controller.openflow.fields import (
     Field,
 )
 from controller.openflow.flow import Flow
-from controller.pipeline import DESTINATION, POLICY_DENY, SOURCE, Place
+from controller.pipeline import POLICY_DENY
+from controller.registers import DESTINATION, SOURCE, Place
 from kubinet.transport import Protocol
 
 _PORT_FIELDS = {Protocol.TCP: TCP_DST, Protocol.UDP: UDP_DST, Protocol.SCTP: SCTP_DST}

@@ -10,7 +10,8 @@ from policymodel import Model, Packet
 
 from controller import compile as compiler
 from controller.compile import Compiler
-from controller.pipeline import EGRESS_ENTRY, INGRESS_ENTRY, L3_FORWARD, POLICY_ACCEPT, Place
+from controller.pipeline import EGRESS_ENTRY, INGRESS_ENTRY, L3_FORWARD, POLICY_ACCEPT
+from controller.registers import Place
 from kubinet.addressing import INTEGRATION_BRIDGE
 from kubinet.policies import (
     EVERYTHING,

@@ -8,13 +8,8 @@ from policyclusters import clusters
 from policymodel import Model, Packet
 
 from controller import compile as compiler
-from controller.pipeline import (
-    EGRESS_ENTRY,
-    INGRESS_ENTRY,
-    L3_FORWARD,
-    POLICY_ACCEPT,
-    Place,
-)
+from controller.pipeline import EGRESS_ENTRY, INGRESS_ENTRY, L3_FORWARD, POLICY_ACCEPT
+from controller.registers import Place
 from kubinet.addressing import INTEGRATION_BRIDGE
 from kubinet.policy import Oracle, Party
 from kubinet.state import ClusterState

@@ -7,7 +7,7 @@ import pytest
 
 from agents.services.connection_counter import ConnectionCounter, pause
 from agents.services.open_connections import count_open, counted_endpoints, rounded, smoothed, summed
-from controller.pipeline import CT_SERVICE
+from controller.registers import CT_SERVICE
 from kubinet.addressing import SERVICE_MARK_BIT
 from kubinet.client import Client
 from kubinet.connectioncounts import ConnectionCache, counts_from_object

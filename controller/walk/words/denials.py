@@ -4,7 +4,8 @@ import json
 from ipaddress import IPv4Address
 from typing import Any
 
-from controller.pipeline import L3_FORWARD, OUTPUT_PORT
+from controller.pipeline import L3_FORWARD
+from controller.registers import OUTPUT_PORT
 from controller.walk.words import judging
 from controller.walk.words.moment import Moment
 from kubinet.policies import Direction, Tier

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from controller.pipeline import Place, Priority
+from controller.pipeline import Priority
+from controller.registers import Place
 from controller.walk.hops import Ending, Outcome, Party, SwitchHop, Walk
 from controller.walk.words import forwarding, serving, uplink
 from controller.walk.words.denials import denial

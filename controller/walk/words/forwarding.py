@@ -1,6 +1,7 @@
 """Tables of br-int that every packet passes: where it came from, its connection, where it goes. Pure."""
 
-from controller.pipeline import DESTINATION, OUTPUT_PORT, Place, Priority
+from controller.pipeline import Priority
+from controller.registers import DESTINATION, OUTPUT_PORT, Place
 from controller.walk.hops import Meeting
 from controller.walk.words.moment import Moment, place_words
 from controller.walk.words.names import Names, socket

@@ -5,7 +5,8 @@ What a rule's number means is told by the compiler of policies; its owner, the p
 
 from typing import Final
 
-from controller.pipeline import DESTINATION, EGRESS_RULE, INGRESS_RULE, OUTPUT_PORT, POLICY_DENY, Place, Priority
+from controller.pipeline import POLICY_DENY, Priority
+from controller.registers import DESTINATION, EGRESS_RULE, INGRESS_RULE, OUTPUT_PORT, Place
 from controller.walk.words.moment import Moment
 from kubinet.policies import Tier
 

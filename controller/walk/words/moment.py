@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.openflow.fields import Bits
-from controller.pipeline import SOURCE, Place, Priority
+from controller.pipeline import Priority
+from controller.registers import SOURCE, Place
 from controller.walk.hops import Meeting, Pass, SwitchHop
 from controller.walk.packet import Packet
 from controller.walk.parse import Step

@@ -3,7 +3,8 @@
 from ipaddress import IPv4Address
 from typing import Final
 
-from controller.pipeline import ENDPOINT_ADDRESS, ENDPOINT_PORT, MASQUERADE, Place, Priority
+from controller.pipeline import Priority
+from controller.registers import ENDPOINT_ADDRESS, ENDPOINT_PORT, MASQUERADE, Place
 from controller.walk.words.moment import Moment
 from controller.walk.words.names import Served, socket
 from kubinet.addressing import REJECT_ADDRESS
