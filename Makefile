@@ -79,10 +79,14 @@ test-ryu: test-env ## the SDN controller on Ryu 4.34 instead of os-ken
 	@tools/ryu-venv.sh
 	$(PYTEST) tests/ovs -m ryu
 
-bench: env ## benchmarks: time to ready, memory, pod start, Services; with references in the same run
+bench: env ## benchmarks: time to ready, memory, pod start, Services, policies; with references in the same run
 	$(PYTHON) -m experiments.bench
 	$(PYTHON) -m experiments.bench.services
 	$(PYTHON) -m experiments.bench.service_data
+	$(PYTHON) -m experiments.bench.policies --kept
+	$(PYTHON) -m experiments.bench.policy_data
+	$(PYTHON) -m experiments.bench.policy_compile
+	$(PYTHON) -m experiments.bench.policy_starts
 
 docs: test-env ## write the generated pages
 	$(PYTHON) -m controller.pipeline_docs

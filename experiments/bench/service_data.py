@@ -71,16 +71,17 @@ def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float)
             for parallel in PARALLEL:
                 direct, through = [], []
                 for target in (f"{straight}:{PORT}", f"{virtual}:80"):
-                    _rate(cluster, target, parallel, seconds)  # warm: caches of flows, and the ports' first use
+                    rate(cluster, target, parallel, seconds)  # warm: caches of flows, and the ports' first use
                 for _ in range(repetitions):
-                    direct.append(_rate(cluster, f"{straight}:{PORT}", parallel, seconds))
-                    through.append(_rate(cluster, f"{virtual}:80", parallel, seconds))
+                    direct.append(rate(cluster, f"{straight}:{PORT}", parallel, seconds))
+                    through.append(rate(cluster, f"{virtual}:80", parallel, seconds))
                 yield Rates(proxy, count, parallel, tuple(direct), tuple(through))
 
 
-def _rate(cluster: Cluster, target: str, parallel: int, seconds: float) -> float:
+def rate(cluster: Cluster, target: str, parallel: int, seconds: float, *, client: str = "client") -> float:
+    """New connections per second from the client pod to `ADDRESS:PORT`; KubinetError when one failed."""
     argv = ["/agnhost", "load-client", "rate", target, f"--parallel={parallel}", f"--seconds={seconds:g}s"]
-    found = json.loads(cluster.pod("client", NAMESPACE).exec(argv, timeout=seconds + 60).text)
+    found = json.loads(cluster.pod(client, NAMESPACE).exec(argv, timeout=seconds + 60).text)
     if found["failed"]:
         raise KubinetError(f"benchmark: {found['failed']} connections to {target} failed: {found['failures']}")
     return float(found["answered"] / found["seconds"])

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-import pytest
 from policyclusters import cluster, label, netpol, node, pod
 from policymodel import Model, Packet
 
@@ -64,15 +63,15 @@ def under(*policies: Policy, pods: Iterable[Pod] = (A, B)) -> ClusterState:
     return cluster(policies, pods)
 
 
-@pytest.mark.parametrize("peers", [None, (BlockPeer(IPv4Network("10.244.0.0/16")),), (PodPeer(None),)])
-def test_a_named_port_to_anybody_to_a_block_and_to_pods_is_the_destinations(peers: tuple[BlockPeer] | None) -> None:
+def test_a_named_port_to_anybody_to_a_block_and_to_pods_is_the_destinations() -> None:
     """`dns` is b's port 53/UDP; a has no such port, so a's 53 stays shut."""
-    rule = Rule(peers, (NamedPort("dns", Protocol.UDP),))
-    state = under(netpol("p", directions=EGRESS, egress=[rule]))
-    assert sends(state, A, B.address, 53, Protocol.UDP)
-    assert not sends(state, A, B.address, 53)
-    assert not sends(state, B, A.address, 53, Protocol.UDP)
-    assert not sends(state, A, IPv4Address("192.0.2.1"), 53, Protocol.UDP)
+    for peers in (None, (BlockPeer(IPv4Network("10.244.0.0/16")),), (PodPeer(None),)):
+        rule = Rule(peers, (NamedPort("dns", Protocol.UDP),))
+        state = under(netpol("p", directions=EGRESS, egress=[rule]))
+        assert sends(state, A, B.address, 53, Protocol.UDP)
+        assert not sends(state, A, B.address, 53)
+        assert not sends(state, B, A.address, 53, Protocol.UDP)
+        assert not sends(state, A, IPv4Address("192.0.2.1"), 53, Protocol.UDP)
 
 
 def test_a_named_port_of_the_subject_is_its_own() -> None:
@@ -87,6 +86,17 @@ def test_a_named_port_of_the_subject_is_its_own() -> None:
     of_udp = under(netpol("p", directions=INGRESS, ingress=[Rule(None, (NamedPort("web", Protocol.UDP),))]))
     assert not receives(of_udp, A, B.address, 80)
     assert not receives(of_udp, A, B.address, 80, Protocol.UDP)
+
+
+def test_an_exception_is_cut_out_of_its_block_and_ranges_are_merged() -> None:
+    """The block's other addresses stay; of ranges that hold one another the longest counts."""
+    block = BlockPeer(IPv4Network("10.244.0.0/16"), (IPv4Network("10.244.2.4/32"), IPv4Network("10.0.0.0/30")))
+    spans = ((80, 90), (82, 84), (200, 200))
+    rule = Rule((block,), tuple(PortRange(Protocol.TCP, first, last) for first, last in spans))
+    state = under(netpol("p", directions=EGRESS, egress=[rule]))
+    near = IPv4Address("10.244.2.5")
+    assert [sends(state, A, near, port) for port in (79, 80, 83, 85, 90, 91, 200)] == [False, *[True] * 4, False, True]
+    assert not sends(state, A, B.address, 80)
 
 
 def test_pass_is_neither_acceptance_nor_denial() -> None:
