@@ -11,15 +11,15 @@ from controller.openflow.flow import Category
 from controller.pipeline import (
     CT_HAIRPIN,
     DESTINATION,
+    EGRESS_BASELINE,
     EGRESS_ENTRY,
     EGRESS_POLICY,
     EGRESS_RULE,
+    INGRESS_BASELINE,
     INGRESS_ENTRY,
     INGRESS_POLICY,
     INGRESS_RULE,
-    L3_FORWARD,
     OUTPUT_PORT,
-    POLICY_ACCEPT,
     POLICY_DENY,
     SENDER,
     SOURCE,
@@ -102,11 +102,11 @@ class Subjects:
         egress = direction is Direction.EGRESS
         table = EGRESS_POLICY if egress else INGRESS_POLICY
         subject = (SENDER if egress else OUTPUT_PORT)(port)
-        accept = goto(L3_FORWARD if egress else POLICY_ACCEPT)
+        onward = goto(EGRESS_BASELINE if egress else INGRESS_BASELINE)
         make = Maker(owner_of(isolating[0]), Category.POLICY)
         number = load(EGRESS_RULE if egress else INGRESS_RULE, self.number(isolation_text(direction, isolating)))
-        # A pod reaches itself through its Service, whatever NetworkPolicies say.
-        yield make(table, Priority.OVERRIDE, (IP, CT_HAIRPIN(1), subject), accept)
+        # A pod reaches itself through its Service, whatever NetworkPolicies say; the Baseline tier is asked even so.
+        yield make(table, Priority.OVERRIDE, (IP, CT_HAIRPIN(1), subject), onward)
         yield make(table, Priority.GUARD, (IP, subject), number, goto(POLICY_DENY))
 
 

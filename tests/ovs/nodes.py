@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from socket import AF_UNIX, socket
+from typing import Protocol
 
 from frames import Frame, read, read_pcap
 from private_ovs import OpenVSwitch
@@ -141,10 +142,22 @@ class NodeSwitch:
         self._open.close()
 
 
+class Switchlike(Protocol):
+    """A node's bridges that a controller can be connected to."""
+
+    @property
+    def ovs(self) -> OpenVSwitch: ...
+
+    @property
+    def node(self) -> Node: ...
+
+    def settle(self) -> None: ...
+
+
 class NodeController:
     """One controller's sessions of a node's bridges, with a compiler of its own."""
 
-    def __init__(self, switch: NodeSwitch) -> None:
+    def __init__(self, switch: Switchlike) -> None:
         self._name, self._settle = switch.node.name, switch.settle
         self._news = threading.Event()
         self._compiler = Compiler()

@@ -12,8 +12,10 @@ SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 class OpenVSwitch:
     """One ovsdb-server and one ovs-vswitchd in a folder of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tunnels: bool = False) -> None:
+        """`tunnels`: tunnel ports are real ones, of the userspace datapath, and not dummies too."""
         self.folder = folder
+        self._dummy = "--enable-dummy" if tunnels else "--enable-dummy=override"
         self._processes: list[subprocess.Popen[bytes]] = []
         self.environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -27,7 +29,7 @@ class OpenVSwitch:
         self.run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
         self._spawn(["ovsdb-server", str(database), f"--remote={remote}", "--unixctl", str(self.folder / "db.ctl")])
         self.run(["ovs-vsctl", "--retry", "--no-wait", "init"])
-        switch = ["ovs-vswitchd", f"unix:{self.folder}/db.sock", "--enable-dummy=override", "--disable-system"]
+        switch = ["ovs-vswitchd", f"unix:{self.folder}/db.sock", self._dummy, "--disable-system"]
         self._spawn([*switch, "--unixctl", str(self.folder / "switch.ctl")])
 
     def _spawn(self, argv: Sequence[str]) -> None:

@@ -142,7 +142,7 @@ def test_rules_without_peers_or_ports(direction: str) -> None:
         ({"ipBlock": {"cidr": "0.0.0.0/0"}}, BlockPeer(IPv4Network("0.0.0.0/0"))),
         ({"ipBlock": {"cidr": "10.1.2.3/8", "except": None}}, BlockPeer(IPv4Network("10.0.0.0/8"))),
         (
-            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16", "10.1.0.0/16"]}},
+            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.9.8.7/16", "10.1.0.0/16"]}},
             BlockPeer(IPv4Network("10.0.0.0/8"), (IPv4Network("10.1.0.0/16"), IPv4Network("10.9.0.0/16"))),
         ),
     ],

@@ -87,7 +87,7 @@ def test_a_cluster_network_policy_in_full() -> None:
     ("obj", "tier", "priority"),
     [
         (policy("AdminNetworkPolicy", priority=1000), Tier.ADMIN, 1000),
-        (policy("BaselineAdminNetworkPolicy"), Tier.BASELINE, 0),
+        (policy("BaselineAdminNetworkPolicy", priority=5), Tier.BASELINE, 0),
         (policy(priority=3), Tier.ADMIN, 3),
         (policy(tier="Baseline", priority=0), Tier.BASELINE, 0),
     ],

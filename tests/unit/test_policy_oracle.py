@@ -120,10 +120,12 @@ def test_a_denial_says_who_isolates() -> None:
         isolated_by=("NetworkPolicy/x/deny",),
         reason="isolated for ingress by x/deny; no rule allows it",
     )
-    web = network_policy("web", labels(pod="a"), ingress=[rule([pods({})], [port(80), port(8000, "UDP", 8100)])])
+    ports = [port(80), port(8000, "UDP", 8100)]
+    rules = [rule([pods(of=labels(ns="y"))]), rule([pods({})], ports), rule([pods({})], [port(443)])]
+    web = network_policy("web", labels(pod="a"), ingress=rules)
     assert ingress(oracle(web), "x/b", "x/a", 81).reason == (
         "isolated for ingress by x/web; no rule allows it: "
-        "x/web rule 0 allows the peer port 80/TCP or ports 8000-8100/UDP, not 81/TCP"
+        "x/web rule 1 allows the peer port 80/TCP or ports 8000-8100/UDP, not 81/TCP"
     )
 
 
@@ -283,6 +285,18 @@ def test_pods_may_have_different_ports_of_one_name() -> None:
     assert allowed == [("x/b", 8080), ("x/c", 9090)]
 
 
+def test_on_ingress_the_selected_pods_own_ports_count() -> None:
+    """Not those of who asks."""
+    state = state_of(Apply(network_policy("in", labels(pod="a"), ingress=[rule(ports=[port("web")])]))(WORLD))
+    numbers = {"x/a": 8080, "x/b": 9090}
+    named = {
+        key: replace(state.pods[key], named_ports=(ContainerPort("web", number, TCP),))
+        for key, number in numbers.items()
+    }
+    judging = Oracle(replace(state, pods={**state.pods, **named}))
+    assert [number for number in (8080, 9090) if judge(judging, "x/b", "x/a", number).allowed] == [8080]
+
+
 def test_a_name_without_protocol_is_of_every_protocol() -> None:
     """As cluster-wide rules have it."""
     judging = oracle(CNP.policy("dns", EVERYBODY, ingress=[("deny", [EVERYBODY], ["dns"])]), ports=NAMES)
@@ -302,10 +316,16 @@ def test_ranges_have_both_ends() -> None:
     )
 
 
-def test_an_empty_list_of_peers_in_the_value_is_nobody() -> None:
-    """A rule whose only blocks are of IPv6 does not allow everybody."""
+def test_peers_or_ports_of_which_nothing_is_left_are_none() -> None:
+    """A rule whose only blocks are of IPv6 does not allow everybody, one of an unknown protocol not everything."""
     six = network_policy("six", ingress=[rule([block("::/0")])])
     assert not ingress(oracle(six), "x/b").allowed and not ingress(oracle(six), "outside").allowed
+    unknown = network_policy("unknown", ingress=[rule(ports=[port(80, "DCCP")])])
+    assert not ingress(oracle(unknown), "x/b").allowed
+    assert ingress(oracle(unknown), "x/b", "x/a", 0, None).reason == (
+        "isolated for ingress by x/unknown; no rule allows it: "
+        "x/unknown rule 0 allows the peer no port, not a protocol without ports"
+    )
 
 
 def test_a_pod_of_a_namespace_without_known_labels() -> None:

@@ -13,6 +13,7 @@ GROUPS: Final = (
     "server",
     "network",
     "plane",
+    "trace",
     "underlay",
     "topology",
     "experiments",

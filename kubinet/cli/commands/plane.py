@@ -1,17 +1,13 @@
 """Commands on the data plane: flows, and the nodes' agents."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from kubinet.cli.app import Panel, command, group, into
 from kubinet.cli.options import ClusterOption, Facts, FactsOption
 from kubinet.errors import KubinetError
-
-if TYPE_CHECKING:
-    from kubinet.client import Client
-    from kubinet.state import ClusterState
 
 
 class Bridge(StrEnum):
@@ -41,6 +37,7 @@ def flows(
 
     from controller.compile import owners
     from controller.flow_view import parse_dump
+    from kubinet.cli.clusterview import state_of
     from kubinet.cli.connection import cluster_of
     from kubinet.cli.printers import to_json
     from kubinet.cli.table import text_table
@@ -49,7 +46,7 @@ def flows(
     found.node(node)  # an unknown name is an error that lists the nodes
     socket = f"unix:/run/kubinet/nodes/{node}/{bridge}.mgmt"
     text = found.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", socket]).text
-    state = _state(found.client)
+    state = state_of(found.client)
     rows = [
         row
         for row in parse_dump(text, bridge=bridge, owners=owners(state))
@@ -86,6 +83,7 @@ def groups(
     from dataclasses import asdict
 
     from controller.group_view import group_names, parse_groups
+    from kubinet.cli.clusterview import state_of
     from kubinet.cli.connection import cluster_of
     from kubinet.cli.printers import to_json
     from kubinet.cli.table import text_table
@@ -95,7 +93,7 @@ def groups(
     words = ["ovs-ofctl", "-O", "OpenFlow15"]
     socket = f"unix:/run/kubinet/nodes/{node}/br-int.mgmt"
     dump, counters = (found.run([*words, f"dump-{what}", socket]).text for what in ("groups", "group-stats"))
-    rows = parse_groups(dump, counters, group_names(_state(found.client).services.values()))
+    rows = parse_groups(dump, counters, group_names(state_of(found.client).services.values()))
     chosen = [row for row in rows if service is None or row.service == f"Service/{service}"]
     if output is Facts.JSON:
         typer.echo(to_json([asdict(row) for row in chosen]), nl=False)
@@ -112,24 +110,6 @@ def groups(
             f"none; `kubinet flows {node} --owner Service/{service}` shows what there is.",
             err=True,
         )
-
-
-def _state(client: "Client") -> "ClusterState":
-    """The cluster as the SDN controller sees it."""
-    from dataclasses import replace
-
-    from kubinet.kubernetes import cluster_state
-    from kubinet.serviceobjects import ServiceCache
-
-    nodes, pods = client.list("Node")["items"], client.list("Pod")["items"]
-    state = cluster_state(client.get("Topology", "cluster"), nodes, pods, generation=0)
-
-    def named(kind: str) -> dict[str, Any]:
-        items = client.list(kind)["items"]
-        return {f"{obj['metadata']['namespace']}/{obj['metadata']['name']}": obj for obj in items}
-
-    services = ServiceCache().services(named("Service"), named("EndpointSlice"), state.network.load_balancer)
-    return replace(state, services=services)
 
 
 agent = group("agent", Panel.NETWORK, "The nodes' agents: stop and start one as if its process had died.")

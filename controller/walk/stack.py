@@ -1,0 +1,101 @@
+"""What a node's kernel does with a packet: its own addresses, and its routes (`agents/node_routes.py`). Pure.
+
+No flow decides here, so the walk says what the agents have configured.
+"""
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from controller.walk.hops import StackTurn
+from controller.walk.packet import Packet
+from kubinet.addressing import (
+    FIRST_NODE_PORT,
+    GATEWAY_INTERFACE,
+    LAST_NODE_PORT,
+    REJECT_ADDRESS,
+    STACK_ROUTER,
+    UPLINK_BRIDGE,
+    VIRTUAL_MAC,
+)
+from kubinet.services import external_addresses
+from kubinet.state import ClusterState, Node, ServiceProxy
+
+MANAGEMENT: Final = "mgmt"
+"""A node's interface of the management network, where the control plane is."""
+LOOPBACK: Final = "lo"
+_LOCALHOST: Final = IPv4Network("127.0.0.0/8")
+_UNKNOWN_MAC: Final = "02:00:00:00:00:ff"
+"""Of a neighbour that is no node; no flow looks at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What becomes of the packet, through which interface it goes on, and how it looks there."""
+
+    turn: StackTurn
+    packet: Packet
+    device: str = ""
+    why: str = ""
+
+
+def source_of(state: ClusterState, node: Node, destination: IPv4Address, port: int) -> IPv4Address:
+    """The address that the node's own program has on a connection to a destination."""
+    if _device(state, node, destination, port, own=True) == GATEWAY_INTERFACE:
+        return node.pod_gateway
+    return node.underlay.ip
+
+
+def sends(state: ClusterState, node: Node, packet: Packet, *, answer: bool = False) -> Turn:
+    """A packet of the node's own, to a new peer or as an answer."""
+    own = not answer
+    device = _device(state, node, packet.destination, packet.destination_port, own=own)
+    return _leaves(node, packet, device, StackTurn.SENDS)
+
+
+def receives(state: ClusterState, node: Node, packet: Packet, came_by: str) -> Turn:
+    """A packet that has come in at `gw0`, br-phy's local port, or `mgmt`."""
+    if packet.destination == REJECT_ADDRESS:
+        return Turn(StackTurn.REFUSES, packet)
+    if packet.destination in (node.underlay.ip, node.pod_gateway) or packet.destination in _LOCALHOST:
+        return Turn(StackTurn.TAKES, packet)
+    if packet.ttl <= 1:
+        return Turn(StackTurn.DROPS, packet, why="its time to live ran out")
+    if state.network.services is ServiceProxy.NFTABLES and packet.destination in state.network.service_cidr:
+        why = "the node's nftables rules choose the endpoint (services: nftables), which no flow shows"
+        return Turn(StackTurn.DROPS, packet, why=why)
+    device = _device(state, node, packet.destination, packet.destination_port, own=False)
+    if device == came_by == UPLINK_BRIDGE:
+        return Turn(StackTurn.DROPS, packet, why=f"{packet.destination} is not on this node")
+    return _leaves(node, replace(packet, ttl=packet.ttl - 1), device, StackTurn.FORWARDS)
+
+
+def _leaves(node: Node, packet: Packet, device: str, turn: StackTurn) -> Turn:
+    if not device:
+        return Turn(StackTurn.DROPS, packet, why=f"the node has no route to {packet.destination}")
+    if device == GATEWAY_INTERFACE:
+        packet = replace(packet, eth_src=node.pod_gateway_mac, eth_dst=VIRTUAL_MAC)
+    elif device == UPLINK_BRIDGE:
+        packet = replace(packet, eth_src=node.underlay_mac, eth_dst=node.gateway_mac or _UNKNOWN_MAC)
+    return Turn(turn, packet, device)
+
+
+def _device(state: ClusterState, node: Node, destination: IPv4Address, port: int, *, own: bool) -> str:
+    """The interface of the node's route; `own`: for a connection that the node opens."""
+    network = state.network
+    sdn = network.services is ServiceProxy.SDN
+    if destination == node.underlay.ip:
+        node_port = own and sdn and FIRST_NODE_PORT <= port <= LAST_NODE_PORT
+        return GATEWAY_INTERFACE if node_port else LOOPBACK
+    if destination == node.pod_gateway or destination in _LOCALHOST:
+        return LOOPBACK
+    inner = (network.pod_cidr, network.service_cidr, network.load_balancer_cidr)
+    if destination == STACK_ROUTER or any(destination in cidr for cidr in inner):
+        return GATEWAY_INTERFACE
+    if sdn and destination in external_addresses(state.services.values()):
+        return GATEWAY_INTERFACE
+    if destination in network.management_cidr:
+        return MANAGEMENT
+    if destination in node.underlay.network or node.gateway is not None:
+        return UPLINK_BRIDGE
+    return ""
