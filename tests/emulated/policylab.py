@@ -3,8 +3,8 @@
 Three answers must agree: the case's table, the oracle about the cluster's real objects, and the packets.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -134,7 +134,10 @@ class PolicyLab:
         oracle = Oracle(state)
         # The outside reaches pods by Services alone, whatever policies say.
         pairs = [pair for pair in case.pairs(world) if pair[0] != "outside/host"]
-        cells = [(text, pair) for text in step.tables for pair in pairs]
+        protocols = {protocol.name for protocol in Protocol}
+        protocols -= set() if _names_sctp(world) else {"SCTP"}
+        texts = [text for text in step.tables if text.partition("/")[2] in protocols]
+        cells = [(text, pair) for text in texts for pair in pairs]
         denied = {text: step.denied(text, case.names(world)) for text in step.tables}
         probes, reasons, wrong = [], [], []
         for text, (source, destination) in cells:
@@ -147,16 +150,44 @@ class PolicyLab:
             if judged.allowed is not allowed:
                 wrong.append(f"the table says {_word(allowed)}, the oracle says {_word(judged.allowed)}: {reasons[-1]}")
             probes.append(Probe(*addresses, port, (protocol or Protocol.TCP).name, allowed))
-        for index, said in self.prober.wrong(probes):
+        for index, said in self._probe(probes):
             expected = _word(probes[index].arrives)
             wrong.append(f"the table says {expected}, packets say {said}; the oracle: {reasons[index]}")
         return wrong
+
+    def _probe(self, probes: Sequence[Probe]) -> Iterator[tuple[int, str]]:
+        """Which probes got something else.
+
+        The userspace datapath tracks SCTP by addresses alone: a packet is a reply to any association between the two
+        pods. So SCTP goes one way first, is forgotten, and then goes the other way.
+        """
+        forward = [n for n, one in enumerate(probes) if one.protocol != "SCTP" or one.source < one.destination]
+        backward = sorted(set(range(len(probes))) - set(forward))
+        for some in (forward, backward):
+            if some:
+                if backward:
+                    self._each_switch("dpctl/flush-conntrack")
+                # A switch tells that its flows are in force a moment before all that it has cached is brought up to
+                # date: what is wrong once is asked again, and reported when it stays so.
+                first = [some[index] for index, _ in self.prober.wrong([probes[n] for n in some])]
+                again = self.prober.wrong([probes[n] for n in first]) if first else []
+                yield from ((first[index], said) for index, said in again)
+
+    def _each_switch(self, command: str) -> None:
+        run_dir = "/run/kubinet/nodes"
+        each = f"for one in {run_dir}/*/ovs-vswitchd.*.ctl; do ovs-appctl -t $one {command} || exit 1; done"
+        self.cluster.run(["sh", "-c", each])
 
 
 def _party(oracle: Oracle, state: ClusterState, name: str, address: str) -> Party:
     """A node's packets to pods have its pod gateway address."""
     node = state.nodes.get(name.removeprefix("node/"))
     return oracle.party(IPv4Address(address) if node is None else node.pod_gateway)
+
+
+def _names_sctp(world: World) -> bool:
+    """Only then are all probes on SCTP worth their time."""
+    return "SCTP" in json.dumps([*world.policies.values()])
 
 
 def _word(allowed: bool) -> str:
@@ -177,12 +208,3 @@ def _pod(key: str, labels: Mapping[str, str], world: World) -> Object:
         "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
         "spec": {"nodeName": world.node_of(key), "terminationGracePeriodSeconds": 0, "containers": [container]},
     }
-
-
-def with_probes(case: Case, *probes: str) -> Case:
-    """The same case, probed on fewer ports."""
-    steps = tuple(
-        replace(step, tables={text: lines for text, lines in step.tables.items() if text in probes})
-        for step in case.steps
-    )
-    return replace(case, steps=steps)
