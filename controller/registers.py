@@ -18,6 +18,7 @@ from controller.openflow.fields import (
     REG6,
     REG7,
     REG8,
+    REG9,
     REG15,
     Bits,
 )
@@ -45,6 +46,8 @@ SENDER: Final = Bits.whole(REG8)
 """The OpenFlow port of the local pod whose egress policies are asked."""
 INGRESS_RULE: Final = Bits.whole(REG6)
 """The same for ingress."""
+EPOCH: Final = Bits.whole(REG9)
+"""Another number when a node's policy flows change. No flow matches on it: see controller/policy/epochs.py."""
 BACKENDS: Final = Bits.whole(REG7)
 """The id of a set of endpoints: of a Service's port, and whether all of them or the node's own; also its group's."""
 NEVER: Final = REG15
@@ -63,6 +66,7 @@ REGISTERS: Final = {
     "EGRESS_RULE": EGRESS_RULE,
     "INGRESS_RULE": INGRESS_RULE,
     "SENDER": SENDER,
+    "EPOCH": EPOCH,
     "BACKENDS": BACKENDS,
 }
 

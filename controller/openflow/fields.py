@@ -214,6 +214,7 @@ REG5: Final = _register(5)
 REG6: Final = _register(6)
 REG7: Final = _register(7)
 REG8: Final = _register(8)
+REG9: Final = _register(9)
 REG15: Final = _register(15)
 
 ETHERTYPE_IPV4: Final = 0x0800

@@ -7,6 +7,7 @@ from typing import Final
 
 from controller.policy.conjunctions import ISOLATION, Conjunction, ResolvedForm, number_of, resolved
 from controller.policy.contexts import Contexts
+from controller.policy.epochs import Epochs
 from controller.policy.precedence import first_priorities
 from controller.policy.rules import Form, form_of
 from controller.policy.selection import Scope, Selection, Selections
@@ -59,6 +60,8 @@ class _NodePolicies:
     shares: dict[str, _Share] = field(default_factory=dict)
     rules: Layer = EMPTY
     entries: Layer = EMPTY
+    epochs: Epochs = field(default_factory=Epochs)
+    epoch: Layer = EMPTY
 
 
 @dataclass(slots=True)
@@ -74,10 +77,10 @@ class PolicyCompiler:
     unplaced: frozenset[str] = frozenset()
     """Cluster-wide policies without flows: there are more rules than OpenFlow has priorities."""
 
-    def layers(self, node: Node) -> tuple[Layer, Layer]:
-        """Rules, and what leads to them."""
+    def layers(self, node: Node) -> tuple[Layer, Layer, Layer]:
+        """Rules, what leads to them, and what tells their packets from those of other rules."""
         own = self._nodes.get(node.name)
-        return (EMPTY, EMPTY) if own is None else (own.rules, own.entries)
+        return (EMPTY, EMPTY, EMPTY) if own is None else (own.rules, own.entries, own.epoch)
 
     @property
     def failures(self) -> Mapping[str, str]:
@@ -197,6 +200,7 @@ class PolicyCompiler:
             for conjunction in form.conjunctions():
                 own.contexts.refresh(conjunction)
         own.rules, own.entries = own.contexts.layer(own.rules), own.subjects.layer(own.entries)
+        own.epoch = own.epochs.layer(own.rules, own.entries)
 
     def _isolation_number(self, text: str) -> int:
         return self._free(number_of(text) | ISOLATION, text)

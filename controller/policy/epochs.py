@@ -1,0 +1,58 @@
+"""A register that is another one whenever a node's policy flows are: cached decisions of before are never met again.
+
+Open vSwitch caches decisions as megaflows and brings them up to date when flows change. The userspace datapath looks
+the one that is to change up by its packet, so of two megaflows that overlap (a policy asks for the peer's address,
+its successor does not) the wrong one may be changed, and the other one goes on letting packets through. What is
+cached behind connection tracking is told apart by the registers with which the packet came from there; so packets of
+different flows never share it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+from zlib import crc32
+
+from controller.features.common import TOPOLOGY, Maker
+from controller.openflow.actions import Ct, Nat, load
+from controller.openflow.fields import IP
+from controller.openflow.flow import Category
+from controller.pipeline import CONNTRACK, CONNTRACK_STATE, Priority
+from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
+from controller.registers import EPOCH, Zone
+from kubinet.addressing import INTEGRATION_BRIDGE
+
+_MODULUS: Final = 1 << 32
+
+
+@dataclass(slots=True, eq=False)
+class Epochs:
+    """One node's register, of one set of flows after another. The same flows have the same number."""
+
+    _digests: dict[PartKey, tuple[Part, int]] = field(default_factory=dict)
+    _layers: tuple[Layer, ...] = ()
+    _layer: Layer = EMPTY
+
+    def layer(self, *layers: Layer) -> Layer:
+        """The flow that loads it; the same layer as before when the layers are the same. No flows: no epoch."""
+        if len(layers) == len(self._layers) and all(a is b for a, b in zip(layers, self._layers, strict=True)):
+            return self._layer
+        self._layers = layers
+        digests: dict[PartKey, tuple[Part, int]] = {}
+        for number, layer in enumerate(layers):
+            for key, part in layer.parts.items():
+                known = self._digests.get((number, key))
+                same = known is not None and known[0] is part
+                digests[number, key] = known if same and known is not None else (part, _digest(part))
+        self._digests = digests
+        self._layer = _loading(sum(digest for _, digest in digests.values()) % _MODULUS) if digests else EMPTY
+        return self._layer
+
+
+def _digest(part: Part) -> int:
+    return crc32("\n".join(flow.to_text() for flow in part.flows).encode())
+
+
+def _loading(epoch: int) -> Layer:
+    make = Maker(TOPOLOGY, Category.CONNTRACK)
+    track = Ct(Zone.MAIN, nat=Nat(), table=CONNTRACK_STATE.number)
+    flow = make(CONNTRACK, Priority.SPECIAL, (IP,), load(EPOCH, epoch), track)
+    return Layer({"epoch": parts_by_bridge([flow])[INTEGRATION_BRIDGE]})

@@ -1,0 +1,37 @@
+"""Upstream's cases of NetworkPolicy with real packets: all pairs of nine pods on three nodes, TCP, UDP and SCTP.
+
+x, y and z each have pods a (n1), b (n2) and c (n3). The table is the case's own; the oracle is asked, too.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from logtrouble import trouble_in_logs
+from policycases_cyclonus import ACTIONS, CONFLICTS, NAMESPACES, RULES, WORLD
+from policycases_e2e import E2E
+from policycases_netpol import NETPOL
+from policylab import PolicyLab
+from policyworld import Case
+
+from kubinet.cluster import Cluster
+
+pytestmark = pytest.mark.emulated
+
+CASES = (*ACTIONS, *RULES, *NAMESPACES, *CONFLICTS, *E2E, *NETPOL)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PolicyLab]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        with Cluster("star", nodes=3, settings={"network.dnsReplicas": 0}) as cluster:
+            with contextlib.closing(PolicyLab(cluster, WORLD)) as made:
+                yield made
+            assert list(trouble_in_logs(cluster.info.state_dir / "logs")) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_upstream_case_with_packets(lab: PolicyLab, case: Case) -> None:
+    """After each step every pair of pods has the connections that the table says, and no others."""
+    lab.check(case)
