@@ -1,5 +1,6 @@
 """A walk's story on the terminal, and as JSON for programs."""
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from rich.console import Console
@@ -17,17 +18,34 @@ _BESIDE: Final = 4 + 15 + 3 * 2
 """Columns of a table's number and name, and the gaps."""
 
 
-def show(console: Console, story: Story, *, everything: bool) -> None:
-    """Print it; `everything`: also tables that only hand the packet on, and each flow's match and actions."""
+def show(console: Console, story: Story, others: Mapping[str, Story], *, everything: bool) -> None:
+    """Print it; `everything`: also tables that only hand the packet on, and each flow's match and actions.
+
+    `others`: what becomes of the packet where the Service chooses another endpoint.
+    """
     _account(console, story.request, everything)
     if story.reply is not None:
         console.print()
         console.print("[bold]The answer[/bold]")
         _account(console, story.reply, everything)
+    if others:
+        console.print()
+        console.print("[bold]Other endpoints[/bold] (--endpoint follows one)")
+    for endpoint, other in others.items():
+        colour = "green" if other.delivered else "red"
+        console.print(f"{escape(endpoint)}: [{colour}]{escape(_summary(other))}[/{colour}]", soft_wrap=True)
+
+
+def _summary(story: Story) -> str:
+    """The request's end; the answer's, where only that one went wrong."""
+    failed = story.reply is not None and not story.reply.walk.outcome.delivered
+    if story.reply is not None and failed and story.request.walk.outcome.delivered:
+        return f"the answer: {story.reply.verdict.text}"
+    return "delivered" if story.delivered else story.request.verdict.text
 
 
 def _account(console: Console, account: Account, everything: bool) -> None:
-    console.print(f"[bold]{escape(account.title)}[/bold]")
+    console.print(f"[bold]{escape(account.title)}[/bold]", soft_wrap=True)
     told = [line for stage in account.stages for line in stage.lines if isinstance(line, Remark) or line.text]
     widest = max((len(line.text) for line in told), default=0)
     owners = max((len(line.owner) for line in told if isinstance(line, Line)), default=0)
@@ -39,11 +57,11 @@ def _account(console: Console, account: Account, everything: bool) -> None:
             console.print(_table(stage, width, everything))
     verdict = account.verdict
     colour = "green" if account.walk.outcome.delivered else "red"
-    console.print(f"[{colour}]{escape(verdict.text)}[/{colour}]")
+    console.print(f"[{colour}]{escape(verdict.text)}[/{colour}]", soft_wrap=True)
     if verdict.owner and not verdict.owner.startswith("Topology/"):
-        console.print(f"Decided by: {escape(verdict.owner)}")
+        console.print(f"Decided by: {escape(verdict.owner)}", soft_wrap=True)
     if verdict.remedy:
-        console.print(f"Remedy: {escape(verdict.remedy)}")
+        console.print(f"Remedy: {escape(verdict.remedy)}", soft_wrap=True)
 
 
 def _table(stage: Stage, width: int, everything: bool) -> Table:
@@ -54,7 +72,8 @@ def _table(stage: Stage, width: int, everything: bool) -> Table:
     table.add_column(overflow="fold", style="dim")
     for line in stage.lines:
         if isinstance(line, Remark):
-            table.add_row("", f"(zone {line.zone})", escape(line.text), "")
+            place = f"(zone {line.zone})" if line.zone is not None else "(controller)"
+            table.add_row("", place, escape(line.text), "")
         elif line.text or everything:
             table.add_row(str(line.step.number), line.step.table, escape(line.text), escape(line.owner))
             if everything:
@@ -70,9 +89,13 @@ def _flow(line: Line) -> str:
     return f"priority={step.priority}{match} actions={','.join(step.actions) or 'drop'}"
 
 
-def document(story: Story) -> Object:
-    """The story with every table's flow."""
+def document(story: Story, others: Mapping[str, Story]) -> Object:
+    """The story with every table's flow; of the other endpoints the ends alone."""
     return {
+        "otherEndpoints": [
+            {"endpoint": endpoint, "delivered": other.delivered, "says": _summary(other)}
+            for endpoint, other in others.items()
+        ],
         "delivered": story.delivered,
         "request": _account_document(story.request),
         "reply": _account_document(story.reply) if story.reply is not None else None,

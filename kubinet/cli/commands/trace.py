@@ -52,9 +52,13 @@ def trace(
 
     The exit status is 0 when the packet and its answer are delivered, 1 when not.
     """
+    from contextlib import suppress
+    from dataclasses import replace
+
     from controller.compile import Compiler
+    from controller.walk.packet import WalkError
     from controller.walk.question import Question
-    from controller.walk.walker import Walker
+    from controller.walk.walker import Walker, reached
     from controller.walk.words.names import Names
     from controller.walk.words.story import tell
     from kubinet.cli import storyprinting, traceplaces
@@ -81,10 +85,18 @@ def trace(
     names = Names.of(view.state, {address: name for name, address in view.outside.items()})
     compiler = Compiler()
     compiler.compile(view.state)
+    meanings = compiler.meanings()
     with ClusterTracer(found) as tracer:
-        story = tell(Walker(view.state, tracer).journey(question), names, compiler.meanings())
+        walker = Walker(view.state, tracer)
+        journey = walker.journey(question)
+        story = tell(journey, names, meanings)
+        others = {}
+        for other in traceplaces.other_endpoints(aim, reached(journey.request)) if endpoint is None else ():
+            with suppress(WalkError):  # an endpoint that this node does not choose: a traffic policy, a hint
+                others[other] = tell(walker.journey(replace(question, endpoint=other)), names, meanings)
+    ends = {names.endpoint(*other): told for other, told in others.items()}
     if output is Facts.JSON:
-        typer.echo(to_json(storyprinting.document(story)), nl=False)
+        typer.echo(to_json(storyprinting.document(story, ends)), nl=False)
     else:
-        storyprinting.show(results(), story, everything=everything)
+        storyprinting.show(results(), story, ends, everything=everything)
     return int(not story.delivered)
