@@ -40,7 +40,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Services by OpenFlow only: the other proxy's choice is not in any flow."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        with Cluster("star", nodes=2, settings={"network.dnsReplicas": 0}) as cluster:
+        with Cluster("leaf-spine", nodes=2, settings={"network.dnsReplicas": 0}) as cluster:
             environment.setenv("KUBINET_CLUSTER", cluster.name)
             made = Lab(cluster, "sdn")
             made.start(*(pod(name, node, {"app": name}) for name, node in PLACES.items()))
@@ -119,6 +119,61 @@ def test_the_story_names_objects_and_remedies(lab: Lab, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "Delivered to pod default/far on node n2" in said
     assert "The answer\n" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "places"),
+    [
+        ("client", "svc/far", ["pod default/client", "n1", "n2", "pod default/far"]),
+        ("client", "outside/internet", ["pod default/client", "n1:gw0", "n1:br-phy", "n1", "internet"]),
+        ("node/n2", f"server:{PORTS[1]}", ["n2:gw0", "n2", "n1", "pod default/server"]),
+        ("outside/internet", "svc/server", ["internet", "n1", "pod default/server"]),
+        ("far", f"server:{PORTS[0]}/udp", ["pod default/far", "n2", "n1", "pod default/server"]),
+    ],
+)
+def test_a_real_packet_does_as_predicted(
+    lab: Lab, capsys: pytest.CaptureFixture[str], source: str, target: str, places: list[str]
+) -> None:
+    """It is captured at every place on its way, and every flow of its way counts it."""
+    status, story = traced(capsys, source, target, "--live")
+    assert story["live"]["disagreements"] == []
+    assert status == 0
+    seen = story["live"]["request"]
+    assert [one["place"] for one in seen] == places
+    assert all(f"id {story['live']['identification']:#06x}" in one["frame"] for one in seen)
+    steps = [step for hop in story["request"]["hops"] for step in hop.get("steps", ()) if "packets" in step]
+    assert [step for step in steps if step["packets"] < 1] == []
+
+
+def test_a_real_packet_dies_where_it_is_predicted_to(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seen up to the node that denies it, not at the pod; the denying flow has counted it."""
+    lab.create(POLICIES[0])
+    lab.cluster.wait_realised()
+    status, story = traced(capsys, "client", f"far:{PORTS[0]}", "--live")
+    lab.remove("NetworkPolicy", "deny-far")
+    lab.cluster.wait_realised()
+    assert (status, story["live"]["asPredicted"]) == (1, True)
+    assert [one["place"] for one in story["live"]["request"]] == ["pod default/client", "n1", "n2"]
+    denied = [step for step in story["request"]["hops"][-1]["steps"] if step.get("name") == "IngressPolicy"]
+    assert [(step["owner"], step["packets"]) for step in denied] == [("NetworkPolicy/default/deny-far", 1)]
+
+
+def test_a_real_packet_that_gets_lost_is_told(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """The flows deliver it, but the underlay has no way: exit status 1, and where it was seen last."""
+    assert main.run(["link", "ls", "-o", "json"]) == 0
+    names = [str(link["name"]) for link in json.loads(capsys.readouterr().out)]
+    links = [name for name in names if name.startswith("leaf2-spine")]
+    assert links
+    for link in links:
+        assert main.run(["link", "down", link]) == 0
+    try:
+        status, story = traced(capsys, "client", "outside/internet:80", "--live")
+    finally:
+        for link in links:
+            assert main.run(["link", "up", link]) == 0
+    assert (status, story["delivered"], story["live"]["asPredicted"]) == (1, True, False)
+    assert "it was not seen at internet" in story["live"]["disagreements"]
+    assert [one["place"] for one in story["live"]["request"] if one["frame"]][-1] == "n1"
 
 
 def test_what_means_nothing_is_refused(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
