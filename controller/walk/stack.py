@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from controller.walk.hops import StackTurn
-from controller.walk.packet import Packet
+from controller.walk.packet import Packet, WalkError
 from kubinet.addressing import (
     FIRST_NODE_PORT,
     GATEWAY_INTERFACE,
@@ -18,7 +18,7 @@ from kubinet.addressing import (
     UPLINK_BRIDGE,
     VIRTUAL_MAC,
 )
-from kubinet.services import external_addresses
+from kubinet.services import external_addresses, frontends
 from kubinet.state import ClusterState, Node, ServiceProxy
 
 MANAGEMENT: Final = "mgmt"
@@ -48,26 +48,40 @@ def source_of(state: ClusterState, node: Node, destination: IPv4Address, port: i
 
 def sends(state: ClusterState, node: Node, packet: Packet, *, answer: bool = False) -> Turn:
     """A packet of the node's own, to a new peer or as an answer."""
-    own = not answer
-    device = _device(state, node, packet.destination, packet.destination_port, own=own)
+    if not answer:
+        _only_flows(state, node, packet)
+    device = _device(state, node, packet.destination, packet.destination_port, own=not answer)
     return _leaves(node, packet, device, StackTurn.SENDS)
 
 
 def receives(state: ClusterState, node: Node, packet: Packet, came_by: str) -> Turn:
     """A packet that has come in at `gw0`, br-phy's local port, or `mgmt`."""
+    _only_flows(state, node, packet)
     if packet.destination == REJECT_ADDRESS:
         return Turn(StackTurn.REFUSES, packet)
     if packet.destination in (node.underlay.ip, node.pod_gateway) or packet.destination in _LOCALHOST:
         return Turn(StackTurn.TAKES, packet)
     if packet.ttl <= 1:
         return Turn(StackTurn.DROPS, packet, why="its time to live ran out")
-    if state.network.services is ServiceProxy.NFTABLES and packet.destination in state.network.service_cidr:
-        why = "the node's nftables rules choose the endpoint (services: nftables), which no flow shows"
-        return Turn(StackTurn.DROPS, packet, why=why)
     device = _device(state, node, packet.destination, packet.destination_port, own=False)
     if device == came_by == UPLINK_BRIDGE:
         return Turn(StackTurn.DROPS, packet, why=f"{packet.destination} is not on this node")
     return _leaves(node, replace(packet, ttl=packet.ttl - 1), device, StackTurn.FORWARDS)
+
+
+def _only_flows(state: ClusterState, node: Node, packet: Packet) -> None:
+    """WalkError where nftables rules decide: no flow shows what they do."""
+    if state.network.services is not ServiceProxy.NFTABLES:
+        return
+    wanted = (packet.destination, packet.destination_port, packet.protocol)
+    for service in state.services.values():
+        for port in service.ports:
+            for front in frontends(service, port, node):
+                if (front.address, front.port, front.protocol) == wanted:
+                    raise WalkError(
+                        f"{packet}: with `services: nftables` the kernel of node {node.name} chooses an endpoint of "
+                        f"Service {service.key}, which no flow shows; ask for an endpoint's own address"
+                    )
 
 
 def _leaves(node: Node, packet: Packet, device: str, turn: StackTurn) -> Turn:

@@ -42,7 +42,7 @@ class Walker:
             except WalkError as error:
                 failure = error
                 break
-            if _reached(made.request) == question.endpoint:
+            if reached(made.request) == question.endpoint:
                 return made
         address, number = question.endpoint
         raise failure or WalkError(f"{question.destination}:{question.port} does not lead to {address}:{number}")
@@ -71,7 +71,7 @@ class Walker:
         return Way(self._state, Passage(self._tracer, connections, options), question)
 
 
-def _reached(walk: Walk) -> tuple[IPv4Address, int] | None:
+def reached(walk: Walk) -> tuple[IPv4Address, int]:
     """The endpoint that the packet had become one to, however far it came."""
     last = walk.arrived
     for hop in walk.hops:

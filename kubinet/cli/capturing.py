@@ -107,6 +107,14 @@ def capture(
     return counts
 
 
+@contextmanager
+def listening(places: Sequence[Place]) -> Iterator[Callable[[float], Iterator[list[Packet]]]]:
+    """A tcpdump at each place; what is yielded gives the packets as they come, for so many seconds."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(_tcpdump(place)) for place in places]
+        yield lambda seconds: _batches(running, Limits(seconds=seconds))
+
+
 def _root_capture(place: Place) -> list[str]:
     options = ["-w", "-", "-U", "--immediate-mode", "-Z", "root", "--time-stamp-precision=nano", "-n"]
     link = ["-y", "EN10MB"] if place.device != "any" else []

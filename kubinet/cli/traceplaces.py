@@ -8,10 +8,12 @@ from typing import Final
 from controller.walk.question import FromNode, FromOutside, FromPod, Sender
 from kubinet.cli.clusterview import View
 from kubinet.errors import UsageError
-from kubinet.state import Service, ServicePort
+from kubinet.state import Algorithm, Service, ServicePort
 from kubinet.transport import Protocol
 
 _TARGET: Final = re.compile(r"^(?P<place>[^:]+)(?::(?P<port>[^/:]+)(?:/(?P<protocol>\w+))?)?$")
+_MOST_ENDPOINTS: Final = 16
+"""Endpoints of a Service that are followed beside the first one."""
 _PROTOCOLS: Final = {protocol.name.lower(): protocol for protocol in Protocol}
 
 
@@ -182,3 +184,18 @@ def _front_of(service: Service, port: ServicePort, view: View, sender: Sender) -
         if port.node_port is not None:
             return next(iter(view.state.nodes.values())).underlay.ip, port.node_port
     return service.cluster_ip, port.port
+
+
+def other_endpoints(aim: Aim, followed: tuple[IPv4Address, int]) -> list[tuple[IPv4Address, int]]:
+    """The Service's other ready endpoints that the same client may get; none where its address alone decides."""
+    service = aim.service
+    if service is None or service.affinity_seconds is not None or service.algorithm is Algorithm.SOURCE_HASH:
+        return []
+    found = [
+        (endpoint.address, endpoint.port)
+        for port in service.ports
+        if port.protocol is aim.protocol and aim.port in (port.port, port.node_port)
+        for endpoint in port.endpoints
+        if endpoint.ready
+    ]
+    return [one for one in dict.fromkeys(found) if one != followed][:_MOST_ENDPOINTS]

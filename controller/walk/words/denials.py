@@ -2,7 +2,7 @@
 
 import json
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, Final
 
 from controller.pipeline import L3_FORWARD
 from controller.registers import OUTPUT_PORT
@@ -10,6 +10,19 @@ from controller.walk.words import judging
 from controller.walk.words.moment import Moment
 from kubinet.policies import Direction, Tier
 from kubinet.state import Pod
+
+_OF_CONTROLLERS: Final = frozenset(
+    {
+        "pod-template-hash",
+        "pod-template-generation",
+        "controller-revision-hash",
+        "statefulset.kubernetes.io/pod-name",
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/controller-uid",
+        "controller-uid",
+    }
+)
+"""Labels that workloads give their pods, and that change when those are replaced."""
 
 
 def denial(last: Moment) -> tuple[str, str, str]:
@@ -57,7 +70,8 @@ def _peer(moment: Moment, address: IPv4Address, subject: Pod) -> dict[str, Any]:
     peer: dict[str, Any] = {}
     if pod.namespace != subject.namespace:
         peer["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": pod.namespace}}
-    return peer | {"podSelector": {"matchLabels": dict(pod.labels)} if pod.labels else {}}
+    labels = {key: value for key, value in pod.labels.items() if key not in _OF_CONTROLLERS} or dict(pod.labels)
+    return peer | {"podSelector": {"matchLabels": labels} if labels else {}}
 
 
 def _subject(moment: Moment, direction: Direction) -> Pod | None:

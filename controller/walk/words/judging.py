@@ -3,12 +3,15 @@
 What a rule's number means is told by the compiler of policies; its owner, the policy object, by the flow's cookie.
 """
 
+import re
 from typing import Final
 
 from controller.pipeline import POLICY_DENY, Priority
 from controller.registers import DESTINATION, EGRESS_RULE, INGRESS_RULE, OUTPUT_PORT, Place
 from controller.walk.words.moment import Moment
-from kubinet.policies import Tier
+from kubinet.policies import Direction, Tier
+from kubinet.policywords import peer_words, port_words
+from kubinet.state import ClusterState
 
 TIERS: Final = {
     "EgressAdmin": Tier.ADMIN,
@@ -19,6 +22,7 @@ TIERS: Final = {
     "IngressBaseline": Tier.BASELINE,
 }
 """The tier that a table holds the rules of."""
+_RULE: Final = re.compile(r"^(\S+) (Ingress|Egress) rule (\d+)")
 _RULES_OF: Final = {
     Tier.ADMIN: "cluster-wide rule of tier Admin",
     Tier.NAMESPACE: "NetworkPolicy",
@@ -56,7 +60,7 @@ def tier(moment: Moment) -> str:
     number = _number(moment)
     if number is None:
         return "denied" if denied else "accepted: the pod reaches itself through a Service"
-    meaning = moment.meanings.get(number, "")
+    meaning = _detailed(moment.meanings.get(number, ""), moment.names.state)
     if TIERS[moment.step.table] is Tier.NAMESPACE and denied:
         return f"denied: {meaning or 'a policy isolates the pod'}, and no rule allows it"
     verdict = "denied" if denied else _accepted(moment)
@@ -81,6 +85,21 @@ def _accepted(moment: Moment) -> str:
     onward = {"EgressAdmin": "EgressPolicy", "IngressAdmin": "IngressPolicy"}.get(moment.step.table)
     following = moment.part.steps[moment.at + 1 : moment.at + 2]
     return "passed on to the next tier" if following and following[0].table == onward else "accepted"
+
+
+def _detailed(meaning: str, state: ClusterState) -> str:
+    """`NetworkPolicy/shop/web Ingress rule 0 (peer app=front; port 8080/TCP)`, where the policy is there."""
+    found = _RULE.match(meaning)
+    policy = state.policies.get(found[1]) if found is not None else None
+    if found is None or policy is None:
+        return meaning
+    rules = policy.rules(Direction(found[2]))
+    if int(found[3]) >= len(rules):
+        return meaning
+    rule = rules[int(found[3])]
+    peers = [peer_words(peer) for peer in rule.peers or (None,)]
+    ports = [port_words(port) for port in rule.ports or (None,)]
+    return f"{meaning} ({', '.join(peers)}; {', '.join(ports)})"
 
 
 def _number(moment: Moment) -> int | None:

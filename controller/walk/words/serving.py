@@ -6,10 +6,10 @@ from typing import Final
 from controller.pipeline import Priority
 from controller.registers import ENDPOINT_ADDRESS, ENDPOINT_PORT, MASQUERADE, Place
 from controller.walk.words.moment import Moment
-from controller.walk.words.names import Served, socket
+from controller.walk.words.names import Names, Served, socket
 from kubinet.addressing import REJECT_ADDRESS
 from kubinet.services import Choice
-from kubinet.state import Algorithm
+from kubinet.state import Algorithm, Endpoint
 
 _BY: Final = {
     Algorithm.RANDOM: "at random",
@@ -72,6 +72,11 @@ def endpoint_dnat(moment: Moment) -> str:
     return words
 
 
+def controller_choice(endpoint: Endpoint, names: Names) -> str:
+    """What a round-robin Service's first packet brings back from the controller."""
+    return f"the controller sends it again, for instance with {names.endpoint(endpoint.address, endpoint.port)}"
+
+
 def _front(served: Served) -> str:
     port = f" port {served.port.name}" if served.port.name else ""
     kind = served.frontend.kind.value
@@ -91,8 +96,6 @@ def _choice(moment: Moment, served: Served) -> str:
     if served.service.affinity_seconds is not None:
         return "session affinity: a client keeps its endpoint" + (f", one of {count}" if count > 1 else "")
     masked = "; its source will be translated" if _masquerades(moment) else ""
-    if moment.part.chosen is not None:
-        return f"the controller has chosen {_endpoint(moment)}"
     if count == 1:
         return f"{which}, {_endpoint(moment)}{masked}"
     rule = _BY[served.service.algorithm]

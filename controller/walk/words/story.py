@@ -60,10 +60,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What happened between tables: connection tracking."""
+    """What happened between tables: connection tracking in a zone, or the controller's choice (zone None)."""
 
     text: str
-    zone: int
+    zone: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,8 @@ def _stage(hop: Hop, names: Names, moments: list[Moment]) -> Stage:
 def _lines(hop: SwitchHop, moments: list[Moment]) -> Iterator[Line | Remark]:
     told = False
     for moment in moments:
+        if moment.at == 0 and moment.part.chosen is not None:
+            yield Remark(serving.controller_choice(moment.part.chosen, moment.names))
         if moment.at == 0 and moment.part.meeting is not None and not told:
             yield Remark(forwarding.met(moment.part.meeting, moment.names), moment.part.meeting.tracked.zone)
         table = moment.step.table

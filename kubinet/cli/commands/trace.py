@@ -17,6 +17,7 @@ from kubinet.cli.options import ClusterOption, Facts, FactsOption, NamespaceOpti
         "kubinet trace outside/h1 node/n1:30080 --all",
         "kubinet trace node/n1 kube-system/coredns-0:53/udp -o json",
         "kubinet trace shop/web 192.0.2.9:443 --established",
+        "kubinet trace shop/web svc/shop/api --live",
     ],
 )
 def trace(
@@ -38,8 +39,12 @@ def trace(
         typer.Option("--endpoint", metavar="POD|ADDRESS[:PORT]", help="Follow the Service's way to this endpoint."),
     ] = None,
     source_port: Annotated[
-        int, typer.Option("--source-port", min=1, max=65535, help="The sender's port; endpoints may depend on it.")
-    ] = 40000,
+        int | None,
+        typer.Option("--source-port", min=1, max=65535, help="The sender's port; endpoints may depend on it."),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Send a real packet, and show frames and counters beside the prediction.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every table, with its flow's match and actions.")] = False,
     namespace: NamespaceOption = None,
     output: FactsOption = Facts.TABLE,
@@ -47,22 +52,20 @@ def trace(
 ) -> int:
     """Tell a packet's way through the cluster and its answer's way back, from the flows that are installed.
 
-    Open vSwitch itself is asked, node by node (ofproto/trace); no packet is sent. Each line names the object that its
-    flow came from. Where the packet dies it says who did that, and what would let it pass.
+    Open vSwitch itself is asked, node by node (ofproto/trace); no packet is sent without --live. Each line names the
+    object that its flow came from. Where the packet dies it says who did that, and what would let it pass.
 
-    The exit status is 0 when the packet and its answer are delivered, 1 when not.
+    The exit status is 0 when the packet and its answer are delivered, 1 when not, or when with --live the real packet
+    did otherwise.
     """
-    from controller.compile import Compiler
-    from controller.walk.question import Question
-    from controller.walk.walker import Walker
-    from controller.walk.words.names import Names
-    from controller.walk.words.story import tell
-    from kubinet.cli import storyprinting, traceplaces
+    from controller.walk.question import SOURCE_PORT, Question
+    from kubinet.cli import storydocument, storyprinting, traceplaces
     from kubinet.cli.clusterview import view_of
     from kubinet.cli.connection import cluster_of
+    from kubinet.cli.livetrace import experiment, showing
     from kubinet.cli.printers import to_json
     from kubinet.cli.terminal import results
-    from kubinet.cli.tracing import ClusterTracer
+    from kubinet.cli.traceanswer import answer
 
     found = cluster_of(cluster)
     view = view_of(found.client, {host.name: host.address for host in found.facts.outside})
@@ -74,17 +77,20 @@ def trace(
         destination=aim.address,
         protocol=aim.protocol,
         port=aim.port,
-        source_port=source_port,
+        source_port=source_port or (experiment.any_port() if live else SOURCE_PORT),
         established=established,
         endpoint=None if endpoint is None else traceplaces.endpoint_of(endpoint, inner, view, aim),
     )
-    names = Names.of(view.state, {address: name for name, address in view.outside.items()})
-    compiler = Compiler()
-    compiler.compile(view.state)
-    with ClusterTracer(found) as tracer:
-        story = tell(Walker(view.state, tracer).journey(question), names, compiler.meanings())
+    if live:
+        experiment.check(question)
+    told = answer(found, view, question, aim, live=live)
+    beside = (None, None) if told.observation is None else showing.beside(told.observation)
     if output is Facts.JSON:
-        typer.echo(to_json(storyprinting.document(story)), nl=False)
-    else:
-        storyprinting.show(results(), story, everything=everything)
-    return int(not story.delivered)
+        seen = {} if told.observation is None else {"live": showing.document(told.observation)}
+        typer.echo(to_json(storydocument.document(told.story, told.others, beside) | seen), nl=False)
+        return told.exit_status
+    console = results()
+    storyprinting.show(console, told.story, told.others, everything=everything, beside=beside)
+    if told.observation is not None:
+        showing.conclude(console, told.observation)
+    return told.exit_status

@@ -1,0 +1,1 @@
+"""`kubinet trace --live`: a real packet beside its prediction."""
