@@ -63,7 +63,11 @@ def interface_indexes(connection: IPRoute) -> dict[str, int]:
 def set_sysctls(values: Mapping[str, str]) -> None:
     """Write sysctls (`net.ipv4.ip_forward`) of the thread's present network namespace."""
     for name, value in values.items():
-        Path("/proc/sys", *name.split(".")).write_text(value)
+        setting = os.open(f"/proc/sys/{name.replace('.', '/')}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(setting, value.encode())
+        finally:
+            os.close(setting)
 
 
 def disable_offloads(names: Iterable[str]) -> None:
