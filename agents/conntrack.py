@@ -12,15 +12,38 @@ from typing import Final
 _ADDRESS: Final = re.compile(r"\b(?:src|dst)=([0-9.]+)")
 
 
-def departures(before: Mapping[str, IPv4Address], after: Mapping[str, IPv4Address]) -> frozenset[IPv4Address]:
-    """Addresses whose connections belong to nobody any more; both maps: pod uid to address.
+class Holders:
+    """Which pods have which address, and whose connections belong to nobody any more after a change of that."""
 
-    An address that changes hands is in it when the new pod appears, before that pod's containers run, and not again
-    when the old pod's object goes: by then the connections may be the new pod's.
-    """
-    held, present = frozenset(before.values()), frozenset(after.values())
-    arrived = frozenset(address for uid, address in after.items() if before.get(uid) != address)
-    return (held - present) | (held & arrived)
+    def __init__(self) -> None:
+        self._addresses: dict[str, IPv4Address] = {}
+        self._holders: dict[IPv4Address, set[str]] = {}
+
+    def address(self, uid: str) -> IPv4Address | None:
+        """The pod's address."""
+        return self._addresses.get(uid)
+
+    def change(self, addresses: Mapping[str, IPv4Address | None]) -> frozenset[IPv4Address]:
+        """Take in what changed together: addresses by pod uid, None for no (more) address; returns the departed ones.
+
+        An address that changes hands is one when the new pod appears, before that pod's containers run, and not again
+        when the old pod's object goes: by then the connections may be the new pod's.
+        """
+        moved = {uid: address for uid, address in addresses.items() if self._addresses.get(uid) != address}
+        inherited = {address for address in moved.values() if address in self._holders}
+        left = set()
+        for uid in moved:
+            address = self._addresses.pop(uid, None)
+            if address is not None:
+                left.add(address)
+                self._holders[address].discard(uid)
+                if not self._holders[address]:
+                    del self._holders[address]
+        for uid, address in moved.items():
+            if address is not None:
+                self._addresses[uid] = address
+                self._holders.setdefault(address, set()).add(uid)
+        return frozenset(inherited | {address for address in left if address not in self._holders})
 
 
 def forget(appctl: Callable[..., str], addresses: Collection[IPv4Address]) -> None:

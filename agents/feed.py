@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
-from agents.conntrack import departures
+from agents.conntrack import Holders
 from kubinet.client import Client
 from kubinet.informer import Informer
 
@@ -27,7 +27,9 @@ class Feed:
         self._generations: dict[str, int] = {}
         self._endpoint_generations: dict[str, int] = {}
         self._listener: Callable[[], None] | None = None
-        self._addresses: dict[str, IPv4Address] = {}
+        self._seen: Mapping[str, Object] = {}
+        """The pods by the informer's keys, as they were split last."""
+        self._holders = Holders()
         self._departed: dict[str, set[IPv4Address]] = {}
         self._informers = (
             informer(client, "Pod", on_change=self._changed.set),
@@ -109,30 +111,23 @@ class Feed:
                 _LOG.exception("the API's objects could not be split by node")
 
     def _split(self) -> None:
-        pods: dict[str, dict[str, Object]] = {}
-        addresses: dict[str, IPv4Address] = {}
-        for pod in self._informers[0].snapshot().values():
-            node = pod["spec"].get("nodeName")
-            if node:
-                uid = pod["metadata"]["uid"]
-                pods.setdefault(node, {})[uid] = pod
-                address = self._address(uid, pod)
-                if address is not None:
-                    addresses[uid] = address
+        seen = self._informers[0].snapshot()
+        pods, addresses = self._moved(seen)
         dataplane = self._informers[1].snapshot().get("cluster") or {}
         realised = (dataplane.get("status") or {}).get("nodes") or {}
         generations = {node: int(entry.get("generation") or 0) for node, entry in realised.items()}
         endpoint_generations = {node: int(entry.get("endpointGeneration") or 0) for node, entry in realised.items()}
         with self._lock:
-            changed = {
-                node for node in {*pods, *self._pods} if not _same(pods.get(node, {}), self._pods.get(node, {}))
-            } | {node for node, generation in generations.items() if generation != self._generations.get(node)}
-            departed = departures(self._addresses, addresses)
+            changed = pods.keys() | {
+                node for node, generation in generations.items() if generation != self._generations.get(node)
+            }
+            departed = self._holders.change(addresses)
             if departed:
                 for waiting in self._departed.values():
                     waiting.update(departed)
                 changed |= self._wake.keys()
-            self._pods, self._generations, self._addresses = pods, generations, addresses
+            self._seen, self._generations = seen, generations
+            self._pods |= pods
             news = bool(changed) or endpoint_generations != self._endpoint_generations
             self._endpoint_generations = endpoint_generations
             self._lock.notify_all()
@@ -142,21 +137,40 @@ class Feed:
         for wake in wakes:
             wake()
 
+    def _moved(self, seen: Mapping[str, Object]) -> tuple[dict[str, dict[str, Object]], dict[str, IPv4Address | None]]:
+        """New maps of the nodes whose pods changed, and the addresses of the pods that changed.
+
+        The informer puts a new object in the place of a changed one, so a change costs a look at each pod's identity.
+        """
+        before = self._seen
+        changed = [key for key, pod in seen.items() if before.get(key) is not pod]
+        old = [before[key] for key in (*(before.keys() - seen.keys()), *changed) if key in before]
+        new = [seen[key] for key in changed]
+        nodes = {node for pod in (*old, *new) if (node := pod["spec"].get("nodeName"))}
+        pods = {node: dict(self._pods.get(node, {})) for node in nodes}
+        addresses: dict[str, IPv4Address | None] = {}
+        for pod in old:
+            if node := pod["spec"].get("nodeName"):
+                uid = pod["metadata"]["uid"]
+                del pods[node][uid]
+                addresses[uid] = None
+        for pod in new:
+            if node := pod["spec"].get("nodeName"):
+                uid = pod["metadata"]["uid"]
+                pods[node][uid] = pod
+                addresses[uid] = self._address(uid, pod)
+        return pods, addresses
+
     def _address(self, uid: str, pod: Object) -> IPv4Address | None:
         """The pod's own address; parsed once, because it hardly ever changes."""
         status = pod.get("status") or {}
         text = status.get("podIP")
         if not text or pod["spec"].get("hostNetwork") or status.get("phase") in ("Succeeded", "Failed"):
             return None
-        known = self._addresses.get(uid)
+        known = self._holders.address(uid)
         if known is not None and str(known) == text:
             return known
         try:
             return IPv4Address(text)
         except AddressValueError:
             return None  # somebody wrote something else: the agent publishes a new one
-
-
-def _same(one: Mapping[str, Object], other: Mapping[str, Object]) -> bool:
-    """Whether nothing was replaced: the informer puts a new object in the place of a changed one."""
-    return one.keys() == other.keys() and all(other[uid] is pod for uid, pod in one.items())

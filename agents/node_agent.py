@@ -21,6 +21,7 @@ from agents.probes.engine import Prober
 from agents.reachability import probe_all_pairs
 from agents.runtime_view import RuntimeView
 from agents.services.host import ServicesHost
+from kubinet import collector
 from kubinet.client import Client
 from kubinet.cri import RuntimeClient
 from kubinet.errors import DeadlineError, KubinetError, UsageError
@@ -48,6 +49,7 @@ def serve(context: ServiceContext) -> None:
     host = AgentHost(context)
     try:
         context.ready(host.start())
+        collector.search_rarely()
         while not ending.wait(_CHECK_SECONDS):
             host.check()
     finally:

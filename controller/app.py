@@ -18,6 +18,7 @@ from controller.complaining import Complainer, Findings
 from controller.generations import Completeness
 from controller.policysources import PolicySources
 from controller.sdn_controller import Controller, Realised
+from kubinet import collector
 from kubinet.client import Client
 from kubinet.connectioncounts import KIND as CONNECTION_COUNT
 from kubinet.connectioncounts import NAME as CONNECTION_COUNT_NAME
@@ -200,4 +201,5 @@ def serve(context: ServiceContext) -> None:
     wanted = int(context.options.get("controller-port", framework.OPENFLOW_PORT))
     port = framework.start(name, controller, port=wanted)
     context.ready({"framework": name, "port": port})
+    collector.search_rarely()
     threading.Event().wait()

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import orjson
 import requests
 
 from kubinet.errors import ApiError, KubinetError
+from kubinet.jsonlink import JsonLink, LinkError
 from kubinet.kubernetes import CHANGES
 
 Object: TypeAlias = dict[str, Any]
@@ -29,6 +31,7 @@ _PATCH_CONTENT_TYPE: Mapping[PatchType, str] = {
     "strategic": "application/strategic-merge-patch+json",
     "json": "application/json-patch+json",
 }
+_NOTHING: Mapping[str, str] = {}
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -100,6 +103,7 @@ class Client:
         self._session.headers["Authorization"] = f"Bearer {token}"
         self._session.headers["User-Agent"] = "kubinet"
         self._session.verify = str(ca) if ca else True
+        self._link = JsonLink(self.url, token, ca=ca, timeout=timeout)
         self.on_warning: Callable[[str], None] = lambda _text: None
         """Called with what the API warns of (`Warning: 299` headers, RFC 9111 of old)."""
         self._resources: tuple[Resource, ...] = ()
@@ -114,6 +118,7 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+        self._link.close()
 
     # Discovery
 
@@ -182,13 +187,18 @@ class Client:
         try:
             response = self._session.request(method, self.url + path, **options)
         except requests.RequestException as error:
-            message = f"the API at {self.url} does not answer ({error}); `kubinet ls` shows which clusters run"
-            raise KubinetError(message) from error
+            raise self._no_answer(error) from error
         if response.status_code >= 400:
-            raise _api_error(response)
-        for text in _WARNING.findall(response.headers.get("Warning", "")):
-            self.on_warning(text)
+            raise _api_error(response.status_code, response.reason, response.content)
+        self._heed(response.headers.get("Warning", ""))
         return response
+
+    def _no_answer(self, error: Exception) -> KubinetError:
+        return KubinetError(f"the API at {self.url} does not answer ({error}); `kubinet ls` shows which clusters run")
+
+    def _heed(self, warnings: str) -> None:
+        for text in _WARNING.findall(warnings):
+            self.on_warning(text)
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Object:
         """One object."""
@@ -205,17 +215,17 @@ class Client:
     ) -> Object:
         """The kind's list object, of all namespaces where none is given."""
         parameters = _selectors(label_selector, field_selector)
-        return self._json("GET", self.resource(kind).path(namespace), params=parameters)
+        return self._json("GET", self.resource(kind).path(namespace), parameters)
 
     def create(self, obj: Object, *, dry_run: bool = False) -> Object:
         """Create the object; ApiError 409 where it exists."""
         resource, namespace, _ = self._identify(obj)
-        return self._json("POST", resource.path(namespace), json=obj, params=_writing(dry_run))
+        return self._json("POST", resource.path(namespace), _writing(dry_run), obj)
 
     def replace(self, obj: Object, *, subresource: str | None = None) -> Object:
         """Put the object; ApiError 409 where its resourceVersion is not the newest."""
         resource, namespace, name = self._identify(obj)
-        return self._json("PUT", resource.path(namespace, name, subresource), json=obj, params=_writing(False))
+        return self._json("PUT", resource.path(namespace, name, subresource), _writing(False), obj)
 
     def patch(
         self,
@@ -230,8 +240,7 @@ class Client:
         """Patch the object (RFC 7386, Kubernetes' strategic merge, or RFC 6902) and return it as it is then."""
         resource = self.resource(kind)
         path = resource.path(self._namespace(resource, namespace), name, subresource)
-        headers = {"Content-Type": _PATCH_CONTENT_TYPE[type]}
-        return self._json("PATCH", path, data=json.dumps(patch), headers=headers)
+        return self._json("PATCH", path, {}, patch, _PATCH_CONTENT_TYPE[type])
 
     def delete(
         self,
@@ -249,7 +258,7 @@ class Client:
             options["gracePeriodSeconds"] = grace_period
         if propagation is not None:
             options["propagationPolicy"] = propagation
-        return self._json("DELETE", resource.path(self._namespace(resource, namespace), name), json=options)
+        return self._json("DELETE", resource.path(self._namespace(resource, namespace), name), {}, options)
 
     def request_token(
         self,
@@ -267,7 +276,7 @@ class Client:
         if pod is not None:
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod[0], "uid": pod[1]}
         path = self.resource("serviceaccounts").path(namespace, account, "token")
-        return str(self._json("POST", path, json={"spec": spec})["status"]["token"])
+        return str(self._json("POST", path, {}, {"spec": spec})["status"]["token"])
 
     def apply(self, obj: Object, *, dry_run: bool = False) -> tuple[Object, ApplyResult]:
         """Create the object, or make it what is wanted: server-side apply as manager `kubinet`, taking fields over.
@@ -284,10 +293,8 @@ class Client:
             if error.status != 404:
                 raise
             current = None
-        headers = {"Content-Type": "application/apply-patch+yaml"}
         parameters = _writing(dry_run) | {"force": "true"}
-        body = json.dumps(_with_last_applied(obj))
-        result = self._json("PATCH", path, data=body, headers=headers, params=parameters)
+        result = self._json("PATCH", path, parameters, _with_last_applied(obj), "application/apply-patch+yaml")
         return result, "created" if current is None else "unchanged" if result == current else "configured"
 
     def watch(
@@ -317,9 +324,25 @@ class Client:
         with self.raw("GET", path, params=parameters, stream=True, timeout=(self.timeout, None)) as response:
             yield from watch_events(response)
 
-    def _json(self, method: str, path: str, **options: Any) -> Object:
-        answer: Object = self.raw(method, path, **options).json()
-        return answer
+    def _json(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str] = _NOTHING,
+        content: object = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        """A request and its answer's object, past `requests`: our own parts make thousands of these."""
+        body = b"" if content is None else json.dumps(content).encode()
+        try:
+            answer = self._link.request(method, path, parameters, body, content_type if body else "")
+        except LinkError as error:
+            raise self._no_answer(error) from error
+        if answer.status >= 400:
+            raise _api_error(answer.status, answer.reason, answer.body)
+        self._heed(answer.headers.get("warning", ""))
+        decoded: Object = orjson.loads(answer.body)
+        return decoded
 
     def _identify(self, obj: Object) -> tuple[Resource, str | None, str]:
         kind, version = obj.get("kind"), obj.get("apiVersion")
@@ -363,7 +386,7 @@ def watch_events(response: requests.Response) -> Iterator[WatchEvent]:
         for line in response.iter_lines(chunk_size=None):
             if not line:
                 continue
-            event = json.loads(line)
+            event = orjson.loads(line)
             if event["type"] == "ERROR":
                 status = event["object"]
                 raise ApiError(status.get("code", 500), status.get("reason", ""), status.get("message", ""))
@@ -372,9 +395,9 @@ def watch_events(response: requests.Response) -> Iterator[WatchEvent]:
         return  # the server closed the watch; the caller lists again
 
 
-def _api_error(response: requests.Response) -> ApiError:
+def _api_error(code: int, phrase: str, body: bytes) -> ApiError:
     try:
-        status = response.json()
-        return ApiError(response.status_code, status.get("reason", ""), status.get("message", response.reason))
+        status = orjson.loads(body)
+        return ApiError(code, status.get("reason", ""), status.get("message", phrase))
     except (ValueError, AttributeError):
-        return ApiError(response.status_code, "", response.text.strip() or response.reason)
+        return ApiError(code, "", body.decode(errors="replace").strip() or phrase)

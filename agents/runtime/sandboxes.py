@@ -18,6 +18,7 @@ from kubinet.crilink import ContainerRuntimeError
 
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
+_IPV6_OFF_BY_DEFAULT: Final = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
 _HOSTS_HEADER: Final = "# Kubernetes-managed hosts file."
 _HOST_NETWORK_HEADER: Final = "# Kubernetes-managed hosts file (host network)."
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -81,6 +82,9 @@ def _new_network_namespace(own: int) -> int:
         namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+        # For the interface that the pod's agent makes; the agent sets the default back (agents/pod_network.py).
+        with open(_IPV6_OFF_BY_DEFAULT, "wb", buffering=0) as setting:  # noqa: PTH123 - for every pod
+            setting.write(b"1")
     finally:
         syscalls.setns(own, syscalls.CLONE_NEWNET)
     return namespace

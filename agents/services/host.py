@@ -53,6 +53,8 @@ class ServicesHost:
             kind: Informer(client, kind, on_change=self._changed.set) for kind in ("Service", "EndpointSlice", "Node")
         }
         self._cache = ServiceCache()
+        self._addresses: dict[str, tuple[Mapping[str, Object], frozenset[IPv4Address]]] = {}
+        """Of each node: its pods as they were last, and their addresses."""
         self._versions = SliceVersions()
         self._health = HealthChecks(facts, self._health_failed)
         self._routes = ExternalRoutes(facts)
@@ -127,18 +129,25 @@ class ServicesHost:
 
     def _pods(self) -> frozenset[IPv4Address]:
         """Addresses of all pods that have one of their own."""
-        return frozenset(
-            IPv4Address(address)
-            for node in self._facts.nodes
-            for pod in self._feed.pods(node.name).values()
-            if (address := (pod.get("status") or {}).get("podIP")) and not pod["spec"].get("hostNetwork")
-        )
+        for node in self._facts.nodes:
+            pods = self._feed.pods(node.name)
+            if node.name not in self._addresses or self._addresses[node.name][0] is not pods:
+                self._addresses[node.name] = pods, _own_addresses(pods)
+        return frozenset[IPv4Address]().union(*(addresses for _, addresses in self._addresses.values()))
 
     def _health_failed(self, node: str, check: ServiceCheck, message: str) -> None:
         obj = self._informers["Service"].snapshot().get(f"{check.namespace}/{check.name}")
         if obj is not None:
             subject = Subject("Service", check.name, obj["metadata"]["uid"], check.namespace)
             self._events.tell(subject, node, "Warning", "FailedToStartServiceHealthcheck", message)
+
+
+def _own_addresses(pods: Mapping[str, Object]) -> frozenset[IPv4Address]:
+    return frozenset(
+        IPv4Address(address)
+        for pod in pods.values()
+        if (address := (pod.get("status") or {}).get("podIP")) and not pod["spec"].get("hostNetwork")
+    )
 
 
 class SliceVersions:

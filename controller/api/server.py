@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import gc
 import hmac
 import logging
 import signal
@@ -46,6 +45,7 @@ from controller.workloads.namespaces import Namespaces, ensure_defaults
 from controller.workloads.scheduling import Scheduling
 from controller.workloads.serviceaccounts import ServiceAccounts
 from controller.workloads.servicecycles import ServiceCycles
+from kubinet import collector
 from kubinet.cri import RuntimeClient
 from kubinet.service import ServiceContext
 from kubinet.state import NetworkConfig
@@ -236,16 +236,9 @@ async def _serve(context: ServiceContext) -> None:
         await _until_terminated()
 
 
-def _tune_collector() -> None:
-    """Objects are trees: searching all of them for cycles every few writes costs more than it finds."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
 def serve(context: ServiceContext) -> None:
     """The API service: TLS on the inherited socket, plain HTTP on `context.api_url`, until SIGTERM."""
-    _tune_collector()
+    collector.search_rarely()
     asyncio.run(_serve(context))
 
 

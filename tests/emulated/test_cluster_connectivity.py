@@ -131,6 +131,15 @@ def test_a_pod_with_a_forged_source_address_is_dropped_and_counted(start_cluster
     assert dropped == 5
 
 
+def test_a_pods_interface_has_no_ipv6_and_its_low_ports_are_free(start_cluster: Callable[..., Cluster]) -> None:
+    """IPv6 is off on eth0 alone: the loopback interface and the default for the pod's own interfaces keep it."""
+    cluster = start_cluster("single")
+    _run_pods(cluster, 1)
+    names = [f"ipv6/conf/{interface}/disable_ipv6" for interface in ("eth0", "lo", "default", "all")]
+    paths = [f"/proc/sys/net/{name}" for name in (*names, "ipv4/ip_unprivileged_port_start")]
+    assert cluster.pod("p0").exec(["cat", *paths]).text.split() == ["1", "0", "0", "0", "0"]
+
+
 def test_a_pod_reaches_the_outside_host_with_its_nodes_address(start_cluster: Callable[..., Cluster]) -> None:
     """An outside server sees the node's underlay address as the client, over UDP, TCP and ICMP."""
     cluster = start_cluster("leaf-spine", nodes=2)

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from agents.conntrack import departures, forget
+from agents.conntrack import Holders, forget
 
 A, B = IPv4Address("10.244.1.2"), IPv4Address("10.244.2.2")
 
@@ -26,7 +26,11 @@ def test_an_addresss_connections_depart_with_its_pod(
     before: dict[str, IPv4Address], after: dict[str, IPv4Address], departed: set[IPv4Address]
 ) -> None:
     """Once per pod: at its end, or when the next pod gets the address."""
-    assert departures(before, after) == departed
+    holders = Holders()
+    holders.change(before)
+    assert holders.change({uid: after.get(uid) for uid in {*before, *after}}) == departed
+    assert {uid: holders.address(uid) for uid in after} == after
+    assert [holders.address(uid) for uid in before.keys() - after.keys()] == [None] * len(before.keys() - after.keys())
 
 
 class Vswitchd:
