@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from controller.pipeline import SNAT_PORTS
+from controller.registers import SNAT_PORTS
 from controller.walk.hops import Journey, Walk
 from controller.walk.packet import protocol_word
 from controller.walk.question import FromNode, FromOutside, FromPod, Question

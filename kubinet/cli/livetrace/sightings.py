@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from controller.openflow.fields import LOCAL
-from controller.pipeline import SNAT_PORTS
+from controller.registers import SNAT_PORTS
 from controller.walk.hops import StackHop, StackTurn, SwitchHop, UnderlayHop, Walk
 from controller.walk.packet import Packet
 from kubinet.addressing import (
