@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Network
 
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from policyclusters import NAMESPACES, cluster, clusters, label, netpol, pod
 
@@ -47,7 +47,12 @@ def rule_flows(state: ClusterState, node: str = "n1") -> set[str]:
 
 
 @given(st.lists(clusters(), min_size=2, max_size=4))
-@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_programs_do_not_depend_on_what_was_compiled_before(states: list[ClusterState]) -> None:
     """A compiler that went through other states makes the flows that a new one makes; none conflicts with another."""
     network, nodes = states[0].network, states[-1].nodes

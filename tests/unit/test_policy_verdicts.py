@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address
 
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from policyclusters import clusters
 from policymodel import Model, Packet
@@ -48,7 +48,12 @@ def _ingress(state: ClusterState, models: dict[str, Model], to: Party, packet: P
 
 
 @given(clusters(), st.data())
-@settings(max_examples=150, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=150,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_the_tables_say_what_the_oracle_says(state: ClusterState, data: st.DataObject) -> None:
     """Every pair of pods, nodes' stacks and outside hosts, on TCP, UDP, SCTP and without ports: both directions."""
     oracle, models = Oracle(state), _models(state)
