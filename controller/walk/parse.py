@@ -126,11 +126,6 @@ def parse(text: str) -> tuple[Section, ...]:
     return tuple(sections)
 
 
-def first(text: str) -> Section:
-    """The first section alone."""
-    return parse(text)[0]
-
-
 def _section(text: str, recirculation: int | None, before: str) -> Section:
     lines = text.splitlines()
     values: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Whom the underlay brings a packet to: nodes by their addresses, and whoever announces a Service's address. Pure.
 
-The walk takes routers and links to work; `kubinet links` and `kubinet underlay` are about those.
+The walk takes routers and links to work; `kubinet link` shows those.
 """
 
 from dataclasses import dataclass, replace

@@ -18,7 +18,7 @@ from controller.walk.words.names import Names
 from controller.walk.words.story import Account, Line, Story, tell
 from kubinet.policies import Action, BlockPeer, Direction, PodPeer, Policy, PortRange, Rule, Tier
 from kubinet.policyobjects import policy_from_object
-from kubinet.state import Algorithm, ClusterState
+from kubinet.state import Algorithm, ClusterState, HostPort
 from kubinet.transport import Protocol
 
 pytestmark = pytest.mark.ovs
@@ -162,6 +162,18 @@ def test_how_an_endpoint_is_chosen(walked: WalkedCluster, options: dict[str, Any
         elif not isinstance(line, Line) and line.zone is None:
             found.append(f"controller: {line.text}")
     assert found == words
+
+
+def test_a_host_port_is_told_with_its_pod(walked: WalkedCluster) -> None:
+    """On br-phy and where it is translated."""
+    state = cluster(overlay="vxlan")
+    pod = replace(state.pods["default/b"], host_ports=(HostPort(54321, 8080),))
+    told = story(walked, replace(state, pods={**state.pods, pod.key: pod}), OUTSIDE, NODE_1, 54321)
+    assert told.delivered
+    assert [line for line in lines(told.request) if "host port" in line] == [
+        "  0 172.18.1.2:54321 is a host port: on to br-int [Pod/default/b]",
+        "  22 port 54321 of the node is a host port of 10.244.1.3:8080 (default/b) [Pod/default/b]",
+    ]
 
 
 RANGES = {"load_balancer_ips": (IPv4Address("172.31.0.5"),), "source_ranges": (IPv4Network("192.0.2.0/29"),)}
