@@ -14,6 +14,7 @@ GROUPS: Final = (
     "network",
     "plane",
     "trace",
+    "policy",
     "underlay",
     "topology",
     "experiments",

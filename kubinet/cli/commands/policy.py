@@ -1,0 +1,149 @@
+"""Commands on network policies: matrix, diff."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kubinet.cli.app import Panel, group, into
+from kubinet.cli.options import ClusterOption, Facts, FactsOption, FilesOption, RecursiveOption
+from kubinet.errors import UsageError
+
+if TYPE_CHECKING:
+    from kubinet.cli.policyworlds import Offline
+    from kubinet.reach.world import World
+
+policy = group("policy", Panel.NETWORK, "What network policies do: truth tables, tests, differences, denied packets.")
+
+NamespacesOption = Annotated[
+    list[str] | None,
+    typer.Option("--namespace", "-n", metavar="NS", help="Pods of this namespace; repeatable (default: all)."),
+]
+PortsOption = Annotated[
+    list[str] | None,
+    typer.Option("--port", metavar="PORT[/PROTOCOL]", help="80/TCP, 53/UDP, 9000/SCTP or ICMP; repeatable."),
+]
+FromOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from", metavar="WHO", help="Sources: NS/NAME, NS/label=value, node/NAME, outside, a CIDR; repeatable."
+    ),
+]
+ToOption = Annotated[
+    list[str] | None, typer.Option("--to", metavar="WHO", help="Destinations, in the same words; repeatable.")
+]
+TopologyOption = Annotated[
+    str,
+    typer.Option("--topology", metavar="TOPOLOGY.yaml|PRESET", help="With -f: whose nodes and addresses are made up."),
+]
+NodesOption = Annotated[int | None, typer.Option("--nodes", min=1, help="With -f: how many nodes (presets only).")]
+
+
+@into(
+    policy,
+    ("policy", "matrix"),
+    [
+        "kubinet policy matrix -n shop --port 80/TCP --port 53/UDP",
+        "kubinet policy matrix -f shop.yaml --to 'shop/app=web' --from 'outside'",
+    ],
+)
+def matrix(
+    namespaces: NamespacesOption = None,
+    ports: PortsOption = None,
+    sources: FromOption = None,
+    destinations: ToOption = None,
+    files: FilesOption = None,
+    recursive: RecursiveOption = False,
+    topology: TopologyOption = "leaf-spine",
+    nodes: NodesOption = None,
+    output: FactsOption = Facts.TABLE,
+    cluster: ClusterOption = None,
+) -> None:
+    """Print who reaches whom: a row for each source, a column for each destination; . allowed, X denied, # itself.
+
+    The answers are the oracle's: from the specification, whatever the flows do. With -f they come from manifests alone,
+    and no cluster is needed: workloads count as the pods that they would have. Without --port the ports are those that
+    the pods' containers declare, 80/TCP where none does.
+    """
+    from kubinet.cli import policyprinting as printing
+    from kubinet.cli import policyworlds as worlds
+    from kubinet.cli.printers import to_json
+    from kubinet.policy import Oracle
+    from kubinet.reach.matrix import declared_probes
+    from kubinet.reach.matrix import matrix as answers
+
+    own = list(namespaces or ())
+    world = _world(files, worlds.Offline(topology, nodes, recursive), own, cluster)
+    rows = worlds.chosen(world, sources or (), own, "--from")
+    columns = worlds.chosen(world, destinations or (), own, "--to")
+    if not rows or not columns:
+        raise UsageError(f"there are no pods to ask about in {', '.join(own) or 'any namespace'}")
+    oracle = Oracle(world.state)
+    probes = worlds.probes_of(ports or ()) or declared_probes(world, columns)
+    found = [answers(oracle, rows, columns, probe) for probe in probes]
+    text = to_json(printing.matrices_json(found)) if output is Facts.JSON else printing.matrices_text(found)
+    typer.echo(text, nl=False)
+
+
+@into(
+    policy,
+    ("policy", "diff"),
+    ["kubinet policy diff old/ new/ -f pods.yaml", "kubinet policy diff cluster new.yaml -n shop"],
+)
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A manifest file or folder, or the word cluster.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same; policies on top of the cluster's own.")],
+    files: FilesOption = None,
+    recursive: RecursiveOption = False,
+    instead: Annotated[
+        bool, typer.Option("--instead", help="The manifests' policies are in the place of all that the cluster has.")
+    ] = False,
+    namespaces: NamespacesOption = None,
+    ports: PortsOption = None,
+    sources: FromOption = None,
+    destinations: ToOption = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit status 1 when a pair changes.")] = False,
+    topology: TopologyOption = "leaf-spine",
+    nodes: NodesOption = None,
+    output: FactsOption = Facts.TABLE,
+    cluster: ClusterOption = None,
+) -> int:
+    """Say which pairs change between two sets of policies, on which ports, and why.
+
+    OLD and NEW are manifests; -f adds what both have, such as the pods. One of them may be the word `cluster`: the
+    running cluster's pods and policies, and on the other side the same with the manifests' policies on top. Without
+    --port all ports of all protocols count.
+    """
+    from kubinet.cli import policyprinting as printing
+    from kubinet.cli import policyworlds as worlds
+    from kubinet.cli.printers import to_json
+    from kubinet.reach.differences import Side, difference
+    from kubinet.reach.spans import Span
+
+    own = list(namespaces or ())
+    offline = worlds.Offline(topology, nodes, recursive)
+    pair = worlds.two_worlds(old, new, files or (), offline, own[0] if own else None, cluster, instead=instead)
+    sides = [
+        Side(
+            world,
+            worlds.chosen(world, sources or (), own, "--from"),
+            worlds.chosen(world, destinations or (), own, "--to"),
+        )
+        for world in pair
+    ]
+    probes = worlds.probes_of(ports or ())
+    found = difference(
+        sides[0], sides[1], [Span(one.protocol, one.port, one.port) for one in probes] if probes else None
+    )
+    text = to_json(printing.difference_json(found)) if output is Facts.JSON else printing.difference_text(found)
+    typer.echo(text, nl=False)
+    return int(exit_code and bool(found.changes))
+
+
+def _world(files: list[str] | None, offline: "Offline", namespaces: list[str], cluster: str | None) -> "World":
+    from kubinet.cli import policyworlds as worlds
+
+    if not files:
+        return worlds.live(cluster)
+    made = offline.build(worlds.manifests_of(files, offline.recursive), namespaces[0] if namespaces else None)
+    worlds.tell(made)
+    return made.world
