@@ -1,5 +1,6 @@
 """Commands on network policies: matrix, diff."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -137,6 +138,48 @@ def diff(
     text = to_json(printing.difference_json(found)) if output is Facts.JSON else printing.difference_text(found)
     typer.echo(text, nl=False)
     return int(exit_code and bool(found.changes))
+
+
+@into(
+    policy,
+    ("policy", "test"),
+    ["kubinet policy test shop-test.yaml", "kubinet policy test shop-test.yaml -f manifests/ --junit report.xml"],
+)
+def test(
+    file: Annotated[str, typer.Argument(metavar="FILE.yaml", help="PolicyTest documents; - for standard input.")],
+    files: FilesOption = None,
+    recursive: RecursiveOption = False,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="OUT.xml", help="Write the results as JUnit XML, too.")
+    ] = None,
+    topology: TopologyOption = "leaf-spine",
+    nodes: NodesOption = None,
+    output: FactsOption = Facts.TABLE,
+) -> int:
+    """Run expectations: who may reach whom on what. Exit status 0: all hold, 1: one does not, 2: the file is wrong.
+
+    The world is made up from manifests: those of -f, else those that the document names. docs/policy-commands.md has
+    the document's form.
+    """
+    import time
+
+    from kubinet.cli import policytesting as testing
+    from kubinet.cli import policyworlds as worlds
+    from kubinet.cli.printers import to_json
+    from kubinet.reach.junit import junit as to_junit
+    from kubinet.reach.testing import Outcome, questions, result
+
+    began = time.monotonic()
+    offline = worlds.Offline(topology, nodes, recursive)
+    found = []
+    for document in testing.documents(file):
+        world = testing.made_up(document, files or (), offline)
+        found += [result(asked) for asked in questions(document.test, world)]
+    text = to_json(testing.results_json(found)) if output is Facts.JSON else testing.report(found)
+    typer.echo(text, nl=False)
+    if junit is not None:
+        junit.write_text(to_junit(Path(file).stem, found, time.monotonic() - began))
+    return int(any(one.outcome is not Outcome.PASSED for one in found))
 
 
 def _world(files: list[str] | None, offline: "Offline", namespaces: list[str], cluster: str | None) -> "World":
