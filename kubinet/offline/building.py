@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from controller.api.registry import NAMESPACE
 from controller.api.status import Object
 from controller.workloads.endpoints import Placed, ServiceFacts, place, pod_facts, service_facts
-from kubinet.kubernetes import pod_from_object
+from kubinet.kubernetes import declared_ports, pod_from_object
 from kubinet.manifests import Manifest
 from kubinet.offline.completing import Collected, collect, ended
 from kubinet.offline.expanding import pods_of
@@ -99,13 +99,6 @@ def _slice(service: ServiceFacts, placed: Placed) -> Object:
         "ports": [{"name": one.name, "protocol": one.protocol, "port": one.number} for one in placed.ports],
         "endpoints": [endpoint],
     }
-
-
-def declared_ports(pod: Object) -> Iterator[tuple[int, str]]:
-    """The ports that a pod's containers declare: number and protocol."""
-    for container in pod["spec"].get("containers") or ():
-        for port in container.get("ports") or ():
-            yield port["containerPort"], port.get("protocol", "TCP")
 
 
 def _remarks(collected: Collected, pods: Iterable[Object]) -> Iterator[str]:

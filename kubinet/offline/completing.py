@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+from uuid import NAMESPACE_OID, uuid5
 
 from controller.api import validation
 from controller.api.codec import check
@@ -66,6 +67,7 @@ def completed(manifest: Manifest, kind: Kind, namespace: str) -> Object:
         check(obj, kind.schema, "Warn" if exported else "Strict")
     except StatusError as error:
         raise InvalidInputError(f"{manifest.where}: {error.message}") from error
+    metadata.setdefault("uid", uid(kind.kind, metadata.get("namespace", ""), metadata["name"]))
     causes = validation.metadata(obj, kind.name_rule)
     if not causes and kind.default is not None:
         kind.default(obj)
@@ -73,8 +75,12 @@ def completed(manifest: Manifest, kind: Kind, namespace: str) -> Object:
         causes = kind.validate(obj, None)
     if causes:
         raise InvalidInputError(f"{manifest.where}: {invalid(kind.group, kind.kind, metadata['name'], causes).message}")
-    metadata.setdefault("uid", f"{kind.kind}/{metadata.get('namespace', '')}/{metadata['name']}")
     return obj
+
+
+def uid(kind: str, namespace: str, name: str) -> str:
+    """A uid for an object that no server has given one: the same every time."""
+    return str(uuid5(NAMESPACE_OID, f"{kind}/{namespace}/{name}"))
 
 
 def _refuse_other_version(manifest: Manifest) -> None:

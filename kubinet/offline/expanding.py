@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.api.defaults import pod as default_pod
 from controller.api.status import Object
-from kubinet.offline.completing import Collected
+from kubinet.offline.completing import Collected, uid
 
 WORKLOADS = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job")
 
@@ -57,7 +57,7 @@ def _suffixes(kind: str, spec: Object) -> Sequence[int]:
 def _pod(workload: Object, name: str, **more: str) -> Object:
     owner, template = workload["metadata"], copy.deepcopy(workload["spec"]["template"])
     metadata: dict[str, Any] = template.get("metadata") or {}
-    metadata |= {"namespace": owner["namespace"], "name": name, "uid": f"Pod/{owner['namespace']}/{name}"}
+    metadata |= {"namespace": owner["namespace"], "name": name, "uid": uid("Pod", owner["namespace"], name)}
     labels = dict(metadata.get("labels") or {})
     if workload["kind"] == "StatefulSet":
         labels |= {"statefulset.kubernetes.io/pod-name": name}

@@ -19,8 +19,8 @@ _COMMA: Final = re.compile(r",(?![^(]*\))")
 
 
 def is_selector(text: str) -> bool:
-    """Whether the text is meant as a label selector, not as a name."""
-    return "=" in text or "!" in text or "(" in text
+    """Whether the text is meant as a label selector: it has what no name has."""
+    return any(character in text for character in "=!(), ")
 
 
 def parse_selector(text: str) -> Selector:
