@@ -1,6 +1,6 @@
 """`kubinet policy test`: reads documents, asks, reports."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from kubinet.documents import spell
 from kubinet.errors import InvalidInputError, UsageError
 from kubinet.manifests import Manifest, read_manifests
 from kubinet.reach.expectations import PolicyTest, parse_policy_test
-from kubinet.reach.testing import Outcome, Result
+from kubinet.reach.testing import Observation, Outcome, Questions, Result
 from kubinet.reach.world import World
 
 _KIND = "PolicyTest"
@@ -66,6 +66,15 @@ def made_up(document: Document, files: Sequence[str], offline: Offline) -> World
         raise UsageError(str(error)) from error
     tell(made)
     return made.world
+
+
+def observed(cluster: str | None, world: World, asked: Sequence[Questions], timeout: str) -> Mapping[str, Observation]:
+    """What real packets find in the running cluster."""
+    from kubinet.cli.connection import cluster_of
+    from kubinet.cli.durations import seconds
+    from kubinet.cli.policyobserving import observe
+
+    return observe(cluster_of(cluster), world, asked, seconds(timeout, "--timeout"))
 
 
 def report(results: Iterable[Result]) -> str:

@@ -93,7 +93,7 @@ def parse_choice(text: str, namespace: str = "default") -> Choice:
             return Outside(rest if slash else "*")
         case "node" if rest:
             return Nodes(rest)
-        case "service" if rest:
+        case "service" | "svc" if rest:
             left, inner, right = rest.partition("/")
             if not (left and (right or not inner)) or "/" in right:
                 raise ValueError(f"{text!r}: write service/NAMESPACE/NAME")

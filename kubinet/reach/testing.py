@@ -160,11 +160,16 @@ def result(asked: Questions, observed: Mapping[str, Observation] | None = None) 
 def _wrong(expectation: Expectation, check: Check, observed: Observation | None) -> Iterator[str]:
     answer = check.answer
     if answer.verdict is not check.expected:
-        yield f"expected {check.expected}, is {answer.verdict}: {answer.reason}"
-    elif expectation.policy and check.expected is expectation.expect and not _decided(expectation.policy, answer):
+        seen = ""
+        if observed is not None:
+            same = observed.verdict is answer.verdict
+            seen = "; real packets are, too" if same else f"; but real packets are {observed.verdict}: {observed.words}"
+        yield f"expected {check.expected}, is {answer.verdict}: {answer.reason}{seen}"
+        return
+    if expectation.policy and check.expected is expectation.expect and not _decided(expectation.policy, answer):
         yield f"is {answer.verdict} as expected, but {expectation.policy} does not decide it: {answer.reason}"
     if observed is not None and observed.verdict is not check.expected:
-        yield f"expected {check.expected}, observed {observed.verdict}{f': {observed.words}' if observed.words else ''}"
+        yield f"expected {check.expected}, but real packets are {observed.verdict}: {observed.words}"
 
 
 def _decided(policy: str, answer: Answer) -> bool:

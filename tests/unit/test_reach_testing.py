@@ -153,9 +153,20 @@ def test_what_cannot_be_asked_is_an_error(entry: dict[str, Any], why: str) -> No
 def test_observations_count_beside_the_oracle() -> None:
     """What real probes have found must be as expected, too."""
     (asked,) = questions(read(expect("x/b", "x/a", "allowed")), world())
-    seen = {"x/b > x/a 80/TCP": Observation(Verdict.DENIED, "no answer in 2 s")}
-    assert told(result(asked, seen)) == ["x/b > x/a 80/TCP: expected allowed, observed denied: no answer in 2 s"]
-    assert result(asked, {"x/b > x/a 80/TCP": Observation(Verdict.ALLOWED)}).outcome is Outcome.PASSED
+    silent = {"x/b > x/a 80/TCP": Observation(Verdict.DENIED, "no answer in 2 s")}
+    passed = {"x/b > x/a 80/TCP": Observation(Verdict.ALLOWED, "answered")}
+    assert told(result(asked, silent)) == [
+        "x/b > x/a 80/TCP: expected allowed, but real packets are denied: no answer in 2 s"
+    ]
+    assert result(asked, passed).outcome is Outcome.PASSED
+    (wrong,) = questions(read(expect("x/b", "x/a", "denied")), world())
+    why = "ingress: isolated for ingress by x/p; allowed by x/p rule 0: peer pod=b, port 80/TCP"
+    assert told(result(wrong, passed)) == [
+        f"x/b > x/a 80/TCP: expected denied, is allowed: {why}; real packets are, too"
+    ]
+    assert told(result(wrong, silent)) == [
+        f"x/b > x/a 80/TCP: expected denied, is allowed: {why}; but real packets are denied: no answer in 2 s"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ TopologyOption = Annotated[
     typer.Option("--topology", metavar="TOPOLOGY.yaml|PRESET", help="With -f: whose nodes and addresses are made up."),
 ]
 NodesOption = Annotated[int | None, typer.Option("--nodes", min=1, help="With -f: how many nodes (presets only).")]
+TimeoutOption = Annotated[
+    str,
+    typer.Option("--timeout", metavar="TIME", help="How long a real packet may be silent until it counts as denied."),
+]
 
 
 @into(
@@ -45,6 +49,7 @@ NodesOption = Annotated[int | None, typer.Option("--nodes", min=1, help="With -f
     [
         "kubinet policy matrix -n shop --port 80/TCP --port 53/UDP",
         "kubinet policy matrix -f shop.yaml --to 'shop/app=web' --from 'outside'",
+        "kubinet policy matrix -n shop --check",
     ],
 )
 def matrix(
@@ -54,16 +59,24 @@ def matrix(
     destinations: ToOption = None,
     files: FilesOption = None,
     recursive: RecursiveOption = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask the installed flows and send real packets, too: all three must agree.")
+    ] = False,
+    timeout: TimeoutOption = "2s",
     topology: TopologyOption = "leaf-spine",
     nodes: NodesOption = None,
     output: FactsOption = Facts.TABLE,
     cluster: ClusterOption = None,
-) -> None:
+) -> int:
     """Print who reaches whom: a row for each source, a column for each destination; . allowed, X denied, # itself.
 
     The answers are the oracle's: from the specification, whatever the flows do. With -f they come from manifests alone,
     and no cluster is needed: workloads count as the pods that they would have. Without --port the ports are those that
     the pods' containers declare, 80/TCP where none does.
+
+    --check prints three tables: the oracle's, what the flows on the bridges do (as `kubinet trace` finds out), and what
+    became of real packets. A receiver that refuses a connection has got it, so that is allowed; only silence is denied.
+    The exit status is 1 when two of them differ, and the smallest difference is explained.
     """
     from kubinet.cli import policyprinting as printing
     from kubinet.cli import policyworlds as worlds
@@ -73,6 +86,8 @@ def matrix(
     from kubinet.reach.matrix import matrix as answers
 
     own = list(namespaces or ())
+    if check and files:
+        raise UsageError("--check is about the running cluster; leave -f out")
     world = _world(files, worlds.Offline(topology, nodes, recursive), own, cluster)
     rows = worlds.chosen(world, sources or (), own, "--from")
     columns = worlds.chosen(world, destinations or (), own, "--to")
@@ -81,8 +96,17 @@ def matrix(
     oracle = Oracle(world.state)
     probes = worlds.probes_of(ports or ()) or declared_probes(world, columns)
     found = [answers(oracle, rows, columns, probe) for probe in probes]
+    if check:
+        from kubinet.cli import durations
+        from kubinet.cli import policychecking as checking
+        from kubinet.cli.connection import cluster_of
+
+        checks = checking.check(cluster_of(cluster), world, found, durations.seconds(timeout, "--timeout"))
+        typer.echo(to_json(checking.document(checks)) if output is Facts.JSON else checking.text(checks), nl=False)
+        return int(not checking.agree(checks))
     text = to_json(printing.matrices_json(found)) if output is Facts.JSON else printing.matrices_text(found)
     typer.echo(text, nl=False)
+    return 0
 
 
 @into(
@@ -143,23 +167,33 @@ def diff(
 @into(
     policy,
     ("policy", "test"),
-    ["kubinet policy test shop-test.yaml", "kubinet policy test shop-test.yaml -f manifests/ --junit report.xml"],
+    [
+        "kubinet policy test shop-test.yaml",
+        "kubinet policy test shop-test.yaml -f manifests/ --junit report.xml",
+        "kubinet policy test shop-test.yaml --live",
+    ],
 )
 def test(
     file: Annotated[str, typer.Argument(metavar="FILE.yaml", help="PolicyTest documents; - for standard input.")],
     files: FilesOption = None,
     recursive: RecursiveOption = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask about the running cluster, and send real packets, too.")
+    ] = False,
+    timeout: TimeoutOption = "2s",
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="OUT.xml", help="Write the results as JUnit XML, too.")
     ] = None,
     topology: TopologyOption = "leaf-spine",
     nodes: NodesOption = None,
     output: FactsOption = Facts.TABLE,
+    cluster: ClusterOption = None,
 ) -> int:
     """Run expectations: who may reach whom on what. Exit status 0: all hold, 1: one does not, 2: the file is wrong.
 
-    The world is made up from manifests: those of -f, else those that the document names. docs/policy-commands.md has
-    the document's form.
+    The world is made up from manifests: those of -f, else those that the document names. With --live it is the running
+    cluster, and an expectation holds only if the oracle and real packets say so. docs/policy-commands.md has the
+    document's form.
     """
     import time
 
@@ -169,12 +203,16 @@ def test(
     from kubinet.reach.junit import junit as to_junit
     from kubinet.reach.testing import Outcome, questions, result
 
+    if live and files:
+        raise UsageError("--live asks about the running cluster; leave -f out")
     began = time.monotonic()
     offline = worlds.Offline(topology, nodes, recursive)
     found = []
     for document in testing.documents(file):
-        world = testing.made_up(document, files or (), offline)
-        found += [result(asked) for asked in questions(document.test, world)]
+        world = worlds.live(cluster) if live else testing.made_up(document, files or (), offline)
+        asked = questions(document.test, world)
+        observed = testing.observed(cluster, world, asked, timeout) if live else {}
+        found += [result(one, observed) for one in asked]
     text = to_json(testing.results_json(found)) if output is Facts.JSON else testing.report(found)
     typer.echo(text, nl=False)
     if junit is not None:
