@@ -15,6 +15,7 @@ GROUPS: Final = (
     "plane",
     "trace",
     "policy",
+    "policylog",
     "underlay",
     "topology",
     "experiments",
