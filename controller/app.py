@@ -2,7 +2,8 @@
 
 Threads: an informer per kind, one that compiles, a writer per bridge, one that publishes, one that complains, and the
 framework's own.
-Of packets only the first ones of connections to Services with the algorithm `round-robin` come here (`turns`).
+Of packets only the first ones of connections to Services with the algorithm `round-robin` come here (`turns`), and,
+while somebody logs them, copies of what policies deny (`policylog`).
 """
 
 import logging
@@ -16,6 +17,7 @@ from typing import Any, Final
 from controller import framework
 from controller.complaining import Complainer, Findings
 from controller.generations import Completeness
+from controller.policylog import Lease, Names, PolicyLog
 from controller.policysources import PolicySources
 from controller.sdn_controller import Controller, Realised
 from kubinet import collector
@@ -56,10 +58,19 @@ class Signal:
 class Watcher:
     """The cluster's state, live: gives it to the controller after every change."""
 
-    def __init__(self, client: Client, controller: Controller, *, informer: Callable[..., Informer] = Informer) -> None:
-        """`informer`: makes one, with the arguments of `Informer`."""
+    def __init__(
+        self,
+        client: Client,
+        controller: Controller,
+        *,
+        log: PolicyLog | None = None,
+        informer: Callable[..., Informer] = Informer,
+    ) -> None:
+        """`log`: is told whom denied packets are about. `informer`: makes one, with the arguments of `Informer`."""
         self._controller = controller
+        self._log = log
         self._dirty = Signal()
+        self._lease = Lease(self._dirty.set)
         self._reader = StateReader()
         self._client = client
         self._informer = partial(informer, client, on_change=self._dirty.set)
@@ -122,8 +133,12 @@ class Watcher:
             endpoint_generation=endpoint_generation,
             service_generation=service_generation,
             policy_generation=policy_generation,
+            log_denied=self._lease.runs(topology),
+            topology_generation=int(topology["metadata"].get("resourceVersion", 0)),
         )
         self._controller.update(state)
+        if self._log is not None and state.log_denied:
+            self._log.name(Names.of(state, self._controller.deciders()))
         complaints = tuple(self._controller.complaints(state))
         self._complainer.look(Findings(state, complaints, services, policies.policies))
 
@@ -182,6 +197,7 @@ def _to_wire(realised: Realised) -> dict[str, Any]:
         "endpointGeneration": realised.endpoint_generation,
         "serviceGeneration": realised.service_generation,
         "policyGeneration": realised.policy_generation,
+        "topologyGeneration": realised.topology_generation,
         "flows": sum(realised.flows.values()),
         "groups": realised.groups,
         "bridges": {bridge: {"flows": number} for bridge, number in realised.flows.items()},
@@ -194,10 +210,11 @@ def serve(context: ServiceContext) -> None:
     """Run the SDN controller until the process ends."""
     name = framework.choose(context.options.get("controller-framework"))
     client = Client(context.api_url, context.token)
-    publisher = Publisher(client)
-    controller = Controller(publisher.changed)
+    publisher, log = Publisher(client), PolicyLog(context.state_dir)
+    controller = Controller(publisher.changed, on_denied=log.packet)
     publisher.start(controller)
-    Watcher(client, controller).start()
+    log.start()
+    Watcher(client, controller, log=log).start()
     wanted = int(context.options.get("controller-port", framework.OPENFLOW_PORT))
     port = framework.start(name, controller, port=wanted)
     context.ready({"framework": name, "port": port})

@@ -1,7 +1,7 @@
 """Desired flows: a pure function of cluster state and node, and the same with a memory for small changes.
 
 A program's layers: what depends on nodes alone, the node's pods, Services that are the same everywhere (one object for
-all nodes), what is the node's own of Services, and the policies of the node's pods.
+all nodes), what is the node's own of Services, the policies of the node's pods, and the log of what they deny.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from controller.features.balancing import Backends
 from controller.features.common import TOPOLOGY, BridgeFlow, Feature, node_owner, pod_owner, service_owner
 from controller.pipeline import BRIDGES
 from controller.policy.contexts import owner_of
+from controller.policy.meanings import Meaning
 from controller.policy.policy_compile import PolicyCompiler
 from controller.program import EMPTY, Layer, Part, PartKey, Program, parts_by_bridge
 from controller.service_compile import ServiceCompiler
@@ -33,6 +34,8 @@ _NODE_FEATURES: Final[tuple[Feature, ...]] = (
     policies.flows,
 )
 """Features whose flows depend on neither pods nor Services."""
+_DENIED_LOG: Final = Layer({"log": parts_by_bridge(policies.log_flows())[INTEGRATION_BRIDGE]})
+"""The same for all nodes."""
 
 
 def programs(state: ClusterState, node: Node) -> Programs:
@@ -124,9 +127,13 @@ class Compiler:
         """Policies that are not in force as they stand, and why, after `compile`."""
         return self._policies.failures
 
-    def meanings(self) -> Mapping[int, str]:
+    def deciders(self) -> Mapping[int, Meaning]:
         """What the numbers in EGRESS_RULE and INGRESS_RULE stand for, after `compile`."""
-        return self._policies.meanings()
+        return self._policies.deciders()
+
+    def meanings(self) -> Mapping[int, str]:
+        """The same in words."""
+        return {number: str(meaning) for number, meaning in self.deciders().items()}
 
     def backends(self, node: str, number: int) -> Backends | None:
         """A set of endpoints that connections on the node choose from, by its id."""
@@ -159,6 +166,7 @@ class Compiler:
                     known.pod_layer if bridge == INTEGRATION_BRIDGE else known.uplink_layer,
                     *self._services.layers(node, bridge),
                     *(self._policies.layers(node) if bridge == INTEGRATION_BRIDGE else ()),
+                    _DENIED_LOG if state.log_denied and bridge == INTEGRATION_BRIDGE else EMPTY,
                 )
                 for bridge in BRIDGES
             }

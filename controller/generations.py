@@ -25,6 +25,8 @@ class Generations(NamedTuple):
     """Of Services."""
     policies: int = 0
     """The last change of policies and namespaces that is contained, with all before it."""
+    topology: int = 0
+    """Of the object `Topology/cluster`."""
 
 
 class Completeness:

@@ -44,7 +44,7 @@ from controller.openflow.fields import (
     Field,
     Match,
 )
-from controller.openflow.flow import Category, Flow, Owner
+from controller.openflow.flow import Category, Flow, Meter, Owner
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
 from kubinet.errors import KubinetError
 
@@ -418,6 +418,8 @@ def table_numbered(bridge: str, number: int) -> Table | None:
 class Priority(IntEnum):
     """Within a table, more special first."""
 
+    LOG = 1000
+    """Added to another priority: the flow that tells the controller, too."""
     FIRST = 230
     OVERRIDE = 220
     SPECIAL = 210
@@ -427,6 +429,17 @@ class Priority(IntEnum):
     GUARD = 100
     PASS = 50
     MISS = 0
+
+
+# --- meters -----------------------------------------------------------------------------------------------------------
+
+DENIED_METER: Final = Meter(2, rate=100, burst=100)
+"""br-int: denied packets that the controller is told of while they are logged, on each node."""
+DENIED_USERDATA: Final = 5
+"""First byte of what goes with them."""
+DENIED_BYTES: Final = 128
+"""How much of them: Ethernet, IPv4 with options, and the ports."""
+METERS: Final = (DENIED_METER,)
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

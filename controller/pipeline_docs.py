@@ -8,7 +8,7 @@ from typing import Final
 
 from controller import compile as compiler
 from controller.openflow.flow import Category
-from controller.pipeline import BRIDGES, TABLES, Priority, Table, table_named
+from controller.pipeline import BRIDGES, DENIED_METER, TABLES, Priority, Table, table_named
 from controller.registers import CT_BITS, REGISTERS, SNAT_PORTS, Place, Zone
 from kubinet.state import ClusterState, NetworkConfig, Node, Overlay, Pod
 
@@ -70,6 +70,10 @@ def _lines() -> Iterator[str]:
     yield "Zones, the same on every node: " + ", ".join(f"{zone.value} {zone.name}" for zone in Zone) + "."
     first, last = SNAT_PORTS
     yield f"Sources are translated to ports {first} to {last}."
+    yield from ("", "## Meters", "")
+    yield f"{DENIED_METER.id}: copies of denied packets that the controller gets while `kubinet policy log` runs,"
+    yield f"{DENIED_METER.rate} a second and {DENIED_METER.burst} at once on each node. Flows above those of PolicyDeny"
+    yield "make them (LOG is added to the priority); while nobody logs there are none."
     categories = ", ".join(f"{category.value} {category.name.lower()}" for category in Category)
     yield from (
         "",

@@ -12,7 +12,8 @@ from controller.complaints import Complaint, not_enforced
 from controller.framework import Switch
 from controller.generations import Generations, everywhere, published
 from controller.openflow.decode import PacketIn, decode
-from controller.pipeline import BRIDGES
+from controller.pipeline import BRIDGES, POLICY_DENY
+from controller.policy.meanings import Meaning
 from controller.sdn_session import AUDIT_SECONDS, Session
 from controller.turns import backends_number
 from kubinet.addressing import datapath_id, node_index_and_bridge
@@ -35,6 +36,8 @@ class Realised:
     """The generation of Services that both bridges realise."""
     policy_generation: int
     """The generation of policies and namespaces that both bridges realise."""
+    topology_generation: int
+    """The version of the object `Topology/cluster` that both bridges realise."""
     flows: Mapping[str, int]
     """Number of flows by bridge."""
     groups: int
@@ -46,8 +49,16 @@ class Realised:
 class Controller:
     """The framework's listener. `update` gives it the state; `on_realised` is called when `realised` has news."""
 
-    def __init__(self, on_realised: Callable[[], None] = lambda: None, *, audit_seconds: float = AUDIT_SECONDS) -> None:
+    def __init__(
+        self,
+        on_realised: Callable[[], None] = lambda: None,
+        *,
+        on_denied: Callable[[str, PacketIn], None] = lambda _node, _packet: None,
+        audit_seconds: float = AUDIT_SECONDS,
+    ) -> None:
+        """`on_denied`: called with a node's name and a packet that its policies deny, while these are logged."""
         self._on_realised = on_realised
+        self._on_denied = on_denied
         self._audit_seconds = audit_seconds
         self._lock = threading.Lock()
         self._sessions: dict[int, Session] = {}
@@ -73,7 +84,11 @@ class Controller:
             self._failures = failures
             self._names = {node.index: name for name, node in state.nodes.items()}
             generations = Generations(
-                state.generation, state.endpoint_generation, state.service_generation, state.policy_generation
+                state.generation,
+                state.endpoint_generation,
+                state.service_generation,
+                state.policy_generation,
+                state.topology_generation,
             )
             self._everywhere = everywhere(state.policies.values())
             for index, name in self._names.items():
@@ -91,6 +106,10 @@ class Controller:
         yield from self._compiler.complaints(state)
         for owner, why in self._compiler.policy_failures.items():
             yield from not_enforced(owner, [why])
+
+    def deciders(self) -> Mapping[int, Meaning]:
+        """What the numbers stand for that denied packets carry; after `update`, from the same thread."""
+        return self._compiler.deciders()
 
     def realised(self) -> dict[str, Realised]:
         """What each known node realises."""
@@ -118,6 +137,7 @@ class Controller:
             endpoint_generation=generations.endpoints,
             service_generation=generations.services,
             policy_generation=generations.policies,
+            topology_generation=generations.topology,
             flows={session.bridge: session.flows for session in connected},
             groups=sum(session.groups for session in connected),
             errors=sum(session.errors for session in connected),
@@ -155,7 +175,9 @@ class Controller:
         answer = decode(data)
         if session is None or answer is None or not session.serves(switch):
             return
-        if isinstance(answer, PacketIn):
+        if isinstance(answer, PacketIn) and answer.table == POLICY_DENY.number:
+            self._on_denied(self._names.get(session.node_index, ""), answer)
+        elif isinstance(answer, PacketIn):
             self._choose(switch, session, answer)
         else:
             session.received(answer)

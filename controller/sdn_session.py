@@ -23,11 +23,12 @@ from controller.openflow.encode import (
     flow_desc_request,
     group_stats_request,
     put_group,
+    put_meter,
 )
 from controller.openflow.flow import GENERATIONS, Flow, Group
-from controller.pipeline import CANARY
+from controller.pipeline import CANARY, METERS
 from controller.program import Changes, Layer, Part, Program, differences
-from kubinet.addressing import node_index_and_bridge
+from kubinet.addressing import INTEGRATION_BRIDGE, node_index_and_bridge
 from kubinet.errors import DeadlineError, KubinetError
 
 _LOG = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class Session:
         self._complete: set[int] = set()
         self._xids = count(_FIRST_XID)
         self._sent: dict[int, _Item] = {}
+        self._tries: set[int] = set()
+        """Messages that may be refused without consequence."""
         self._refused: set[_Item] = set()
         self.errors = 0
         self.last_error = ""
@@ -134,7 +137,7 @@ class Session:
                 if not getattr(joined, "more", False):
                     self._complete.add(answer.xid)
                     self._changed.notify_all()
-            elif isinstance(answer, Refusal):
+            elif isinstance(answer, Refusal) and answer.xid not in self._tries:
                 self._note_refusal(answer)
 
     def _note_refusal(self, refusal: Refusal) -> None:
@@ -236,12 +239,22 @@ class Session:
             cookies = self._ask(lambda xid: flow_desc_request(xid, CANARY.number), FlowCookies).cookies
             self._round = max((cookie >> _ROUND_SHIFT for cookie in cookies), default=0) % GENERATIONS
         self._round = self._round % (GENERATIONS - 1) + 1
+        self._put_meters()
         present = self._ask(group_stats_request, GroupIds).groups
         wanted = tuple(program.groups())
         strangers = set(present) - {group.id for group in wanted}
         messages = self._encode(Changes(wanted, tuple(program.flows())))
         leaving = [delete_group(number, next(self._xids)) for number in sorted(strangers)]
         return self._commit([*messages, *self._sweep(), *leaving])
+
+    def _put_meters(self) -> None:
+        """Meters are no part of bundles. A datapath without them refuses: the flows that need one are refused, too."""
+        for meter in METERS if self.bridge == INTEGRATION_BRIDGE else ():
+            xids = next(self._xids), next(self._xids)
+            with self._changed:
+                self._tries = set(xids)
+            if not self._switch.send(b"".join(put_meter(meter, *xids))):
+                raise _GoneError(f"{self}: connection lost")
 
     def _sweep(self) -> Iterator[bytes]:
         """Delete the flows of all other rounds: for each bit of the round, those in which it differs."""

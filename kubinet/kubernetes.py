@@ -72,6 +72,13 @@ def _named_ports(spec: Object) -> Iterator[ContainerPort]:
                 yield ContainerPort(port["name"], port["containerPort"], Protocol[port.get("protocol", "TCP")])
 
 
+def declared_ports(pod: Object) -> Iterator[tuple[int, str]]:
+    """The ports that a pod's containers declare: number and protocol."""
+    for container in pod["spec"].get("containers") or ():
+        for port in container.get("ports") or ():
+            yield port["containerPort"], port.get("protocol", "TCP")
+
+
 def namespace_from_object(obj: Object) -> tuple[str, Mapping[str, str]]:
     """A Namespace's name and labels."""
     metadata = obj["metadata"]

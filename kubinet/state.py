@@ -313,3 +313,7 @@ class ClusterState:
     """The resourceVersion of Services up to which `services` knows them."""
     policy_generation: int = 0
     """The resourceVersion of policies and namespaces up to which the state knows them."""
+    log_denied: bool = False
+    """Packets that policies deny are told to the controller."""
+    topology_generation: int = 0
+    """The resourceVersion of the object `Topology/cluster`."""

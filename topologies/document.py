@@ -10,8 +10,7 @@ from importlib.resources import files
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar
 
-import jsonschema
-
+from kubinet.documents import Path, Where, check_document, spell
 from kubinet.errors import InvalidInputError
 from kubinet.facts import network_from_document, network_to_document
 from kubinet.state import NetworkConfig
@@ -26,9 +25,8 @@ from kubinet.units import (
 )
 from topologies.model import Link, Role, Topology, Vertex
 
-Path = Sequence[str | int]
-Where = Callable[[Path], str]
-"""Turns a path into the document into words for a message, such as `net.yaml:12: spec.links[0].rate`."""
+__all__ = ["parse_topology", "schema", "spell", "to_document"]
+
 _Value = TypeVar("_Value")
 _SECTIONS = {"nodes": Role.NODE, "switches": Role.SWITCH, "routers": Role.ROUTER, "outside": Role.OUTSIDE}
 
@@ -41,16 +39,9 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def spell(path: Path) -> str:
-    """`spec.links[0].rate`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "document"
-
-
 def parse_topology(document: Mapping[str, Any], where: Where) -> Topology:
     """The topology that a document declares; InvalidInputError for what it may not say."""
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema()).iter_errors(document))
-    if error is not None:
-        raise InvalidInputError(f"{where([*error.absolute_path, *_unknown(error)[:1]])}: {_words(error)}")
+    check_document(document, schema(), where)
     spec = document["spec"]
     section = spec.get("network", {})
     return Topology(
@@ -103,33 +94,6 @@ def _link_document(link: Link) -> dict[str, Any]:
     if link.mtu is not None:
         document["mtu"] = link.mtu
     return document
-
-
-def _unknown(error: jsonschema.ValidationError) -> list[str]:
-    """The fields that the schema does not know, where that is the error."""
-    if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
-        return []
-    return sorted(set(map(str, _items(error.instance))) - set(error.schema.get("properties", {})))
-
-
-def _items(value: object) -> list[object]:
-    """The items of what the schema's library calls anything."""
-    return list(value) if isinstance(value, list | dict) else []
-
-
-def _words(error: jsonschema.ValidationError) -> str:
-    match error.validator:
-        case "additionalProperties":
-            properties = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-            return f"unknown field {', '.join(map(repr, _unknown(error)))}; known: {', '.join(properties)}"
-        case "enum":
-            return f"{error.instance!r} is not one of {', '.join(map(str, _items(error.validator_value)))}"
-        case "const":
-            return f"must be {error.validator_value!r}, not {str(error.instance)[:60]!r}"
-        case "pattern":
-            return f"{error.instance!r} is no name: use lower-case letters, digits and inner dashes"
-        case _:
-            return error.message if len(error.message) < 200 else f"{error.message[:200]}…"
 
 
 def _network(section: Mapping[str, Any], where: Where) -> NetworkConfig:

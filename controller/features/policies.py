@@ -1,12 +1,16 @@
 """The frame that network policies stand in: what skips them, what follows a verdict. See docs/policy.md."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from controller.features.common import TOPOLOGY, BridgeFlow, Maker, node_owner
-from controller.openflow.actions import Ct
+from controller.openflow.actions import Action, Ct, ToController
 from controller.openflow.fields import IP, IPV4_DST, IPV4_SRC, Term, ct_state
 from controller.openflow.flow import Category
 from controller.pipeline import (
+    DENIED_BYTES,
+    DENIED_METER,
+    DENIED_USERDATA,
     EGRESS_ADMIN,
     EGRESS_BASELINE,
     EGRESS_ENTRY,
@@ -68,14 +72,33 @@ def _known(state: ClusterState) -> Iterator[Term]:
         yield ct_state("-new+est+trk")
 
 
-def _verdicts(make: Maker) -> Iterator[BridgeFlow]:
-    def mark(blocked: int, table: int | None) -> Ct:
-        return Ct(Zone.MAIN, commit=True, table=table, marks=(CT_BLOCKED(blocked),))
+def _mark(blocked: int, table: int | None) -> Ct:
+    return Ct(Zone.MAIN, commit=True, table=table, marks=(CT_BLOCKED(blocked),))
 
-    yield make(POLICY_ACCEPT, Priority.NORMAL, (IP, CT_BLOCKED(1)), mark(0, SNAT.number))
-    yield make(POLICY_ACCEPT, Priority.PASS, (IP,), goto(SNAT))
-    yield make(POLICY_DENY, Priority.SPECIAL, (IP, CT_BLOCKED(1)))
-    yield make(POLICY_DENY, Priority.NORMAL, (IP, ct_state("-new+trk")), mark(1, None))
+
+_DENIALS: Final[tuple[tuple[Priority, tuple[Term, ...], tuple[Action, ...]], ...]] = (
+    (Priority.SPECIAL, (IP, CT_BLOCKED(1)), ()),
+    (Priority.NORMAL, (IP, ct_state("-new+trk")), (_mark(1, None),)),
     # A Service's connection is there from its first packet on: nobody may answer it.
-    yield make(POLICY_DENY, Priority.NORMAL, (IP, CT_SERVICE(1)), mark(1, None))
-    yield make(POLICY_DENY, Priority.PASS, (IP,))
+    (Priority.NORMAL, (IP, CT_SERVICE(1)), (_mark(1, None),)),
+    (Priority.PASS, (IP,), ()),
+)
+"""What is done with a packet that a policy denies: priority, match and actions."""
+
+
+def _verdicts(make: Maker) -> Iterator[BridgeFlow]:
+    yield make(POLICY_ACCEPT, Priority.NORMAL, (IP, CT_BLOCKED(1)), _mark(0, SNAT.number))
+    yield make(POLICY_ACCEPT, Priority.PASS, (IP,), goto(SNAT))
+    for priority, match, actions in _DENIALS:
+        yield make(POLICY_DENY, priority, match, *actions)
+
+
+def log_flows() -> Iterator[BridgeFlow]:
+    """Above the flows that drop what policies deny: the same, and the controller is told.
+
+    Those below stay, so that a datapath that refuses these (it has no meters) denies as before.
+    """
+    make = Maker(TOPOLOGY, Category.POLICY)
+    tell = ToController(bytes([DENIED_USERDATA]), DENIED_BYTES, DENIED_METER.id)
+    for priority, match, actions in _DENIALS:
+        yield make(POLICY_DENY, Priority.LOG + priority, match, *actions, tell)

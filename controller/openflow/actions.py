@@ -194,13 +194,18 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class ToController:
-    """Send the packet to the controller with bytes that say why; `max_len`: bytes of it."""
+    """Send the packet to the controller with bytes that say why; `max_len`: bytes of it.
+
+    `meter`: limits how many are sent; what it holds back goes on all the same.
+    """
 
     userdata: bytes
     max_len: int = 0xFFFF
+    meter: int | None = None
 
     def __str__(self) -> str:
-        return f"controller(max_len={self.max_len},userdata={self.userdata.hex('.')})"
+        metered = "" if self.meter is None else f",meter_id={self.meter}"
+        return f"controller(max_len={self.max_len},userdata={self.userdata.hex('.')}{metered})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class PacketIn:
     registers: Mapping[int, int]
     """By number; those that are 0 are missing."""
     data: bytes
+    table: int = 0
+    """Whose flow sent it."""
 
 
 Answer = Refusal | BundleAnswer | FlowCount | FlowCookies | GroupIds | PacketIn
@@ -141,6 +143,7 @@ def _group_ids(data: bytes) -> Iterator[int]:
         at += length
 
 
+_TABLE_AT = 15
 _PACKET_REGISTERS = 0x8001
 """OXM class of the 64-bit registers (OpenFlow 1.5 section 7.2.3.10): each is two of Open vSwitch's 32-bit ones."""
 
@@ -163,4 +166,5 @@ def _packet_in(xid: int, data: bytes) -> PacketIn:
             registers |= {2 * number: high, 2 * number + 1: low}
         at += 4 + size
     start = 24 + (length + 7) // 8 * 8 + 2
-    return PacketIn(xid, in_port, {number: one for number, one in registers.items() if one}, data[start:])
+    known = {number: one for number, one in registers.items() if one}
+    return PacketIn(xid, in_port, known, data[start:], data[_TABLE_AT])

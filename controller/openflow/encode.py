@@ -27,7 +27,7 @@ from controller.openflow.actions import (
     ToGroup,
 )
 from controller.openflow.fields import Bits, Match, Term
-from controller.openflow.flow import Bucket, Flow, Group, GroupKind, Selection
+from controller.openflow.flow import Bucket, Flow, Group, GroupKind, Meter, Selection
 
 VERSION: Final = 6
 """OpenFlow 1.5 on the wire."""
@@ -43,6 +43,8 @@ ALL_GROUPS: Final = 0xFFFFFFFC
 _NTR: Final = 0x0000154D  # Netronome's extension: how a group selects
 _NO_BUCKET: Final = 0xFFFFFFFF  # OFPG_BUCKET_ALL
 _MAX_BYTES: Final = 0xFFFF
+_METER_ADD, _METER_MODIFY = 0, 1
+_METER_PACKETS, _METER_BURST, _METER_STATS = 2, 4, 8
 
 
 class MessageType(IntEnum):
@@ -57,6 +59,7 @@ class MessageType(IntEnum):
     MULTIPART_REPLY = 19
     BARRIER_REQUEST = 20
     BARRIER_REPLY = 21
+    METER_MOD = 29
     BUNDLE_CONTROL = 33
     BUNDLE_ADD = 34
 
@@ -175,7 +178,8 @@ def _learn(action: Learn) -> bytes:
 def _to_controller(action: ToController) -> bytes:
     limit = struct.pack("!HHH2x", 0, 6, action.max_len)
     userdata = _padded(struct.pack("!HH", 3, 4 + len(action.userdata)) + action.userdata)
-    return _nicira(37, bytes(6) + limit + userdata)
+    meter = b"" if action.meter is None else struct.pack("!HHI", 5, 8, action.meter)
+    return _nicira(37, bytes(6) + limit + userdata + meter)
 
 
 def _conjunction(action: Conjunction) -> bytes:
@@ -299,6 +303,16 @@ def put_group(group: Group, xid: int) -> bytes:
 def delete_group(group: int, xid: int) -> bytes:
     """Delete a group and whatever flows still point to it; no error when there is none."""
     return _group_mod(_GROUP_DELETE, GroupKind.ALL, group, xid)
+
+
+def put_meter(meter: Meter, add_xid: int, modify_xid: int) -> list[bytes]:
+    """Make a meter what is wanted: added, which is refused (METER_EXISTS) where there is one, and then changed."""
+    flags = _METER_PACKETS | _METER_BURST | _METER_STATS
+    band = struct.pack("!HHII4x", 1, 16, meter.rate, meter.burst)  # OFPMBT_DROP
+    return [
+        message(MessageType.METER_MOD, xid, struct.pack("!HHI", command, flags, meter.id) + band)
+        for command, xid in ((_METER_ADD, add_xid), (_METER_MODIFY, modify_xid))
+    ]
 
 
 def packet_out(packet: bytes, in_port: int, actions: Iterable[Action], xid: int) -> bytes:

@@ -141,3 +141,14 @@ class Group:
         ]
         head = f"group_id={self.id},type={self.kind.name.lower()}"
         return ",".join([head, *([str(self.selection)] if self.selection else []), *buckets])
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit on packets: what comes faster is held back."""
+
+    id: int
+    rate: int
+    """Packets per second."""
+    burst: int
+    """Packets that may come at once."""

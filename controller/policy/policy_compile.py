@@ -8,6 +8,7 @@ from typing import Final
 from controller.policy.conjunctions import ISOLATION, Conjunction, ResolvedForm, number_of, resolved
 from controller.policy.contexts import Contexts
 from controller.policy.epochs import Epochs
+from controller.policy.meanings import Meaning, rule_meaning
 from controller.policy.precedence import first_priorities
 from controller.policy.rules import Form, form_of
 from controller.policy.selection import Scope, Selection, Selections
@@ -106,17 +107,16 @@ class PolicyCompiler:
         if touched:
             self._forget()
 
-    def meanings(self) -> Mapping[int, str]:
-        """What numbers in EGRESS_RULE and INGRESS_RULE stand for, in words."""
-        words = {}
+    def deciders(self) -> Mapping[int, Meaning]:
+        """What numbers in EGRESS_RULE and INGRESS_RULE stand for."""
+        found = {}
         for form in self._forms.values():
-            rules = ", ".join(f"{key} {form.form.direction} rule {index}" for key, index in sorted(form.users))
-            words.update(dict.fromkeys(form.numbers(), rules))
+            found.update(dict.fromkeys(form.numbers(), rule_meaning(form.form.direction, form.users)))
         for number, text in self._numbers.items():
             if number >= ISOLATION:
                 _, direction, policies = text.split("|")
-                words[number] = f"isolated for {direction} by {policies.replace(',', ', ')}"
-        return words
+                found[number] = Meaning(Direction(direction), tuple(policies.split(",")))
+        return found
 
     def _read(self, state: ClusterState) -> set[str]:
         """Policies that came, went or changed."""

@@ -120,7 +120,7 @@ class Passage:
             outer = seen.tunnel.destination if seen.tunnel is not None and seen.tunnel != came_by else None
             resumed_ = replace(seen.resumed(after, tracked), tunnel=came_by, hashed=0)
             yield _Leg(bridge, resumed_, table, Meeting(action, tracked, before, after), outer)
-        if any(action.startswith("controller(") for step in section.steps for action in step.actions):
+        if any(_asks_controller(step) for step in section.steps):
             yield self._asked_controller(node, leg, section)
 
     def _asked_controller(self, node: str, leg: _Leg, section: Section) -> _Leg:
@@ -134,6 +134,12 @@ class Passage:
         registers = {**end.registers, ENDPOINT_ADDRESS.field.number: int(endpoint.address), CHOSEN.field.number: chosen}
         seen = Seen(leg.seen.packet, port, registers, tunnel=leg.seen.tunnel)
         return _Leg(INTEGRATION_BRIDGE, seen, CONNTRACK.number, chosen=endpoint)
+
+
+def _asks_controller(step: Step) -> bool:
+    """Whether the controller has to answer; what policies deny it is only told."""
+    told = (step.bridge, step.number) == (POLICY_DENY.bridge, POLICY_DENY.number)
+    return not told and any(action.startswith("controller(") for action in step.actions)
 
 
 def _words(leg: _Leg) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
-from kubinet.kubernetes import cluster_state
+from kubinet.kubernetes import cluster_state, declared_ports
 from kubinet.policies import Policy
 from kubinet.policyobjects import KINDS, policy_from_object
 from kubinet.serviceobjects import ServiceCache
@@ -24,6 +24,8 @@ class View:
     """Nodes' names by the keys of pods of the host network."""
     outside: Mapping[str, IPv4Address] = field(default_factory=dict)
     """Addresses of outside hosts by name."""
+    ports: Mapping[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
+    """By pod, the ports that its containers declare: number and protocol."""
 
 
 def state_of(client: "Client") -> ClusterState:
@@ -47,7 +49,7 @@ def view_of(client: "Client", outside: Mapping[str, IPv4Address] | None = None) 
         policies={policy.key: policy for policy in _policies(client)},
     )
     on_host = {_key(pod): pod["spec"].get("nodeName", "") for pod in pods if pod["spec"].get("hostNetwork")}
-    return View(state, on_host, outside or {})
+    return View(state, on_host, outside or {}, {_key(pod): tuple(declared_ports(pod)) for pod in pods})
 
 
 def _policies(client: "Client") -> Iterator[Policy]:

@@ -39,7 +39,7 @@ def test_a_packets_registers_port_and_bytes_are_read(
 ) -> None:
     """Each 64-bit register is two of Open vSwitch's; those that are 0 are missing."""
     registers = {2 * number + half: pair[half] for number, pair in pairs.items() for half in (0, 1) if pair[half]}
-    assert decode(packet_in(in_port, pairs, data)) == PacketIn(9, in_port, registers, data)
+    assert decode(packet_in(in_port, pairs, data)) == PacketIn(9, in_port, registers, data, 22)
 
 
 def group_stats(*groups: int, more: bool) -> bytes:

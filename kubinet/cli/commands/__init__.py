@@ -14,6 +14,8 @@ GROUPS: Final = (
     "network",
     "plane",
     "trace",
+    "policy",
+    "policylog",
     "underlay",
     "topology",
     "experiments",

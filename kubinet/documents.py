@@ -1,0 +1,51 @@
+"""Kubinet's own documents (Topology, PolicyTest) against their JSON Schemas: what is wrong, where, in words."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import jsonschema
+
+from kubinet.errors import InvalidInputError
+
+Path: TypeAlias = Sequence[str | int]
+Where: TypeAlias = Callable[[Path], str]
+"""Turns a path into the document into words for a message, such as `net.yaml:12: spec.links[0].rate`."""
+
+
+def spell(path: Path) -> str:
+    """`spec.links[0].rate`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "document"
+
+
+def check_document(document: Mapping[str, Any], schema: Mapping[str, Any], where: Where) -> None:
+    """InvalidInputError for the first field that the schema (2020-12) does not allow."""
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    if error is not None:
+        raise InvalidInputError(f"{where([*error.absolute_path, *_unknown(error)[:1]])}: {_words(error)}")
+
+
+def _unknown(error: jsonschema.ValidationError) -> list[str]:
+    """The fields that the schema does not know, where that is the error."""
+    if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
+        return []
+    return sorted(set(map(str, _items(error.instance))) - set(error.schema.get("properties", {})))
+
+
+def _items(value: object) -> list[object]:
+    """The items of what the schema's library calls anything."""
+    return list(value) if isinstance(value, list | dict) else []
+
+
+def _words(error: jsonschema.ValidationError) -> str:
+    match error.validator:
+        case "additionalProperties":
+            properties = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+            return f"unknown field {', '.join(map(repr, _unknown(error)))}; known: {', '.join(properties)}"
+        case "enum":
+            return f"{error.instance!r} is not one of {', '.join(map(str, _items(error.validator_value)))}"
+        case "const":
+            return f"must be {error.validator_value!r}, not {str(error.instance)[:60]!r}"
+        case "pattern":
+            return f"{error.instance!r} is no name: use lower-case letters, digits and inner dashes"
+        case _:
+            return error.message if len(error.message) < 200 else f"{error.message[:200]}…"

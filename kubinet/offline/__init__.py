@@ -1,0 +1,1 @@
+"""A cluster made up from manifests alone: for questions that policies answer before anything runs."""

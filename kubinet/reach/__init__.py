@@ -1,0 +1,1 @@
+"""Who reaches whom: truth tables, expectations and differences, from the policies' oracle. Pure."""
