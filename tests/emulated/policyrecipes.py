@@ -77,7 +77,7 @@ RECIPES = (
         ["01-deny-all-traffic-to-an-application-1.yaml"],
         CLOSED,
         ["plain > api 80/TCP", "web > plain 80/TCP"],
-        ["plain > web 80/TCP", "api > web 80/TCP", "other/plain > web 80/TCP", "plain > web 80/UDP", "out > web 80/TCP"],
+        ["plain > web 80/TCP", "plain > web 80/UDP", "other/plain > web 80/TCP", "out > web 80/TCP"],
     ),
     Recipe(
         "02 limit traffic to an application",
