@@ -80,7 +80,7 @@ class PolicyLab:
         for name, labels in namespaces.items():
             metadata = {"name": name, "labels": dict(labels)}
             if name not in self._namespaces:
-                self.cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+                self.cluster.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
             elif self._namespaces[name] != labels:
                 change = _difference(self._namespaces[name], labels)
                 self.cluster.client.patch("Namespace", name, {"metadata": {"labels": change}})
@@ -167,11 +167,17 @@ class PolicyLab:
             if some:
                 if backward:
                     self._each_switch("dpctl/flush-conntrack")
-                # A switch tells that its flows are in force a moment before all that it has cached is brought up to
-                # date: what is wrong once is asked again, and reported when it stays so.
-                first = [some[index] for index, _ in self.prober.wrong([probes[n] for n in some])]
-                again = self.prober.wrong([probes[n] for n in first]) if first else []
-                yield from ((first[index], said) for index, said in again)
+                yield from ((some[index], said) for index, said in self.wrong([probes[n] for n in some]))
+
+    def wrong(self, probes: Sequence[Probe]) -> list[tuple[int, str]]:
+        """Which probes did not get what was expected, and what they got.
+
+        A switch tells that its flows are in force a moment before all that it has cached is brought up to date: what is
+        wrong once is asked again, and reported when it stays so.
+        """
+        first = [index for index, _ in self.prober.wrong(probes)]
+        again = self.prober.wrong([probes[index] for index in first]) if first else []
+        return [(first[index], said) for index, said in again]
 
     def _each_switch(self, command: str) -> None:
         run_dir = "/run/kubinet/nodes"

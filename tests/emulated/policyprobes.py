@@ -129,7 +129,8 @@ def furnish(wanted, served):  # address -> place
 def probe(order):
     global ROUND
     ROUND += 1
-    wanted = order["probes"]  # [source, destination, port, protocol, whether it is expected to arrive]
+    # [source, destination, port, protocol, whether it is expected to arrive, where it is sent: address and port]
+    wanted = order["probes"]
     furnish({one for row in wanted for one in row[:2]}, {(row[2], row[3]) for row in wanted})
     said, clients = {}, {}
     by_source = {}
@@ -140,7 +141,7 @@ def probe(order):
         return ROUND << 20 | number + 1
 
     def send(number):
-        source, destination, port, protocol, _ = wanted[number]
+        source, destination, port, protocol = wanted[number][:4]
         try:
             if protocol == "UDP":
                 clients[number].send(struct.pack("!I", token(number)))
@@ -154,11 +155,11 @@ def probe(order):
     for source, numbers in by_source.items():
         enter(PLACES[source].namespace)
         for number in numbers:
-            _, destination, port, protocol, _ = wanted[number]
+            protocol, _, to = wanted[number][3:]
             if protocol != "SCTP":
                 made = PLACES[source].open(socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM)
                 clients[number] = made
-                made.connect_ex((destination, port))
+                made.connect_ex(tuple(to))
                 event = selectors.EVENT_WRITE if protocol == "TCP" else selectors.EVENT_READ
                 SELECTOR.register(made, event, (protocol, number))
             if protocol != "TCP":
@@ -233,13 +234,17 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Probe:
-    """From one address to another; `arrives` is what is expected."""
+    """From one address to another; `arrives` is what is expected.
+
+    With `via`, TCP and UDP go to this address and port, a Service's, and `destination` is the endpoint.
+    """
 
     source: str
     destination: str
     port: int
     protocol: str
     arrives: bool
+    via: tuple[str, int] | None = None
 
 
 class Prober:
@@ -254,7 +259,10 @@ class Prober:
 
         It ends as soon as all that should arrive has arrived and nothing else came for `grace` seconds.
         """
-        rows = [[one.source, one.destination, one.port, one.protocol, one.arrives] for one in probes]
+        rows = [
+            [one.source, one.destination, one.port, one.protocol, one.arrives, one.via or (one.destination, one.port)]
+            for one in probes
+        ]
         found = self._ask({"probes": rows, "grace": grace, "seconds": seconds})
         said: list[str] = found["said"]
         return said
