@@ -8,9 +8,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from kubinet.addressing import pod_interface
@@ -78,7 +79,13 @@ def _place(cluster: "Cluster", word: str, namespace: str, packet_filter: str) ->
 
 
 def capture(
-    places: Sequence[Place], stream: BinaryIO, limits: Limits, *, comment: str, started: Callable[[], None]
+    places: Sequence[Place],
+    stream: BinaryIO,
+    limits: Limits,
+    *,
+    comment: str,
+    names: Mapping[IPv4Address, str],
+    started: Callable[[], None],
 ) -> list[int]:
     """Capture until a limit or ctrl-C; calls `started` when every tcpdump listens; packets per place."""
     counts = [0] * len(places)
@@ -89,6 +96,7 @@ def capture(
             [place.interface for place in places],
             comment=comment,
             system=f"{platform.system()} {platform.release()}",
+            names=names,
         )
         started()
         sorter = Sorter()

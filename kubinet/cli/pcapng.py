@@ -5,15 +5,17 @@ Formats: pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), th
 
 import heapq
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import BinaryIO, Final
 
 from kubinet.errors import KubinetError
 
 _NANOSECOND_MAGIC: Final = 0xA1B23C4D
 _MICROSECOND_MAGIC: Final = 0xA1B2C3D4
-_SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
+_SECTION, _INTERFACE, _NAMES, _PACKET = 0x0A0D0D0A, 1, 4, 6
+_IPV4_NAME: Final = 1
 _COMMENT, _OS, _APPLICATION = 1, 3, 4
 _IF_NAME, _IF_DESCRIPTION, _IF_TSRESOL, _IF_FILTER = 2, 3, 9, 11
 _END_OF_OPTIONS: Final = struct.pack("<HH", 0, 0)
@@ -83,9 +85,17 @@ class PcapStream:
 
 
 class PcapngWriter:
-    """Writes one section with all interfaces first, then packets in the order of the calls."""
+    """Writes one section with all interfaces and names first, then packets in the order of the calls."""
 
-    def __init__(self, stream: BinaryIO, interfaces: Sequence[Interface], *, comment: str, system: str) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        interfaces: Sequence[Interface],
+        *,
+        comment: str,
+        system: str,
+        names: Mapping[IPv4Address, str] | None = None,
+    ) -> None:
         self._stream = stream
         options = _option(_COMMENT, comment) + _option(_OS, system) + _option(_APPLICATION, "kubinet")
         self._block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options + _END_OF_OPTIONS)
@@ -95,6 +105,17 @@ class PcapngWriter:
             if one.filter:
                 options += _option(_IF_FILTER, b"\x00" + one.filter.encode())
             self._block(_INTERFACE, struct.pack("<HHI", ETHERNET, 0, 0) + options + _END_OF_OPTIONS)
+
+        if names:
+            self._name(names)
+
+    def _name(self, names: Mapping[IPv4Address, str]) -> None:
+        """A Name Resolution Block: readers show these names instead of addresses."""
+        records = b""
+        for address, name in names.items():
+            value = address.packed + name.encode() + b"\x00"
+            records += struct.pack("<HH", _IPV4_NAME, len(value)) + _padded(value)
+        self._block(_NAMES, records + _END_OF_OPTIONS + _option(_COMMENT, "Names of the cluster") + _END_OF_OPTIONS)
 
     def write(self, packet: Packet) -> None:
         """Append the packet."""

@@ -3,13 +3,16 @@
 import io
 import struct
 import subprocess
+from ipaddress import IPv4Address
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policyclusters import cluster, pod
 
+from kubinet.cli.addressnames import address_names
 from kubinet.cli.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
 from kubinet.errors import KubinetError
 
@@ -88,3 +91,24 @@ def test_pcapng_blocks_have_whole_words() -> None:
         kinds.append(kind)
         position += size
     assert kinds == [0x0A0D0D0A, 1, 6, 6, 6, 6, 6]
+
+
+def test_wireshark_shows_the_names_of_addresses(tmp_path: Path) -> None:
+    """Pods, Services, nodes and outside hosts by the names that the file brings."""
+    state = cluster(pods=[pod("x", "a", 1, 5)])
+    names = address_names(state, {"internet": IPv4Address("198.51.100.9")})
+    assert names[IPv4Address("172.18.1.2")] == "n1.node"
+    assert names[IPv4Address("10.244.2.1")] == "n2.gateway"
+    header = bytes.fromhex("450000140001000040000000") + bytes([10, 244, 1, 5, 198, 51, 100, 9])
+    frame = bytes(12) + b"\x08\x00" + header + bytes(26)
+    file = tmp_path / "a.pcapng"
+    with file.open("wb") as stream:
+        writer = PcapngWriter(stream, [Interface("a", "b")], comment="c", system="Linux", names=names)
+        writer.write(Packet(1_700_000_000_000_000_000, 0, frame, len(frame)))
+    argv = ["tshark", "-r", str(file), "-N", "n", "-T", "fields", "-E", "separator=;"]
+    argv += ["-e", "ip.src_host", "-e", "ip.dst_host"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    except FileNotFoundError:
+        pytest.skip("tshark is not installed")
+    assert done.stdout.strip() == "a.x.pod;internet.outside"

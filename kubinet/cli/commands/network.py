@@ -36,24 +36,30 @@ def capture(
 ) -> None:
     """Capture packets at one or several places into one pcapng file that names them, until ctrl-C.
 
-    Packets of all places are in the order of time, so that one packet can be followed from pod to underlay to pod.
+    Packets of all places are in the order of time, so that one packet can be followed from pod to underlay to pod. The
+    file has the names of the pods, Services, nodes and outside hosts that there were at its beginning: Wireshark shows
+    them (View, Name Resolution, Resolve Network Addresses; `tshark -N n`).
     """
     import sys
     from contextlib import nullcontext
 
     from kubinet.cli import capturing, durations
+    from kubinet.cli.addressnames import address_names
+    from kubinet.cli.clusterview import state_of
     from kubinet.cli.connection import cluster_of
 
     found = cluster_of(cluster)
     chosen = capturing.places_of(found, places, namespace or "default", packet_filter)
     seconds = durations.seconds(duration, "--duration") if duration is not None else None
     limits = capturing.Limits(count, seconds)
+    outside = {host.name: host.address for host in found.facts.outside}
+    names = address_names(state_of(found.client), outside)
 
     def started() -> None:
         typer.echo(f"Capturing on {', '.join(one.interface.name for one in chosen)}; ctrl-C ends it.", err=True)
 
     with nullcontext(sys.stdout.buffer) if write == "-" else Path(write).open("wb") as stream:
         comment = f"kubinet capture in cluster {found.name}"
-        counts = capturing.capture(chosen, stream, limits, comment=comment, started=started)
+        counts = capturing.capture(chosen, stream, limits, comment=comment, names=names, started=started)
     for place, number in zip(chosen, counts, strict=True):
         typer.echo(f"{number} packets on {place.interface.name}", err=True)
