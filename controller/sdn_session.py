@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from controller.framework import Switch
 from controller.generations import Generations
+from controller.openflow.actions import Action, ToController
 from controller.openflow.decode import Answer, BundleAnswer, FlowCookies, FlowCount, GroupIds, Refusal, join
 from controller.openflow.encode import (
     add_flow,
@@ -40,10 +41,15 @@ _ROUND_SHIFT: Final = 48
 _ROUND_MASK: Final = 0xFFFF << _ROUND_SHIFT
 _MANAGED: Final = 1 << 63
 """The cookie bit that is clear in all flows but those that a switch learned on its own."""
+_UNMETERED: Final = "the datapath has no meters: denied packets are counted, but cannot be logged"
 _FIRST_XID: Final = 0x4B000000
 
 _Wanted = TypeVar("_Wanted", BundleAnswer, FlowCount, FlowCookies, GroupIds)
 _Item: TypeAlias = Flow | Group
+
+
+def _needs_meter(action: Action) -> bool:
+    return isinstance(action, ToController) and action.meter is not None
 
 
 def without(program: Program, refused: Set[_Item]) -> Program:
@@ -84,8 +90,9 @@ class Session:
         self._complete: set[int] = set()
         self._xids = count(_FIRST_XID)
         self._sent: dict[int, _Item] = {}
-        self._tries: set[int] = set()
-        """Messages that may be refused without consequence."""
+        self._meter_xids = (0, 0)
+        """Of the messages that add and change the bridge's meters."""
+        self._unmetered = False
         self._refused: set[_Item] = set()
         self.errors = 0
         self.last_error = ""
@@ -137,7 +144,10 @@ class Session:
                 if not getattr(joined, "more", False):
                     self._complete.add(answer.xid)
                     self._changed.notify_all()
-            elif isinstance(answer, Refusal) and answer.xid not in self._tries:
+            elif isinstance(answer, Refusal) and answer.xid in self._meter_xids:
+                # Adding one that is there is refused; it is changed then, which only a datapath without them refuses.
+                self._unmetered = self._unmetered or answer.xid == self._meter_xids[1]
+            elif isinstance(answer, Refusal):
                 self._note_refusal(answer)
 
     def _note_refusal(self, refusal: Refusal) -> None:
@@ -213,16 +223,11 @@ class Session:
 
     def _bring_to(self, desired: Program) -> None:
         """Send what differs; without what the switch refuses."""
+        present = self._look() if self._held is None else frozenset()
         while True:
-            allowed = desired
-            if self._refused:
-                there = {*desired.flows(), *desired.groups()}
-                with self._changed:
-                    self._refused &= there
-                    refused = frozenset(self._refused)
-                allowed = without(desired, refused)
+            allowed = self._allowed(desired)
             if self._held is None:
-                done = self._replace(allowed)
+                done = self._replace(allowed, present)
             else:
                 changes = differences(self._held, allowed)
                 done = not changes or self._commit(self._encode(changes))
@@ -230,31 +235,50 @@ class Session:
                 self._held = allowed
                 return
 
-    def _replace(self, program: Program) -> bool:
+    def _allowed(self, desired: Program) -> Program:
+        """The program without what the switch refuses, or cannot do."""
+        blamed: set[_Item] = set()
+        if self._unmetered:
+            blamed.update(flow for flow in desired.flows() if any(map(_needs_meter, flow.actions)))
+            if blamed and self.last_error != _UNMETERED:
+                self.last_error = _UNMETERED
+                _LOG.warning("%s: %s", self, _UNMETERED)
+        if self._refused:
+            there = {*desired.flows(), *desired.groups()}
+            with self._changed:
+                self._refused &= there
+                blamed |= self._refused
+        return without(desired, blamed) if blamed else desired
+
+    def _look(self) -> frozenset[int]:
+        """What the next round begins from: the bridge's meters are there, if it has any; returns its groups."""
+        if self._round == 0:
+            cookies = self._ask(lambda xid: flow_desc_request(xid, CANARY.number), FlowCookies).cookies
+            self._round = max((cookie >> _ROUND_SHIFT for cookie in cookies), default=0) % GENERATIONS
+        self._put_meters()
+        # Answers come in the order of requests: by now a refusal of the meters would be here.
+        return frozenset(self._ask(group_stats_request, GroupIds).groups)
+
+    def _put_meters(self) -> None:
+        """Meters are no part of bundles, and not every datapath has them."""
+        for meter in METERS if self.bridge == INTEGRATION_BRIDGE else ():
+            added, changed = next(self._xids), next(self._xids)
+            with self._changed:
+                self._meter_xids, self._unmetered = (added, changed), False
+            if not self._switch.send(b"".join(put_meter(meter, added, changed))):
+                raise _GoneError(f"{self}: connection lost")
+
+    def _replace(self, program: Program, present: Set[int]) -> bool:
         """All flows under a new round, then away with whatever is not of it; in one bundle, so there is never a gap.
 
         Flows that the bridge learned (session affinity) stay, and groups are replaced where they are.
         """
-        if self._round == 0:
-            cookies = self._ask(lambda xid: flow_desc_request(xid, CANARY.number), FlowCookies).cookies
-            self._round = max((cookie >> _ROUND_SHIFT for cookie in cookies), default=0) % GENERATIONS
         self._round = self._round % (GENERATIONS - 1) + 1
-        self._put_meters()
-        present = self._ask(group_stats_request, GroupIds).groups
         wanted = tuple(program.groups())
-        strangers = set(present) - {group.id for group in wanted}
+        strangers = present - {group.id for group in wanted}
         messages = self._encode(Changes(wanted, tuple(program.flows())))
         leaving = [delete_group(number, next(self._xids)) for number in sorted(strangers)]
         return self._commit([*messages, *self._sweep(), *leaving])
-
-    def _put_meters(self) -> None:
-        """Meters are no part of bundles. A datapath without them refuses: the flows that need one are refused, too."""
-        for meter in METERS if self.bridge == INTEGRATION_BRIDGE else ():
-            xids = next(self._xids), next(self._xids)
-            with self._changed:
-                self._tries = set(xids)
-            if not self._switch.send(b"".join(put_meter(meter, *xids))):
-                raise _GoneError(f"{self}: connection lost")
 
     def _sweep(self) -> Iterator[bytes]:
         """Delete the flows of all other rounds: for each bit of the round, those in which it differs."""

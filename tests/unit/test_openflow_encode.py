@@ -45,6 +45,7 @@ from controller.openflow.encode import (
     message,
     packet_out,
     put_group,
+    put_meter,
 )
 from controller.openflow.fields import (
     ARP,
@@ -80,7 +81,7 @@ from controller.openflow.fields import (
     Term,
     ct_state,
 )
-from controller.openflow.flow import Bucket, Category, Flow, Group, GroupKind, Owner, Selection
+from controller.openflow.flow import Bucket, Category, Flow, Group, GroupKind, Meter, Owner, Selection
 
 pytestmark = pytest.mark.skipif(shutil.which("ovs-ofctl") is None, reason="ovs-ofctl is not installed")
 
@@ -188,7 +189,12 @@ any_actions: st.SearchStrategy[Action] = st.one_of(
     st.just(copy(REG1, REG2)),
     st.integers(1, 1000).map(ToGroup),
     st.integers(0, 250).map(Resubmit),
-    st.binary(min_size=1, max_size=8).map(ToController),
+    st.builds(
+        ToController,
+        st.binary(min_size=1, max_size=8),
+        st.sampled_from([128, 0xFFFF]),
+        st.none() | st.integers(1, 1000),
+    ),
 )
 
 
@@ -297,6 +303,14 @@ def test_groups_are_listed_and_deleted_and_packets_sent_again() -> None:
     assert printed(group_stats_request(7)) == "OFPST_GROUP request (OF1.5) (xid=0x7): group_id=ALL"
     sent = printed(packet_out(bytes(60), 3, (SetField(REG1(1)), Resubmit(10)), 9))
     assert "OFPT_PACKET_OUT (OF1.5) (xid=0x9): in_port=3 actions=set_field:0x1->reg1,resubmit(,10)" in sent
+
+
+def test_a_meter_is_added_and_then_changed() -> None:
+    """So that it is what is wanted whether it was there or not; it counts packets."""
+    added, changed = map(printed, put_meter(Meter(2, 100, 50), 7, 8))
+    words = "meter=2 pktps burst stats bands=\ntype=drop rate=100 burst_size=50"
+    assert added == f"OFPT_METER_MOD (OF1.5) (xid=0x7): ADD {words}"
+    assert changed == f"OFPT_METER_MOD (OF1.5) (xid=0x8): MOD {words}"
 
 
 def test_a_bundle_is_open_parts_commit_with_equal_transaction_ids_inside() -> None:

@@ -2,10 +2,11 @@
 
 import queue
 import struct
+from collections.abc import Sequence
 
 from controller.generations import Generations
-from controller.openflow.actions import Goto, Output
-from controller.openflow.decode import BundleAnswer, FlowCookies, GroupIds
+from controller.openflow.actions import Goto, Output, ToController
+from controller.openflow.decode import BundleAnswer, FlowCookies, GroupIds, Refusal
 from controller.openflow.encode import BundleControl, MessageType, Multipart
 from controller.openflow.fields import IP, Match
 from controller.openflow.flow import Category, Flow, Owner
@@ -21,8 +22,10 @@ class Agreeable:
 
     id = datapath_id(1, INTEGRATION_BRIDGE)
 
-    def __init__(self) -> None:
+    def __init__(self, *, meters: bool = True, refused: Sequence[int] = (0, 1)) -> None:
+        """`refused`: commands about meters, where it has none."""
         self.session: Session | None = None
+        self._refused = () if meters else tuple(refused)
 
     def send(self, data: bytes) -> bool:
         assert self.session is not None
@@ -36,11 +39,13 @@ class Agreeable:
                 bundle, word = struct.unpack_from("!IH", data, 8)
                 if word == BundleControl.COMMIT_REQUEST:
                     self.session.received(BundleAnswer(xid, bundle, BundleControl.COMMIT_REPLY))
+            if kind == MessageType.METER_MOD and struct.unpack_from("!H", data, 8)[0] in self._refused:
+                self.session.received(Refusal(xid, 12, 11))  # OFPET_METER_MOD_FAILED
             data = data[length:]
         return True
 
 
-def program(*actions: Output | Goto) -> Program:
+def program(*actions: Output | Goto | ToController) -> Program:
     flow = Flow(0, 1, Match.of(IP), actions, Owner("Node", "n1"), Category.BASE)
     return Program((Layer({"base": Part((flow,))}),))
 
@@ -60,5 +65,37 @@ def test_a_program_that_cannot_be_encoded_does_not_end_the_writer() -> None:
         session.want(program(Output(2)), Generations(3))
         assert news.get(timeout=DEADLINE) == (3, 1)
         assert session.flows == 1
+    finally:
+        session.end()
+
+
+def test_a_switch_without_meters_gets_no_flows_that_need_one() -> None:
+    """It is no error while there are none; then the bridge says that denied packets are not logged."""
+    switch, news = Agreeable(meters=False), queue.Queue[tuple[int, int]]()
+    session = Session(switch, lambda: news.put((session.realised[0], session.errors)))
+    switch.session = session
+    session.start()
+    try:
+        session.want(program(Output(1)), Generations(1))
+        assert news.get(timeout=DEADLINE) == (1, 0)
+        assert (session.flows, session.last_error) == (1, "")
+        session.want(program(ToController(b"\x05", 128, 2)), Generations(2))
+        assert news.get(timeout=DEADLINE) == (2, 0)
+        assert session.flows == 0
+        assert session.last_error == "the datapath has no meters: denied packets are counted, but cannot be logged"
+    finally:
+        session.end()
+
+
+def test_a_meter_that_is_there_already_is_only_changed() -> None:
+    """A controller that comes back finds its meter: adding is refused, changing is not."""
+    switch, news = Agreeable(meters=False, refused=[0]), queue.Queue[tuple[int, int]]()
+    session = Session(switch, lambda: news.put((session.realised[0], session.errors)))
+    switch.session = session
+    session.start()
+    try:
+        session.want(program(ToController(b"\x05", 128, 2)), Generations(1))
+        assert news.get(timeout=DEADLINE) == (1, 0)
+        assert (session.flows, session.last_error) == (1, "")
     finally:
         session.end()
