@@ -90,8 +90,8 @@ class Session:
         self._complete: set[int] = set()
         self._xids = count(_FIRST_XID)
         self._sent: dict[int, _Item] = {}
-        self._meter_xids = (0, 0)
-        """Of the messages that add and change the bridge's meters."""
+        self._meter_xid = 0
+        """Of the message that adds the bridge's meter."""
         self._unmetered = False
         self._refused: set[_Item] = set()
         self.errors = 0
@@ -144,9 +144,8 @@ class Session:
                 if not getattr(joined, "more", False):
                     self._complete.add(answer.xid)
                     self._changed.notify_all()
-            elif isinstance(answer, Refusal) and answer.xid in self._meter_xids:
-                # Adding one that is there is refused; it is changed then, which only a datapath without them refuses.
-                self._unmetered = self._unmetered or answer.xid == self._meter_xids[1]
+            elif isinstance(answer, Refusal) and answer.xid == self._meter_xid:
+                self._unmetered = True
             elif isinstance(answer, Refusal):
                 self._note_refusal(answer)
 
@@ -262,10 +261,9 @@ class Session:
     def _put_meters(self) -> None:
         """Meters are no part of bundles, and not every datapath has them."""
         for meter in METERS if self.bridge == INTEGRATION_BRIDGE else ():
-            added, changed = next(self._xids), next(self._xids)
             with self._changed:
-                self._meter_xids, self._unmetered = (added, changed), False
-            if not self._switch.send(b"".join(put_meter(meter, added, changed))):
+                self._meter_xid, self._unmetered = next(self._xids), False
+            if not self._switch.send(b"".join(put_meter(meter, self._meter_xid))):
                 raise _GoneError(f"{self}: connection lost")
 
     def _replace(self, program: Program, present: Set[int]) -> bool:

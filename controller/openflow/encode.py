@@ -43,7 +43,7 @@ ALL_GROUPS: Final = 0xFFFFFFFC
 _NTR: Final = 0x0000154D  # Netronome's extension: how a group selects
 _NO_BUCKET: Final = 0xFFFFFFFF  # OFPG_BUCKET_ALL
 _MAX_BYTES: Final = 0xFFFF
-_METER_ADD, _METER_MODIFY = 0, 1
+_METER_ADD, _METER_DELETE = 0, 2
 _METER_PACKETS, _METER_BURST, _METER_STATS = 2, 4, 8
 
 
@@ -305,13 +305,16 @@ def delete_group(group: int, xid: int) -> bytes:
     return _group_mod(_GROUP_DELETE, GroupKind.ALL, group, xid)
 
 
-def put_meter(meter: Meter, add_xid: int, modify_xid: int) -> list[bytes]:
-    """Make a meter what is wanted: added, which is refused (METER_EXISTS) where there is one, and then changed."""
+def put_meter(meter: Meter, xid: int) -> list[bytes]:
+    """Make a meter what is wanted: away with the one of its id, if there is one, and add it.
+
+    Flows whose `controller` action names it stay, and find the new one when they are added again.
+    """
     flags = _METER_PACKETS | _METER_BURST | _METER_STATS
     band = struct.pack("!HHII4x", 1, 16, meter.rate, meter.burst)  # OFPMBT_DROP
     return [
-        message(MessageType.METER_MOD, xid, struct.pack("!HHI", command, flags, meter.id) + band)
-        for command, xid in ((_METER_ADD, add_xid), (_METER_MODIFY, modify_xid))
+        message(MessageType.METER_MOD, xid, struct.pack("!HHI", _METER_DELETE, 0, meter.id)),
+        message(MessageType.METER_MOD, xid, struct.pack("!HHI", _METER_ADD, flags, meter.id) + band),
     ]
 
 

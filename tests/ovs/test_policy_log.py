@@ -101,3 +101,19 @@ def test_a_connection_that_is_cut_is_told_and_loses_its_answers(node: NodeSwitch
     assert node.send("p102", from_pod(A, B, 8080, flags=ACK, seq=1001, ack=5001)) == {}
     assert next_denied(controller)["ends"] == [f"{A}:40000", f"{B}:8080"]
     assert node.send("p103", asked.answer()) == {}
+
+
+def test_a_new_controller_goes_on_with_the_log(node: NodeSwitch, controllers: Start) -> None:
+    """It replaces the meter of the one before it: nothing is refused, and what it lets through is told."""
+    for generation in (7, 8):
+        controller = controllers("os_ken")
+        controller.tell(wire(generation, log=True))
+        connect(node.ovs, controller.port)
+        controller.realises(generation)
+        node.settle()
+        node.send("p102", *(from_pod(A, B, 1 + number, proto=UDP) for number in range(200)))
+        assert next_denied(controller)["ends"][1] == f"{B}:1"
+        controller.kill()
+    band = int(node.ovs.ofctl("meter-stats", "br-int").rpartition("packet_count:")[2].split()[0])
+    assert 0 < band <= 100
+    assert "error reply" not in (node.ovs.folder / "ovs-vswitchd.log").read_text()
