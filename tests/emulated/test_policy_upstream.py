@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from logtrouble import trouble_in_logs
-from policycases_cyclonus import ACTIONS, CONFLICTS, NAMESPACES, RULES, WORLD
+from policycases_cyclonus import ACTIONS, CONFLICTS, CYCLONUS, NAMESPACES, RULES, WORLD
 from policycases_e2e import E2E
 from policycases_netpol import NETPOL
 from policylab import PolicyLab
@@ -18,7 +18,10 @@ from kubinet.cluster import Cluster
 
 pytestmark = pytest.mark.emulated
 
-CASES = (*ACTIONS, *RULES, *NAMESPACES, *CONFLICTS, *E2E, *NETPOL)
+SOME = {"end-port", "pathological", "ip-block-no-except", "ip-block-with-except"}
+"""Tags of the cases of peers and ports that are worth their time; the flows of all are compared in tests/ovs."""
+DETAILS = [case for case in CYCLONUS if SOME & (tags := set(case.upstream.split())) and "multi-peer" not in tags]
+CASES = (*ACTIONS, *RULES, *NAMESPACES, *DETAILS, *CONFLICTS, *E2E, *NETPOL)
 
 
 @pytest.fixture(scope="module")
