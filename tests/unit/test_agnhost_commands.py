@@ -219,9 +219,12 @@ def test_pause_is_a_shell_that_leaves_its_output_alone() -> None:
     """No Python runs, SIGTERM ends it with status 2, and what it printed stays for the container's log."""
     with subprocess.Popen([str(AGNHOST), "pause"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         own, deadline = Path(f"/proc/{process.pid}"), time.monotonic() + 10
-        while (own / "fd/0").readlink() != (own / "fd/2").readlink():
-            assert time.monotonic() < deadline
-        assert (own / "cmdline").read_text().split("\0") == ["/bin/sh", str(AGNHOST.parent / "pause"), "2", "1", ""]
-        process.terminate()
-        assert process.communicate(timeout=10) == (b"Paused\n", b"")
-        assert process.returncode == 2
+        try:
+            while (own / "fd/0").readlink() != (own / "fd/2").readlink():
+                assert time.monotonic() < deadline
+            assert (own / "cmdline").read_text().split("\0") == ["/bin/sh", str(AGNHOST.parent / "pause"), "2", "1", ""]
+            process.terminate()
+            assert process.communicate(timeout=10) == (b"Paused\n", b"")
+            assert process.returncode == 2
+        finally:
+            process.kill()  # leaving the block waits for its end
