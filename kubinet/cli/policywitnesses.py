@@ -60,10 +60,9 @@ class FlowWitness:
         except WalkError as error:
             return Statement(None, str(error))
         story = tell(journey, self._names, self._meanings)
-        last = story.request
-        if story.request.walk.outcome.delivered and story.reply is not None:
-            last = story.reply
-        return Statement(journey.delivered, _ending(last))
+        lost = story.reply is not None and not story.reply.walk.outcome.delivered
+        told = story.reply if lost and story.reply is not None else story.request
+        return Statement(journey.delivered, _ending(told))
 
     def _sender(self, place: Place) -> Sender | None:
         if place.pod is not None:
