@@ -158,7 +158,7 @@ class NodeController:
     """One controller's sessions of a node's bridges, with a compiler of its own."""
 
     def __init__(self, switch: Switchlike) -> None:
-        self._name, self._settle = switch.node.name, switch.settle
+        self._name, self.settle = switch.node.name, switch.settle
         self._news = threading.Event()
         self._compiler = Compiler()
         self._generation = 0
@@ -183,7 +183,7 @@ class NodeController:
             assert self._news.wait(DEADLINE), [session.last_error for session in self.sessions.values()]
             self._news.clear()
         assert not any(session.last_error for session in self.sessions.values())
-        self._settle()
+        self.settle()
 
     def end(self) -> None:
         """The connections end; the bridges keep what they have."""
