@@ -72,7 +72,7 @@ def _bench(scales: tuple[Scale, ...], repetitions: int, parts: frozenset[str], o
 
 def _repeat(result: Result, what: str, parts: frozenset[str], *, with_ovn: bool) -> Result:
     """One more repetition of a size: Kubinet and the reference next to each other."""
-    scale, kubinet, ovn = result.scale, result.kubinet, result.ovn
+    scale, kubinet, ovn, failed = result.scale, result.kubinet, result.ovn, result.ovn_failed
     if "kubinet" in parts:
         _tell(f"{what}: Kubinet, {scale}")
         run = kubinet_bringup.bring_up(scale.nodes, scale.pods_per_node, single_pods=SINGLE_PODS)
@@ -81,10 +81,16 @@ def _repeat(result: Result, what: str, parts: frozenset[str], *, with_ovn: bool)
     if with_ovn:
         _tell(f"{what}: OVN, {scale}")
         arguments = [str(scale.nodes), str(scale.pods_per_node)]
-        reference = run_module("experiments.bench.ovn_reference", arguments, timeout_s=OVN_TIMEOUT_S)
-        ovn = (*ovn, reference)
-        _tell(f"  every pod answered {reference['pods_answer_s']:.2f} s")
-    return Result(scale, kubinet, ovn)
+        try:
+            reference = run_module("experiments.bench.ovn_reference", arguments, timeout_s=OVN_TIMEOUT_S)
+        except KubinetError as error:
+            # The measurement of Kubinet is not lost with it.
+            failed += 1
+            _tell(f"  not up: {error}")
+        else:
+            ovn = (*ovn, reference)
+            _tell(f"  every pod answered {reference['pods_answer_s']:.2f} s")
+    return Result(scale, kubinet, ovn, failed)
 
 
 def _scale(text: str) -> Scale:

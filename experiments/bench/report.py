@@ -34,6 +34,8 @@ class Result:
     kubinet: tuple[BringUp, ...]
     ovn: tuple[Mapping[str, Any], ...]
     """`experiments.bench.ovn_reference.OvnBringUp` as JSON; empty when the reference was not run."""
+    ovn_failed: int = 0
+    """Repetitions in which the reference did not come up."""
 
 
 def markdown(
@@ -109,7 +111,8 @@ def _times(result: Result, python_start_s: float | None) -> str:
         _range([run.cluster_ready_s for run in result.kubinet]),
         _range(answers),
         _range(without),
-        _range([run["pods_answer_s"] for run in result.ovn]),
+        _range([run["pods_answer_s"] for run in result.ovn])
+        + (f", {result.ovn_failed} not up in time" if result.ovn_failed else ""),
     )
 
 
