@@ -57,8 +57,8 @@ def _plan(site: Site, pods: Iterable[object]) -> str:
     nodes, first = list(site.nodes.values()), next(iter(site.nodes.values()))
     names = nodes[0].name if len(nodes) == 1 else f"{nodes[0].name} to {nodes[-1].name}"
     return (
-        f"Made up from manifests: {len(list(pods))} pods on {len(nodes)} nodes ({names}, {site.name}), in turn unless "
-        f"they say where; addresses from {first.pod_cidr[2]} on in each node's pod CIDR."
+        f"Made up from manifests: pods {len(list(pods))}, nodes {len(nodes)} ({names}, {site.name}); pods in turn "
+        f"unless they say where; addresses from {first.pod_cidr[2]} on in each node's pod CIDR."
     )
 
 

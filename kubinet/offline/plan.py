@@ -45,7 +45,7 @@ def site_of(topology: Topology, nodes: Iterable[Object] = ()) -> Site:
     own = list(nodes)
     if own:
         made = dict(_given(own, topology.network))
-        return Site(f"{len(made)} Node objects", topology.network, made, outside)
+        return Site("Node objects", topology.network, made, outside)
     planned = {
         vertex.name: _node(vertex.name, index, addresses[vertex.name], plan.pod_cidrs[vertex.name], vertex.labels)
         for index, vertex in enumerate(topology.nodes, start=1)

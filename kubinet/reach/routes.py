@@ -7,6 +7,7 @@ endpoint of another node, its source is the entry node's pod gateway by then (`e
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from kubinet.policy import Judgement, Oracle, Party
 from kubinet.reach.choices import Behind, service_of
@@ -14,6 +15,9 @@ from kubinet.reach.probes import Probe
 from kubinet.reach.world import Place, World
 from kubinet.services import cluster_choice, local_choice
 from kubinet.state import Endpoint, Node, Service, ServicePort
+
+_NO_POD: Final = "policies are for pods"
+"""How the oracle's reason about an end begins that is no pod."""
 
 
 class Verdict(StrEnum):
@@ -77,11 +81,12 @@ def decisive(judgement: Judgement) -> str:
     for ruling in (judgement.egress, judgement.ingress):
         if not ruling.allowed:
             return f"{ruling.direction.lower()}: {ruling.reason}"
-    parts = [ruling for ruling in (judgement.egress, judgement.ingress) if ruling.tier is not None]
-    if not parts:
-        same = judgement.egress.reason == judgement.ingress.reason
-        return judgement.egress.reason if same else f"{judgement.egress.reason}; {judgement.ingress.reason}"
-    return "; ".join(f"{ruling.direction.lower()}: {ruling.reason}" for ruling in parts)
+    both = (judgement.egress, judgement.ingress)
+    decided = [ruling for ruling in both if ruling.tier is not None]
+    if decided:
+        return "; ".join(f"{ruling.direction.lower()}: {ruling.reason}" for ruling in decided)
+    about_pods = [ruling.reason for ruling in both if not ruling.reason.startswith(_NO_POD)]
+    return "; ".join(dict.fromkeys(about_pods or [judgement.ingress.reason]))
 
 
 def ask(oracle: Oracle, source: Place, destination: Place, probe: Probe) -> Answer:

@@ -75,7 +75,7 @@ def test_a_matrix_from_manifests(folder: Path, capsys: pytest.CaptureFixture[str
         "+------------+-----------+------------+------------+\n"
     )
     assert captured.err == (
-        "Made up from manifests: 3 pods on 2 nodes (n1 to n2, topology leaf-spine), in turn unless they say where; "
+        "Made up from manifests: pods 3, nodes 2 (n1 to n2, topology leaf-spine); pods in turn unless they say where; "
         "addresses from 10.244.0.2 on in each node's pod CIDR.\n"
     )
 

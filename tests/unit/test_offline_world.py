@@ -116,7 +116,7 @@ def test_nodes_may_stand_in_the_manifests() -> None:
     assert (only.name, str(only.underlay.ip), str(only.pod_gateway)) == ("big", "192.168.0.7", "10.9.0.1")
     assert str(made.world.state.pods["default/a"].address) == "10.9.0.2"
     assert made.plan == (
-        "Made up from manifests: 1 pods on 1 nodes (big, 1 Node objects), in turn unless they say where; "
+        "Made up from manifests: pods 1, nodes 1 (big, Node objects); pods in turn unless they say where; "
         "addresses from 10.9.0.2 on in each node's pod CIDR."
     )
 
@@ -190,7 +190,7 @@ def test_what_has_no_meaning_here_is_named() -> None:
     assert build(ingress).remarks == ("Without meaning here: Ingress/i.",)
 
 
-@pytest.mark.parametrize("folder", ["examples", "examples/guestbook"])
+@pytest.mark.parametrize("folder", ["examples", "examples/guestbook", "examples/policy"])
 def test_the_examples_can_be_asked_about(folder: str) -> None:
     """Every manifest of the repository's examples."""
     files = sorted((ROOT / folder).glob("*.yaml"))
