@@ -191,12 +191,12 @@ ENDPOINT_DNAT: Final = _table(
     ("EgressEntry",),
     "Commits the connection with the endpoint as its destination: one flow for each endpoint, whoever names it.",
 )
-_EGRESS = (REG8, CT_MARK, ETH_TYPE, IP_PROTO, IPV4_DST, CONJ_ID, *_PORTS)
+_EGRESS = (REG8, CT_MARK, ETH_TYPE, IP_PROTO, IP_FRAG, IPV4_DST, CONJ_ID, *_PORTS)
 EGRESS_ENTRY: Final = _table(
     INTEGRATION_BRIDGE,
     40,
     "EgressEntry",
-    (REG0, IN_PORT, CT_STATE, CT_MARK, ETH_TYPE, IPV4_SRC, IPV4_DST),
+    (REG0, IN_PORT, CT_STATE, CT_MARK, ETH_TYPE, IP_FRAG, IPV4_SRC, IPV4_DST),
     ("EgressAdmin", "EgressPolicy", "EgressBaseline", "L3Forward"),
     "Sends what pods send to the policies that select them for egress; replies and all others skip these.",
 )
@@ -240,12 +240,12 @@ L3_DEC_TTL: Final = _table(
     ("IngressEntry",),
     "Lowers the TTL of routed packets; the node's own stack has done that already for what it sends.",
 )
-_INGRESS = (REG1, CT_MARK, ETH_TYPE, IP_PROTO, IPV4_SRC, CONJ_ID, *_PORTS)
+_INGRESS = (REG1, CT_MARK, ETH_TYPE, IP_PROTO, IP_FRAG, IPV4_SRC, CONJ_ID, *_PORTS)
 INGRESS_ENTRY: Final = _table(
     INTEGRATION_BRIDGE,
     70,
     "IngressEntry",
-    (REG0, REG1, CT_STATE, CT_MARK, ETH_TYPE, IPV4_SRC),
+    (REG0, REG1, CT_STATE, CT_MARK, ETH_TYPE, IP_FRAG, IPV4_SRC),
     ("IngressAdmin", "IngressPolicy", "IngressBaseline", "PolicyAccept"),
     "Sends what reaches a pod to the policies that select it; replies and the node's own packets skip them.",
 )

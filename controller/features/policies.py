@@ -5,7 +5,7 @@ from typing import Final
 
 from controller.features.common import TOPOLOGY, BridgeFlow, Maker, node_owner
 from controller.openflow.actions import Action, Ct, ToController
-from controller.openflow.fields import IP, IPV4_DST, IPV4_SRC, Term, ct_state
+from controller.openflow.fields import FRAGMENT, IP, IPV4_DST, IPV4_SRC, ct_state
 from controller.openflow.flow import Category
 from controller.pipeline import (
     DENIED_BYTES,
@@ -36,9 +36,15 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     make = Maker(TOPOLOGY, Category.POLICY)
     for entry, onward in ((EGRESS_ENTRY, L3_FORWARD), (INGRESS_ENTRY, POLICY_ACCEPT)):
         # Denied connections lose their replies; those of all others pass, and errors about them (ICMP).
-        yield make(entry, Priority.OVERRIDE, (IP, CT_BLOCKED(1), ct_state("+rpl+trk")))
-        for known in _known(state):
-            yield make(entry, Priority.SPECIAL, (IP, known), goto(onward))
+        for known in ("+rpl+trk", "+rel+trk"):
+            yield make(entry, Priority.OVERRIDE, (IP, CT_BLOCKED(1), ct_state(known)))
+            yield make(entry, Priority.SPECIAL, (IP, ct_state(known)), goto(onward))
+        # Pieces of a datagram have no ports to be judged by: they go the way of the connection that they belong to.
+        pieces = (IP, FRAGMENT, CT_BLOCKED(0), ct_state("-new+trk"))
+        yield make(entry, Priority.SPECIAL, pieces, goto(onward))
+        if state.network.established is Established.KEEP:
+            old = (IP, CT_BLOCKED(0), ct_state("-new+est+trk"))
+            yield make(entry, Priority.SPECIAL, old, goto(onward))
         yield make(entry, Priority.PASS, (IP,), goto(onward))
     for table, onward in (
         (EGRESS_ADMIN, EGRESS_POLICY),
@@ -63,27 +69,6 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
             (IP, SOURCE(Place.GATEWAY), IPV4_SRC(address)),
             goto(POLICY_ACCEPT),
         )
-
-
-def _known(state: ClusterState) -> Iterator[Term]:
-    yield ct_state("+rpl+trk")
-    yield ct_state("+rel+trk")
-    if state.network.established is Established.KEEP:
-        yield ct_state("-new+est+trk")
-
-
-def _mark(blocked: int, table: int | None) -> Ct:
-    return Ct(Zone.MAIN, commit=True, table=table, marks=(CT_BLOCKED(blocked),))
-
-
-_DENIALS: Final[tuple[tuple[Priority, tuple[Term, ...], tuple[Action, ...]], ...]] = (
-    (Priority.SPECIAL, (IP, CT_BLOCKED(1)), ()),
-    (Priority.NORMAL, (IP, ct_state("-new+trk")), (_mark(1, None),)),
-    # A Service's connection is there from its first packet on: nobody may answer it.
-    (Priority.NORMAL, (IP, CT_SERVICE(1)), (_mark(1, None),)),
-    (Priority.PASS, (IP,), ()),
-)
-"""What is done with a packet that a policy denies: priority, match and actions."""
 
 
 def _verdicts(make: Maker) -> Iterator[BridgeFlow]:

@@ -26,7 +26,7 @@ from controller.pipeline import (
     goto,
 )
 from controller.policy.conjunctions import Conjunction, Peers
-from controller.policy.ports import PortTerm
+from controller.policy.ports import FragmentTerm, PortTerm
 from controller.policy.rules import Form
 from controller.program import Layer, Part, PartKey, parts_by_bridge
 from controller.registers import EGRESS_RULE, INGRESS_RULE, OUTPUT_PORT, SENDER
@@ -44,7 +44,7 @@ class Context(NamedTuple):
 
     table: Table
     priority: int
-    term: int | IPv4Network | PortTerm | Conjunction
+    term: int | IPv4Network | PortTerm | FragmentTerm | Conjunction
     alone: bool = False
     """The rule has no other clause: the flow decides."""
 
@@ -63,8 +63,8 @@ class _Installed:
 class Contexts:
     """All of a node's conjunctions. `layer` brings the flows up to what was added and removed since."""
 
-    failures: set[str] = field(default_factory=set)
-    """Policies some of whose rules have no flow, because one has too many clauses."""
+    failures: dict[Context, frozenset[str]] = field(default_factory=dict)
+    """Flows with too many clauses, and the policies whose rules they leave out."""
     _installed: dict[Conjunction, _Installed] = field(default_factory=dict)
     _clauses: dict[Context, dict[Conjunction, int]] = field(default_factory=dict)
     _parts: dict[PartKey, Part] = field(default_factory=dict)
@@ -116,6 +116,7 @@ class Contexts:
             return before
         parts = dict(self._parts)
         for context in self._dirty:
+            self.failures.pop(context, None)
             clauses = self._clauses.get(context)
             if clauses:
                 parts[context] = parts_by_bridge(self._flows(context, clauses))[INTEGRATION_BRIDGE]
@@ -139,7 +140,7 @@ class Contexts:
 
     def _put_shared(self, conjunction: Conjunction, peers: Peers) -> None:
         for context in _shared(conjunction, peers):
-            last = conjunction.clauses - 1 if isinstance(context.term, PortTerm) else 1
+            last = conjunction.clauses - 1 if isinstance(context.term, PortTerm | FragmentTerm) else 1
             self._put(context, conjunction, last)
 
     def _drop_shared(self, conjunction: Conjunction, peers: Peers) -> None:
@@ -161,7 +162,8 @@ class Contexts:
         conjunctions = sorted(clauses, key=lambda conjunction: conjunction.number)
         if len(conjunctions) > MOST_CLAUSES:
             # Rules are left out, not isolation: what they would allow is denied, and their policies' owners are told.
-            self.failures.update(conjunction.form.owner for conjunction in conjunctions[MOST_CLAUSES:])
+            left_out = conjunctions[MOST_CLAUSES:]
+            self.failures[context] = frozenset(key for one in left_out for key, _ in one.form.users)
             conjunctions = conjunctions[:MOST_CLAUSES]
         owner = min(conjunction.form.owner for conjunction in conjunctions)
         make = Maker(owner_of(owner), Category.POLICY)
@@ -196,7 +198,7 @@ def target(form: Form) -> Goto:
     return goto(L3_FORWARD if egress else POLICY_ACCEPT)
 
 
-def _context(conjunction: Conjunction, term: int | IPv4Network | PortTerm | Conjunction) -> Context:
+def _context(conjunction: Conjunction, term: int | IPv4Network | PortTerm | FragmentTerm | Conjunction) -> Context:
     form = conjunction.form.form
     return Context(form.table, form.priority, term)
 
@@ -209,6 +211,9 @@ def _shared(conjunction: Conjunction, peers: Peers) -> Iterator[Context]:
         yield _context(conjunction, peer)
     for port in conjunction.ports or ():
         yield _context(conjunction, port)
+    if conjunction.form.form.action is Action.DENY:
+        for protocol in {port.protocol for port in conjunction.ports or ()}:
+            yield _context(conjunction, FragmentTerm(protocol))
     yield _context(conjunction, conjunction)
 
 
@@ -219,7 +224,7 @@ def _terms(context: Context, direction: Direction) -> tuple[Term, ...]:
             return ((SENDER if egress else OUTPUT_PORT)(context.term),)
         case IPv4Network():
             return ((IPV4_DST if egress else IPV4_SRC)(context.term),) if context.term.prefixlen else ()
-        case PortTerm():
+        case PortTerm() | FragmentTerm():
             return context.term.terms()
         case Conjunction():
             return (CONJ_ID(context.term.number),)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from controller.openflow.fields import IP_PROTO, SCTP_DST, TCP_DST, UDP_DST, Field, Term
+from controller.openflow.fields import FRAGMENT, IP_PROTO, SCTP_DST, TCP_DST, UDP_DST, Field, Term
 from kubinet.policies import PortRange
 from kubinet.transport import Protocol
 
@@ -22,6 +22,16 @@ class PortTerm(NamedTuple):
         """What a flow matches."""
         protocol = IP_PROTO(self.protocol)
         return (protocol, _FIELDS[self.protocol](self.value, self.mask)) if self.mask else (protocol,)
+
+
+class FragmentTerm(NamedTuple):
+    """Pieces of datagrams of one protocol: they have no ports, and what denies some ports must not let them by."""
+
+    protocol: Protocol
+
+    def terms(self) -> tuple[Term, ...]:
+        """What a flow matches."""
+        return IP_PROTO(self.protocol), FRAGMENT
 
 
 def port_terms(ranges: Iterable[PortRange]) -> frozenset[PortTerm]:
