@@ -246,7 +246,7 @@ def _exchange(own: _NodePolicies, key: str, before: _Share, after: _Share) -> No
     for (conjunction, port), count in (before.clauses - after.clauses).items():
         for _ in range(count):
             own.contexts.remove(conjunction, port)
-    if before.pods == after.pods and before.directions == after.directions:
+    if (before.pods, before.directions, before.tier) == (after.pods, after.directions, after.tier):
         return
     for direction in before.directions:
         for pod in before.pods:

@@ -172,6 +172,21 @@ def test_cluster_wide_rules_have_priorities_of_their_own() -> None:
     assert {flow.table for flow in flows(cluster([some[0]])) if flow.priority == 65000} == {INGRESS_ADMIN.number}
 
 
+def test_a_policy_moves_to_another_tier() -> None:
+    """A Baseline policy that becomes an Admin one has the flows of an Admin one: packets are led to that tier first."""
+    rule = Rule((PodPeer(EVERYTHING),), None, Action.DENY)
+    ingress = frozenset({Direction.INGRESS})
+    baseline, admin = (
+        cluster([Policy("ClusterNetworkPolicy", "p", "", tier, PodPeer(EVERYTHING), ingress, (rule,), (), 10)])
+        for tier in (Tier.BASELINE, Tier.ADMIN)
+    )
+    compilers = Compiler()
+    compilers.compile(baseline)
+    moved = compilers.compile(admin)["n1"]
+    assert not isinstance(moved, Exception)
+    assert moved[INTEGRATION_BRIDGE].table() == compiler.programs(admin, admin.nodes["n1"])[INTEGRATION_BRIDGE].table()
+
+
 def test_a_long_policy_is_enforced_to_its_last_rule() -> None:
     """5,000 different rules: no flow has more clauses than a message holds, and no rule is missing."""
     rules = [
