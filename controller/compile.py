@@ -109,7 +109,12 @@ class Compiler:
             self._nodes.clear()
             self._surroundings, self._services = surroundings, known
             self._policies = PolicyCompiler()
-        self._policies.update(state)
+        try:
+            self._policies.update(state)
+        except Exception:
+            # What it knows is half of one state and half of another.
+            self._policies = PolicyCompiler()
+            raise
         by_node: dict[str, dict[str, Pod]] = {name: {} for name in state.nodes}
         for key, pod in state.pods.items():
             if pod.node in by_node:
@@ -146,6 +151,8 @@ class Compiler:
 
     def _node(self, state: ClusterState, node: Node, own: dict[str, Pod]) -> Programs | Exception:
         try:
+            if (wrong := self._policies.errors.get(node.name)) is not None:
+                raise wrong
             known = self._nodes.get(node.name)
             if known is None:
                 made = {

@@ -5,7 +5,7 @@ from typing import Final
 
 from controller.features.common import TOPOLOGY, BridgeFlow, Maker, node_owner
 from controller.openflow.actions import Action, Ct, ToController
-from controller.openflow.fields import FRAGMENT, IP, IPV4_DST, IPV4_SRC, ct_state
+from controller.openflow.fields import FRAGMENT, IP, IPV4_DST, IPV4_SRC, Term, ct_state
 from controller.openflow.flow import Category
 from controller.pipeline import (
     DENIED_BYTES,
@@ -69,6 +69,20 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
             (IP, SOURCE(Place.GATEWAY), IPV4_SRC(address)),
             goto(POLICY_ACCEPT),
         )
+
+
+def _mark(blocked: int, table: int | None) -> Ct:
+    return Ct(Zone.MAIN, commit=True, table=table, marks=(CT_BLOCKED(blocked),))
+
+
+_DENIALS: Final[tuple[tuple[Priority, tuple[Term, ...], tuple[Action, ...]], ...]] = (
+    (Priority.SPECIAL, (IP, CT_BLOCKED(1)), ()),
+    (Priority.NORMAL, (IP, ct_state("-new+trk")), (_mark(1, None),)),
+    # A Service's connection is there from its first packet on: nobody may answer it.
+    (Priority.NORMAL, (IP, CT_SERVICE(1)), (_mark(1, None),)),
+    (Priority.PASS, (IP,), ()),
+)
+"""What is done with a packet that a policy denies: priority, match and actions."""
 
 
 def _verdicts(make: Maker) -> Iterator[BridgeFlow]:

@@ -1,7 +1,7 @@
 """Forms resolved against a state: who the peers are, and what the ports are where they have names."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from hashlib import sha256
 from ipaddress import IPv4Network
 from typing import Final, TypeAlias
@@ -20,6 +20,18 @@ ISOLATION: Final = 1 << 31
 
 
 _ALL_PODS: Final = Scope(None, EVERYTHING, EVERYTHING)
+
+
+def canonical(value: object) -> str:
+    """A value of the policies' in words that are the same in every process: sets in order."""
+    if isinstance(value, frozenset):
+        return f"{{{','.join(sorted(map(canonical, value)))}}}"
+    if isinstance(value, tuple):
+        return f"({','.join(map(canonical, value))})"
+    if is_dataclass(value):
+        parts = (canonical(getattr(value, one.name)) for one in fields(value))
+        return f"{type(value).__name__}({','.join(parts)})"
+    return str(value)
 
 
 def number_of(text: str) -> int:
@@ -105,10 +117,7 @@ class ResolvedForm:
     def _conjunction(self, ports: Ports) -> Conjunction:
         known = self._conjunctions.get(ports)
         if known is None:
-            form = self.form
-            fixed = (form.direction, form.tier, form.priority, form.action, form.scopes is None, form.ports is None)
-            sets = (form.scopes, form.nodes, form.blocks, form.ports, ports)
-            text = "|".join((*map(repr, fixed), *(",".join(sorted(map(repr, part or ()))) for part in sets)))
+            text = canonical((self.form, ports))
             clauses = 1 + (self.peers(ports) is not None) + (ports is not None)
             known = self._conjunctions[ports] = Conjunction(self, ports, self.number(text), clauses)
         return known

@@ -75,6 +75,8 @@ class PolicyCompiler:
     _nodes: dict[str, _NodePolicies] = field(default_factory=dict)
     _numbers: dict[int, str] = field(default_factory=dict)
     _policies: Mapping[str, Policy] | None = None
+    errors: dict[str, Exception] = field(default_factory=dict)
+    """Nodes whose flows could not be made of the last state, and why."""
     unplaced: frozenset[str] = frozenset()
     """Cluster-wide policies without flows: there are more rules than OpenFlow has priorities."""
 
@@ -86,7 +88,8 @@ class PolicyCompiler:
     @property
     def failures(self) -> Mapping[str, str]:
         """Policies that are not in force as they stand, and why."""
-        long = {key for node in self._nodes.values() for key in node.contexts.failures}
+        left_out = (keys for node in self._nodes.values() for keys in node.contexts.failures.values())
+        long = frozenset[str]().union(*left_out)
         return dict.fromkeys(sorted(long), "some of its rules have no flow: a pod or address is named by too many") | (
             dict.fromkeys(sorted(self.unplaced), "it has no flows: cluster-wide policies have too many rules together")
         )
@@ -94,6 +97,7 @@ class PolicyCompiler:
     def update(self, state: ClusterState) -> None:
         """Bring the layers to the state."""
         if not state.policies and not self._known:
+            self.unplaced = frozenset()
             return
         self._selections.update(state)
         touched = self._read(state)
@@ -102,8 +106,14 @@ class PolicyCompiler:
             if known.seen is not known.subject.pods or any(form in moved for form in known.all_forms()):
                 touched.add(key)
                 known.seen = known.subject.pods
+        self.errors.clear()
         for node in state.nodes.values():
-            self._bring(state, node, touched, moved)
+            try:
+                self._bring(state, node, touched, moved)
+            except Exception as error:
+                # The others go on; this one begins anew with the next state.
+                self.errors[node.name] = error
+                self._nodes.pop(node.name, None)
         if touched:
             self._forget()
 
@@ -187,6 +197,7 @@ class PolicyCompiler:
         if own is None:
             kernel = state.network.services is ServiceProxy.NFTABLES
             own = self._nodes[node.name] = _NodePolicies(Contexts(), Subjects(node, kernel, self._isolation_number))
+            touched = self._known
         for key in touched:
             known = self._known.get(key)
             pods = () if known is None else known.subject.by_node.get(node.name, ())

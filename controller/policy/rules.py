@@ -21,7 +21,6 @@ from kubinet.policies import (
     Direction,
     NamedPort,
     NodePeer,
-    Peer,
     PodPeer,
     Policy,
     PortMatch,
@@ -88,10 +87,6 @@ def form_of(policy: Policy, direction: Direction, index: int, first_priority: in
         blocks=frozenset(peer for peer in peers or () if isinstance(peer, BlockPeer)),
         ports=None if rule.ports is None else frozenset(rule.ports),
     )
-
-
-def _scopes(peers: tuple[Peer, ...], namespace: str) -> frozenset[Scope]:
-    return frozenset(Scope.of(peer, namespace) for peer in peers if isinstance(peer, PodPeer))
 
 
 def ports_at(ports: frozenset[PortMatch] | None, destination: Pod | None) -> Ports:

@@ -36,7 +36,7 @@ class Rates:
 
 
 def _policy(index: int) -> dict[str, Any]:
-    """The last one allows the connection, the others a port each."""
+    """The first one allows the connection, the others a port each."""
     ports = [{"port": PORT if index == 0 else 10000 + index}]
     selector = {"matchLabels": {"role": "watched"}}
     peer = [{"podSelector": selector}]

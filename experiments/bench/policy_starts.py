@@ -138,8 +138,9 @@ def main() -> int:
         return error.exit_code
     facts = {"machine": machine_facts(), "versions": versions(), "rate": RATE}
     write_json(folder / "starts.json", {**facts, "control": [*map(asdict, control)], "starts": [*map(asdict, starts)]})
-    leaked = any(start.heard for start in starts)
-    return 1 if leaked or not any(start.heard for start in control if start.predicted) else 0
+    aimed = [start for start in starts if start.predicted]
+    proved = aimed and any(start.heard for start in control if start.predicted)
+    return 0 if proved and not any(start.heard for start in aimed) else 1
 
 
 if __name__ == "__main__":

@@ -143,6 +143,14 @@ def test_established_connections_are_kept_where_it_is_declared(nodes: dict[int, 
     assert nodes[1].send("p102", from_pod(A, B, 8080, sport=40001)) == {}
 
 
+def test_denied_datagrams_to_a_service_stay_denied_where_connections_are_kept(nodes: dict[int, NodeSwitch]) -> None:
+    """`keep`: the Service's connection is tracked from the denied datagram on; more of them make it no older."""
+    web = service([B], protocol=Protocol.UDP)
+    program(nodes, under(DENY_OUT, services=[web], established=Established.KEEP))
+    for _ in range(4):
+        assert nodes[1].send("p102", from_pod(A, proto=UDP)) == {}
+
+
 def test_nobody_answers_a_denied_connection_to_a_service(nodes: dict[int, NodeSwitch]) -> None:
     """The connection is tracked from the first packet on; an endpoint that guesses it gets nothing through."""
     program(nodes, under(DENY_OUT, services=[service([B])]))

@@ -61,7 +61,7 @@ MUTATIONS = (
     ("peers that go stay", "contexts", "for gone in known.peers - peers:", "for gone in ():"),
     ("peers that come are left out", "contexts", "for come in peers - known.peers:", "for come in ():"),
     ("clauses are counted wrong", "contexts",
-     "last = conjunction.clauses - 1 if isinstance(context.term, PortTerm) else 1",
+     "last = conjunction.clauses - 1 if isinstance(context.term, PortTerm | FragmentTerm) else 1",
      "last = 1"),
     ("deny accepts", "contexts", "if form.action is Action.DENY:", "if False:"),
     ("pass accepts", "contexts", "if form.action is Action.PASS and form.tier is Tier.ADMIN:", "if False:"),
@@ -132,6 +132,8 @@ def _noticed(name: str, old: str, new: str) -> bool:
     try:
         for check in _checks():
             check()
+    except (NameError, SyntaxError, ImportError):
+        return False  # a line that cannot run is no mutation
     except BaseException:
         return True
     return False
