@@ -10,6 +10,7 @@ import importlib.machinery
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import ModuleSpec
@@ -124,40 +125,41 @@ def _checks() -> Iterator[Callable[[], None]]:
     yield few(given(st.lists(clusters(), min_size=2, max_size=4))(compiled))
 
 
-def _noticed(name: str, old: str, new: str) -> bool:
-    """Whether one of the tests fails with the module damaged; for a child process, which it changes for good."""
-    for known in [known for known in sys.modules if known.startswith(_ANEW) or known in _TESTS]:
-        del sys.modules[known]
-    sys.meta_path.insert(0, _Damaged(name, old, new))
-    try:
-        for check in _checks():
-            check()
-    except (NameError, SyntaxError, ImportError):
-        return False  # a line that cannot run is no mutation
-    except BaseException:
-        return True
-    return False
+def _complaint(name: str, old: str, new: str) -> str:
+    """What the first test that fails with the module damaged says, else nothing; runs in a child process."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = ""
+        for known in [known for known in sys.modules if known.startswith(_ANEW) or known in _TESTS]:
+            del sys.modules[known]
+        sys.meta_path.insert(0, _Damaged(name, old, new))
+        try:
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                for check in _checks():
+                    check()
+        except (NameError, SyntaxError, ImportError):
+            said = ""  # a line that cannot run is no mutation
+        except BaseException as error:
+            said = "".join(traceback.format_exception(error, limit=-4))[-4000:]
+        finally:
+            os.write(write, said.encode())
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        text = pipe.read().decode()
+    os.waitpid(child, 0)
+    return text
 
 
 @pytest.mark.parametrize(("module", "old", "new"), [row[1:] for row in MUTATIONS], ids=[row[0] for row in MUTATIONS])
 def test_a_damaged_compiler_is_noticed(module: str, old: str, new: str) -> None:
     """The line is there once, and with it changed some test fails."""
     assert (_ROOT / f"controller/policy/{module}.py").read_text().count(old) == 1
-    child = os.fork()
-    if child == 0:
-        status = 3
-        try:
-            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                status = 0 if _noticed(f"controller.policy.{module}", old, new) else 1
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "no test noticed"
+    assert _complaint(f"controller.policy.{module}", old, new), "no test noticed"
 
 
 def test_the_undamaged_compiler_passes() -> None:
     """Otherwise the mutations would prove nothing: the same child passes with a line replaced by itself."""
-    child = os.fork()
-    if child == 0:
-        line = "for exception in block.exceptions:"
-        os._exit(0 if not _noticed("controller.policy.blocks", line, line) else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    line = "for exception in block.exceptions:"
+    assert _complaint("controller.policy.blocks", line, line) == ""
