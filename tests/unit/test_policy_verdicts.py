@@ -19,20 +19,23 @@ OUTSIDE = [IPv4Address("192.0.2.9"), IPv4Address("198.51.100.1")]
 PROBES = [(Protocol.TCP, 80), (Protocol.TCP, 8080), (Protocol.UDP, 53), (Protocol.SCTP, 80), (None, 0)]
 
 
-def _models(state: ClusterState) -> dict[str, Model]:
+def models_of(state: ClusterState) -> dict[str, Model]:
+    """br-int of each node."""
     return {
         name: Model(compiler.programs(state, node)[INTEGRATION_BRIDGE].flows()) for name, node in state.nodes.items()
     }
 
 
-def _egress(state: ClusterState, models: dict[str, Model], source: Party, packet: Packet) -> bool:
+def egress(state: ClusterState, models: dict[str, Model], source: Party, packet: Packet) -> bool:
+    """Whether a pod's node lets its packet out."""
     pod = source.pod
     assert pod is not None
     sent = packet.from_pod(pod.port(state.nodes[pod.node]))
     return models[pod.node].run(sent, EGRESS_ENTRY.number, {L3_FORWARD.number: True})[0]
 
 
-def _ingress(state: ClusterState, models: dict[str, Model], to: Party, packet: Packet, source: Party) -> bool:
+def ingress(state: ClusterState, models: dict[str, Model], to: Party, packet: Packet, source: Party) -> bool:
+    """Whether a pod's node lets a packet in to it."""
     pod = to.pod
     assert pod is not None
     here = pod.node in (source.node, source.pod.node if source.pod else "")
@@ -56,7 +59,7 @@ def _ingress(state: ClusterState, models: dict[str, Model], to: Party, packet: P
 )
 def test_the_tables_say_what_the_oracle_says(state: ClusterState, data: st.DataObject) -> None:
     """Every pair of pods, nodes' stacks and outside hosts, on TCP, UDP, SCTP and without ports: both directions."""
-    oracle, models = Oracle(state), _models(state)
+    oracle, models = Oracle(state), models_of(state)
     pods = [oracle.party(pod.address) for pod in state.pods.values()]
     others = [oracle.party(node.pod_gateway) for node in state.nodes.values()] + [oracle.party(a) for a in OUTSIDE]
     for source in [*pods, *others]:
@@ -68,9 +71,9 @@ def test_the_tables_say_what_the_oracle_says(state: ClusterState, data: st.DataO
             number = 1 if protocol is None else int(protocol)
             if source.pod:
                 packet = Packet.of(int(source.address), int(to.address), number, port)
-                did = _egress(state, models, source, packet)
+                did = egress(state, models, source, packet)
                 assert did == said.egress.allowed, (source, to, protocol, port, said.egress)
             if to.pod:
                 packet = Packet.of(int(source.address), int(to.address), number, port)
-                did = _ingress(state, models, to, packet, source)
+                did = ingress(state, models, to, packet, source)
                 assert did == said.ingress.allowed, (source, to, protocol, port, said.ingress)
