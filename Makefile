@@ -84,6 +84,7 @@ bench: env ## benchmarks: time to ready, memory, pod start, Services, policies; 
 	$(PYTHON) -m experiments.bench.services
 	$(PYTHON) -m experiments.bench.service_data
 	$(PYTHON) -m experiments.bench.policies --kept
+	$(PYTHON) -m experiments.bench.ovn_changes
 	$(PYTHON) -m experiments.bench.policy_data
 	$(PYTHON) -m experiments.bench.policy_compile
 	$(PYTHON) -m experiments.bench.policy_starts

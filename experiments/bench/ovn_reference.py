@@ -102,7 +102,7 @@ def bring_up(nodes: int, pods_per_node: int) -> OvnBringUp:
         if program.name in ("ovsdb-server", "ovs-vswitchd", "ovn-controller") and program not in central
     ]
     return OvnBringUp(
-        version=_run(["ovn-controller", "--version"]).splitlines()[0].split()[-1],
+        version=run_program(["ovn-controller", "--version"]).splitlines()[0].split()[-1],
         nodes=nodes,
         pods=len(pods),
         links_s=links_s,
@@ -121,7 +121,7 @@ def _links(nodes: int, pods: Sequence[_Pod]) -> None:
         lines.append(f"link add u{node} type veth peer name eth0 netns n{node}")
         lines.append(f"link set u{node} master fabric up")
     _batch(lines)
-    _run(["ethtool", "-K", "fabric", "tx", "off"])
+    run_program(["ethtool", "-K", "fabric", "tx", "off"])
     _in_parallel([_inside_command(node, [pod for pod in pods if pod.node == node]) for node in range(nodes)])
 
 
@@ -203,7 +203,7 @@ def _logical_network(nodes: int, pods: Sequence[_Pod]) -> None:
     for pod in pods:
         argv += ["--", "lsp-add", f"s{pod.node}", pod.name]
         argv += ["--", "lsp-set-addresses", pod.name, f"{pod.mac} {pod.address}"]
-    _run(argv)
+    run_program(argv)
 
 
 def _ports_command(node: int, pods: Sequence[_Pod]) -> str:
@@ -232,7 +232,7 @@ def _starter(namespace: str) -> Any:
 
 
 def _batch(lines: Sequence[str]) -> None:
-    _run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+    run_program(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
 def _in_parallel(scripts: Sequence[str]) -> None:
@@ -246,7 +246,8 @@ def _in_parallel(scripts: Sequence[str]) -> None:
             raise KubinetError(f"OVN reference: a step ended with status {process.returncode}: {words.strip()[-600:]}")
 
 
-def _run(argv: Sequence[str], stdin: str | None = None) -> str:
+def run_program(argv: Sequence[str], stdin: str | None = None) -> str:
+    """A program's output; KubinetError with its last words when it failed."""
     done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode != 0:
         raise KubinetError(
