@@ -112,14 +112,14 @@ def differences(old: Program, new: Program) -> Changes:
         before = old.layers[index] if index < len(old.layers) else Layer({})
         after = new.layers[index] if index < len(new.layers) else Layer({})
         if before is not after:
-            left, arrived = _exchanged(before, after)
+            left, arrived = exchanged(before, after)
             gone += left
             come += arrived
     return _between(gone, come)
 
 
 @lru_cache(maxsize=4)
-def _exchanged(before: Layer, after: Layer) -> tuple[list[Part], list[Part]]:
+def exchanged(before: Layer, after: Layer) -> tuple[list[Part], list[Part]]:
     """Parts that go and parts that come; asked once for the layers that all nodes share."""
     gone = [part for key, part in before.parts.items() if after.parts.get(key) is not part]
     come = [part for key, part in after.parts.items() if before.parts.get(key) is not part]

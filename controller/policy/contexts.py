@@ -39,12 +39,19 @@ ALLOW_ALL: Final = Priority.NORMAL + 5
 """NetworkPolicy rules without peers and ports: no conjunction is asked for their pods."""
 
 
+class PeerTerm(NamedTuple):
+    """A peer's addresses; as numbers, because contexts are looked up by the thousand and networks hash slowly."""
+
+    address: int
+    prefix: int
+
+
 class Context(NamedTuple):
     """A match of one table: of a local pod by its port, of a peer, of ports, or of a whole conjunction."""
 
     table: Table
     priority: int
-    term: int | IPv4Network | PortTerm | FragmentTerm | Conjunction
+    term: int | PeerTerm | PortTerm | FragmentTerm | Conjunction
     alone: bool = False
     """The rule has no other clause: the flow decides."""
 
@@ -105,9 +112,9 @@ class Contexts:
         if peers is known.peers or known.peers is None or peers is None:
             return
         for gone in known.peers - peers:
-            self._drop(_context(conjunction, gone), conjunction)
+            self._drop(_context(conjunction, _peer(gone)), conjunction)
         for come in peers - known.peers:
-            self._put(_context(conjunction, come), conjunction, 1)
+            self._put(_context(conjunction, _peer(come)), conjunction, 1)
         known.peers = peers
 
     def layer(self, before: Layer) -> Layer:
@@ -198,9 +205,13 @@ def target(form: Form) -> Goto:
     return goto(L3_FORWARD if egress else POLICY_ACCEPT)
 
 
-def _context(conjunction: Conjunction, term: int | IPv4Network | PortTerm | FragmentTerm | Conjunction) -> Context:
+def _context(conjunction: Conjunction, term: int | PeerTerm | PortTerm | FragmentTerm | Conjunction) -> Context:
     form = conjunction.form.form
     return Context(form.table, form.priority, term)
+
+
+def _peer(network: IPv4Network) -> PeerTerm:
+    return PeerTerm(int(network.network_address), network.prefixlen)
 
 
 def _shared(conjunction: Conjunction, peers: Peers) -> Iterator[Context]:
@@ -208,7 +219,7 @@ def _shared(conjunction: Conjunction, peers: Peers) -> Iterator[Context]:
     if conjunction.clauses == 1:
         return
     for peer in peers or ():
-        yield _context(conjunction, peer)
+        yield _context(conjunction, _peer(peer))
     for port in conjunction.ports or ():
         yield _context(conjunction, port)
     if conjunction.form.form.action is Action.DENY:
@@ -222,8 +233,9 @@ def _terms(context: Context, direction: Direction) -> tuple[Term, ...]:
     match context.term:
         case int():
             return ((SENDER if egress else OUTPUT_PORT)(context.term),)
-        case IPv4Network():
-            return ((IPV4_DST if egress else IPV4_SRC)(context.term),) if context.term.prefixlen else ()
+        case PeerTerm(address, prefix):
+            network = IPv4Network((address, prefix))
+            return ((IPV4_DST if egress else IPV4_SRC)(network),) if prefix else ()
         case PortTerm() | FragmentTerm():
             return context.term.terms()
         case Conjunction():

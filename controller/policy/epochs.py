@@ -7,7 +7,7 @@ cached behind connection tracking is told apart by the registers with which the 
 different flows never share it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
@@ -16,7 +16,7 @@ from controller.openflow.actions import Ct, Nat, load
 from controller.openflow.fields import IP
 from controller.openflow.flow import Category
 from controller.pipeline import CONNTRACK, CONNTRACK_STATE, Priority
-from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
+from controller.program import EMPTY, Layer, Part, exchanged, parts_by_bridge
 from controller.registers import EPOCH, Zone
 from kubinet.addressing import INTEGRATION_BRIDGE
 
@@ -27,23 +27,20 @@ _MODULUS: Final = 1 << 32
 class Epochs:
     """One node's register, of one set of flows after another. The same flows have the same number."""
 
-    _digests: dict[PartKey, tuple[Part, int]] = field(default_factory=dict)
     _layers: tuple[Layer, ...] = ()
+    _sum: int = 0
     _layer: Layer = EMPTY
 
     def layer(self, *layers: Layer) -> Layer:
         """The flow that loads it; the same layer as before when the layers are the same. No flows: no epoch."""
-        if len(layers) == len(self._layers) and all(a is b for a, b in zip(layers, self._layers, strict=True)):
+        before = self._layers or (EMPTY,) * len(layers)
+        if self._layers and all(one is other for one, other in zip(layers, before, strict=True)):
             return self._layer
+        for one, other in zip(before, layers, strict=True):
+            gone, come = exchanged(one, other)
+            self._sum += sum(map(_digest, come)) - sum(map(_digest, gone))
         self._layers = layers
-        digests: dict[PartKey, tuple[Part, int]] = {}
-        for number, layer in enumerate(layers):
-            for key, part in layer.parts.items():
-                known = self._digests.get((number, key))
-                same = known is not None and known[0] is part
-                digests[number, key] = known if same and known is not None else (part, _digest(part))
-        self._digests = digests
-        self._layer = _loading(sum(digest for _, digest in digests.values()) % _MODULUS) if digests else EMPTY
+        self._layer = _loading(self._sum % _MODULUS) if any(layer.parts for layer in layers) else EMPTY
         return self._layer
 
 
