@@ -132,6 +132,9 @@ def _complaint(name: str, old: str, new: str) -> str:
     if child == 0:
         said = ""
         for known in [known for known in sys.modules if known.startswith(_ANEW) or known in _TESTS]:
+            package, _, module = known.rpartition(".")
+            if package in sys.modules:  # `from controller import compile` would find it there
+                vars(sys.modules[package]).pop(module, None)
             del sys.modules[known]
         sys.meta_path.insert(0, _Damaged(name, old, new))
         try:
