@@ -6,7 +6,6 @@ new connections (UDP, another source port each time), and with `--kept` packets 
 """
 
 import argparse
-import dataclasses
 import statistics
 import subprocess
 import sys
@@ -18,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.bench.keeping import keep
 from experiments.bench.memory import memory_of, process_tree
 from experiments.bench.objects import NAMESPACE, agnhost_pod, namespace
-from experiments.folder import new_folder, write_json, write_text
-from experiments.machine import machine_facts, versions
 from experiments.records import NOTHING
 from experiments.stats import percentile
 from kubinet.cluster import Cluster
-from kubinet.errors import DeadlineError, KubinetError
+from kubinet.errors import DeadlineError
 
 COUNTS: Final = (10, 100, 1000)
 CHANGES: Final = 15
@@ -203,23 +201,15 @@ def main() -> int:
     parser.add_argument("--kept", action="store_true", help="packets of an established connection, too")
     parser.add_argument("--output-dir", type=Path, default=Path("results"))
     options = parser.parse_args()
-    folder = new_folder(options.output_dir, "bench-policies")
-    runs: list[Measured] = []
     kinds = ("new", "kept") if options.kept else ("new",)
-    try:
-        for run in measure(options.nodes, options.policies or COUNTS, options.changes, kinds):
-            runs.append(run)
-            told = f"{run.policies} policies, {run.kind}: denied {1000 * statistics.median(run.denied_s):.0f} ms"
-            print(told, file=sys.stderr, flush=True)
-            facts = {"machine": machine_facts(), "versions": versions(), "nodes": options.nodes}
-            write_json(folder / "policies.json", {**facts, "runs": [dataclasses.asdict(one) for one in runs]})
-    except KubinetError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    page = markdown(runs, options.nodes)
-    write_text(folder / "policies.md", page)
-    print(page)
-    return 0
+    return keep(
+        "policies",
+        options.output_dir,
+        measure(options.nodes, options.policies or COUNTS, options.changes, kinds),
+        tell=lambda run: f"{run.policies} policies, {run.kind}: denied {1000 * statistics.median(run.denied_s):.0f} ms",
+        page=lambda runs: markdown(runs, options.nodes),
+        facts={"nodes": options.nodes},
+    )
 
 
 if __name__ == "__main__":

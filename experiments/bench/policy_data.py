@@ -5,7 +5,6 @@ are looked up among all rules. For each number the rate of new connections is me
 """
 
 import argparse
-import dataclasses
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.bench.keeping import keep
 from experiments.bench.objects import NAMESPACE, agnhost_pod, namespace
 from experiments.bench.service_data import PARALLEL, PORT, rate
-from experiments.folder import new_folder, write_json, write_text
-from experiments.machine import machine_facts, versions
 from kubinet.cluster import Cluster
-from kubinet.errors import KubinetError
 
 COUNTS: Final = (0, 100, 1000)
 _SETTLE_S: Final = 120.0
@@ -113,22 +110,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--output-dir", type=Path, default=Path("results"))
     options = parser.parse_args()
-    folder = new_folder(options.output_dir, "bench-policy-data")
-    runs: list[Rates] = []
-    try:
-        for run in measure(options.policies or COUNTS, options.reps, options.seconds):
-            runs.append(run)
-            told = f"{run.policies} policies, {run.parallel} at a time: {statistics.median(run.rates):.0f}/s"
-            print(told, file=sys.stderr, flush=True)
-            facts = {"machine": machine_facts(), "versions": versions()}
-            write_json(folder / "rates.json", {**facts, "runs": [dataclasses.asdict(one) for one in runs]})
-    except KubinetError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    page = markdown(runs)
-    write_text(folder / "policy_data.md", page)
-    print(page)
-    return 0
+    return keep(
+        "policy-data",
+        options.output_dir,
+        measure(options.policies or COUNTS, options.reps, options.seconds),
+        tell=lambda run: f"{run.policies} policies, {run.parallel} at a time: {statistics.median(run.rates):.0f}/s",
+        page=markdown,
+    )
 
 
 if __name__ == "__main__":

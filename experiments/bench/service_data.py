@@ -6,7 +6,6 @@ with 32, so that a drift of the machine's speed meets both.
 """
 
 import argparse
-import dataclasses
 import json
 import statistics
 import sys
@@ -15,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from experiments.bench.keeping import keep
 from experiments.bench.objects import NAMESPACE, agnhost_pod, endpoint_slice, namespace, service
-from experiments.folder import new_folder, write_json, write_text
-from experiments.machine import machine_facts, versions
 from kubinet.cluster import Cluster
 from kubinet.errors import KubinetError
 
@@ -115,22 +113,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--output-dir", type=Path, default=Path("results"))
     options = parser.parse_args()
-    folder = new_folder(options.output_dir, "bench-service-data")
-    runs: list[Rates] = []
-    try:
-        for proxy in options.proxy or PROXIES:
-            for run in measure(proxy, options.services or COUNTS, options.reps, options.seconds):
-                runs.append(run)
-                print(f"{proxy}, {run.services} Services, {run.parallel}: {run.ratio:.2f}", file=sys.stderr, flush=True)
-                facts = {"machine": machine_facts(), "versions": versions()}
-                write_json(folder / "rates.json", {**facts, "runs": [dataclasses.asdict(one) for one in runs]})
-    except KubinetError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    page = markdown(runs)
-    write_text(folder / "service_data.md", page)
-    print(page)
-    return 0
+    counts, proxies = options.services or COUNTS, options.proxy or PROXIES
+    return keep(
+        "service-data",
+        options.output_dir,
+        (run for proxy in proxies for run in measure(proxy, counts, options.reps, options.seconds)),
+        tell=lambda run: f"{run.proxy}, {run.services} Services, {run.parallel}: {run.ratio:.2f}",
+        page=markdown,
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ changes of one Service's endpoint until a new connection from every node reaches
 """
 
 import argparse
-import dataclasses
 import statistics
 import subprocess
 import sys
@@ -18,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.bench.keeping import keep
 from experiments.bench.memory import memory_of, process_tree
 from experiments.bench.objects import NAMESPACE, agnhost_pod, endpoint_slice, namespace, service
-from experiments.folder import new_folder, write_json, write_text
-from experiments.machine import machine_facts, versions
 from experiments.records import NOTHING
 from experiments.stats import percentile
 from kubinet.client import Client, Object
 from kubinet.cluster import Cluster
-from kubinet.errors import DeadlineError, KubinetError
+from kubinet.errors import DeadlineError
 from kubinet.informer import Informer
 
 TIMEOUT_S: Final = 120.0
@@ -259,21 +257,14 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=CHANGES)
     parser.add_argument("--output-dir", type=Path, default=Path("results"))
     options = parser.parse_args()
-    folder = new_folder(options.output_dir, "bench-services")
-    runs: list[Measured] = []
-    try:
-        for run in measure(options.nodes, options.services or COUNTS, options.changes):
-            runs.append(run)
-            print(f"{run.services} Services: from nothing {run.realised_s:.2f} s", file=sys.stderr, flush=True)
-            facts = {"machine": machine_facts(), "versions": versions(), "nodes": options.nodes}
-            write_json(folder / "services.json", {**facts, "runs": [dataclasses.asdict(one) for one in runs]})
-    except KubinetError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
-    page = markdown(runs, options.nodes)
-    write_text(folder / "services.md", page)
-    print(page)
-    return 0
+    return keep(
+        "services",
+        options.output_dir,
+        measure(options.nodes, options.services or COUNTS, options.changes),
+        tell=lambda run: f"{run.services} Services: from nothing {run.realised_s:.2f} s",
+        page=lambda runs: markdown(runs, options.nodes),
+        facts={"nodes": options.nodes},
+    )
 
 
 if __name__ == "__main__":

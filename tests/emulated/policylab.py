@@ -3,12 +3,15 @@
 Three answers must agree: the case's table, the oracle about the cluster's real objects, and the packets.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from logtrouble import trouble_in_logs
 from policyprobes import Probe, Prober
 from policyworld import Case, Step, World, probe, resolve
 
@@ -183,6 +186,17 @@ class PolicyLab:
         run_dir = "/run/kubinet/nodes"
         each = f"for one in {run_dir}/*/ovs-vswitchd.*.ctl; do ovs-appctl -t $one {command} || exit 1; done"
         self.cluster.run(["sh", "-c", each])
+
+
+@contextlib.contextmanager
+def policy_lab(state_home: Path, *bases: World) -> Iterator[PolicyLab]:
+    """Three nodes in a star, for one module; its services may log no trouble."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_STATE_HOME", str(state_home))
+        with Cluster("star", nodes=3, settings={"network.dnsReplicas": 0}) as cluster:
+            with contextlib.closing(PolicyLab(cluster, *bases)) as made:
+                yield made
+            assert list(trouble_in_logs(cluster.info.state_dir / "logs")) == []
 
 
 def _party(oracle: Oracle, state: ClusterState, name: str, address: str) -> Party:

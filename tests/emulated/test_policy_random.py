@@ -1,16 +1,14 @@
 """Random policies with real packets: what the oracle says of all pairs is what arrives."""
 
-import contextlib
 import random
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 from policycases_cyclonus import WORLD
-from policylab import PolicyLab
+from policylab import PolicyLab, policy_lab
 from policyworld import Apply, Case, Step, World, probe
 
-from kubinet.cluster import Cluster
 from kubinet.policy import Oracle
 
 pytestmark = pytest.mark.emulated
@@ -80,13 +78,8 @@ def _policy(draw: random.Random, name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PolicyLab]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        with (
-            Cluster("star", nodes=3, settings={"network.dnsReplicas": 0}) as cluster,
-            contextlib.closing(PolicyLab(cluster, WORLD)) as made,
-        ):
-            yield made
+    with policy_lab(tmp_path_factory.mktemp("state"), WORLD) as made:
+        yield made
 
 
 def _judged(lab: PolicyLab, world: World) -> dict[str, tuple[str, ...]]:

@@ -3,18 +3,14 @@
 x, y and z each have pods a (n1), b (n2) and c (n3). The table is the case's own; the oracle is asked, too.
 """
 
-import contextlib
 from collections.abc import Iterator
 
 import pytest
-from logtrouble import trouble_in_logs
 from policycases_cyclonus import ACTIONS, CONFLICTS, CYCLONUS, NAMESPACES, RULES, WORLD
 from policycases_e2e import E2E
 from policycases_netpol import NETPOL
-from policylab import PolicyLab
+from policylab import PolicyLab, policy_lab
 from policyworld import Case
-
-from kubinet.cluster import Cluster
 
 pytestmark = pytest.mark.emulated
 
@@ -26,12 +22,8 @@ CASES = (*ACTIONS, *RULES, *NAMESPACES, *DETAILS, *CONFLICTS, *E2E, *NETPOL)
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PolicyLab]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        with Cluster("star", nodes=3, settings={"network.dnsReplicas": 0}) as cluster:
-            with contextlib.closing(PolicyLab(cluster, WORLD)) as made:
-                yield made
-            assert list(trouble_in_logs(cluster.info.state_dir / "logs")) == []
+    with policy_lab(tmp_path_factory.mktemp("state"), WORLD) as made:
+        yield made
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

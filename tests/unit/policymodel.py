@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from controller import compile as compiler
 from controller.openflow.actions import Conjunction, Ct, Goto, SetField
 from controller.openflow.fields import (
     CONJ_ID,
@@ -22,8 +23,11 @@ from controller.openflow.fields import (
     Field,
 )
 from controller.openflow.flow import Flow
-from controller.pipeline import POLICY_DENY
+from controller.pipeline import EGRESS_ENTRY, INGRESS_ENTRY, L3_FORWARD, POLICY_ACCEPT, POLICY_DENY
 from controller.registers import DESTINATION, SOURCE, Place
+from kubinet.addressing import INTEGRATION_BRIDGE
+from kubinet.policy import Party
+from kubinet.state import ClusterState
 from kubinet.transport import Protocol
 
 _PORT_FIELDS = {Protocol.TCP: TCP_DST, Protocol.UDP: UDP_DST, Protocol.SCTP: SCTP_DST}
@@ -130,3 +134,34 @@ class Model:
             if decided:
                 return decided[0]
         raise AssertionError(f"table {table} has no flow for the packet")
+
+
+def models_of(state: ClusterState) -> dict[str, Model]:
+    """br-int of each node."""
+    return {
+        name: Model(compiler.programs(state, node)[INTEGRATION_BRIDGE].flows()) for name, node in state.nodes.items()
+    }
+
+
+def egress(state: ClusterState, models: dict[str, Model], source: Party, packet: Packet) -> bool:
+    """Whether a pod's node lets its packet out."""
+    pod = source.pod
+    assert pod is not None
+    sent = packet.from_pod(pod.port(state.nodes[pod.node]))
+    return models[pod.node].run(sent, EGRESS_ENTRY.number, {L3_FORWARD.number: True})[0]
+
+
+def ingress(state: ClusterState, models: dict[str, Model], to: Party, packet: Packet, source: Party) -> bool:
+    """Whether a pod's node lets a packet in to it."""
+    pod = to.pod
+    assert pod is not None
+    here = pod.node in (source.node, source.pod.node if source.pod else "")
+    place = Place.TUNNEL
+    if source.node:
+        place = Place.GATEWAY if here else Place.TUNNEL
+    elif source.pod is not None:
+        place = Place.POD if here else Place.TUNNEL
+    else:
+        place = Place.OUTSIDE
+    arrived = packet.from_place(place).to_pod(pod.port(state.nodes[pod.node]))
+    return models[pod.node].run(arrived, INGRESS_ENTRY.number, {POLICY_ACCEPT.number: True})[0]

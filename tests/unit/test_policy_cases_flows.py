@@ -3,23 +3,12 @@
 import pytest
 from policycases import CASES
 from policycases_cluster import CLUSTER_CASES
-from policymodel import Packet
-from policyworld import OUTSIDE, Case, probe, state_of
-from test_policy_verdicts import egress, ingress, models_of
+from policymodel import Packet, egress, ingress, models_of
+from policyworld import Case, probe, state_of
+from test_policy_oracle_cases import party
 
 from kubinet.policy import Oracle, Party
-from kubinet.state import ClusterState
 from kubinet.transport import Protocol
-
-
-def party(oracle: Oracle, state: ClusterState, name: str, *, source: bool) -> Party:
-    """A pod, `node/NAME` (its own stack, by the address that its packets to pods have) or `outside/host`."""
-    if name in state.pods:
-        return oracle.party(state.pods[name].address)
-    if name == "outside/host":
-        return oracle.party(OUTSIDE)
-    node = state.nodes[name.removeprefix("node/")]
-    return oracle.party(node.pod_gateway if source else node.underlay.ip)
 
 
 def _packet(source: Party, to: Party, protocol: Protocol | None, port: int) -> Packet:

@@ -5,49 +5,14 @@ from ipaddress import IPv4Address
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from policyclusters import clusters
-from policymodel import Model, Packet
+from policymodel import Packet, egress, ingress, models_of
 
-from controller import compile as compiler
-from controller.pipeline import EGRESS_ENTRY, INGRESS_ENTRY, L3_FORWARD, POLICY_ACCEPT
-from controller.registers import Place
-from kubinet.addressing import INTEGRATION_BRIDGE
-from kubinet.policy import Oracle, Party
+from kubinet.policy import Oracle
 from kubinet.state import ClusterState
 from kubinet.transport import Protocol
 
 OUTSIDE = [IPv4Address("192.0.2.9"), IPv4Address("198.51.100.1")]
 PROBES = [(Protocol.TCP, 80), (Protocol.TCP, 8080), (Protocol.UDP, 53), (Protocol.SCTP, 80), (None, 0)]
-
-
-def models_of(state: ClusterState) -> dict[str, Model]:
-    """br-int of each node."""
-    return {
-        name: Model(compiler.programs(state, node)[INTEGRATION_BRIDGE].flows()) for name, node in state.nodes.items()
-    }
-
-
-def egress(state: ClusterState, models: dict[str, Model], source: Party, packet: Packet) -> bool:
-    """Whether a pod's node lets its packet out."""
-    pod = source.pod
-    assert pod is not None
-    sent = packet.from_pod(pod.port(state.nodes[pod.node]))
-    return models[pod.node].run(sent, EGRESS_ENTRY.number, {L3_FORWARD.number: True})[0]
-
-
-def ingress(state: ClusterState, models: dict[str, Model], to: Party, packet: Packet, source: Party) -> bool:
-    """Whether a pod's node lets a packet in to it."""
-    pod = to.pod
-    assert pod is not None
-    here = pod.node in (source.node, source.pod.node if source.pod else "")
-    place = Place.TUNNEL
-    if source.node:
-        place = Place.GATEWAY if here else Place.TUNNEL
-    elif source.pod is not None:
-        place = Place.POD if here else Place.TUNNEL
-    else:
-        place = Place.OUTSIDE
-    arrived = packet.from_place(place).to_pod(pod.port(state.nodes[pod.node]))
-    return models[pod.node].run(arrived, INGRESS_ENTRY.number, {POLICY_ACCEPT.number: True})[0]
 
 
 @given(clusters(), st.data())
