@@ -20,7 +20,6 @@ from typing import Any, Final
 from experiments.bench.keeping import keep
 from experiments.bench.memory import memory_of, process_tree
 from experiments.bench.objects import NAMESPACE, agnhost_pod, endpoint_slice, namespace, service
-from experiments.records import NOTHING
 from experiments.stats import percentile
 from kubinet.client import Client, Object
 from kubinet.cluster import Cluster
@@ -35,8 +34,6 @@ WORKERS: Final = 4
 PROBER: Final = Path(__file__).with_name("vip_prober.py")
 UDP_PORT: Final = 8081
 _SERVED: Final = "watched"
-_REFERENCE_MS: Final = {10: "104", 100: "117", 1000: "278"}
-"""Open Virtual Network 23.03 on this kind of machine: VIP gets one more backend, in force on all of 10 nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +232,15 @@ def markdown(runs: Sequence[Measured], nodes: int) -> str:
         f"one Service or EndpointSlice a request, {WORKERS} at a time. One change: from the request that moves",
         "a Service elsewhere until a new connection (UDP, 4 ms apart) from every node reaches it.",
         "",
-        "| Services | from nothing s (API alone) | one change p50 ms | p95 ms | OVN one change ms | deleted s "
+        "| Services | from nothing s (API alone) | one change p50 ms | p95 ms | deleted s "
         "| flows | groups | controller MiB |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for run in runs:
         changes = [1000 * one for one in run.changes_s]
         lines.append(
             f"| {run.services} | {run.realised_s:.2f} ({run.created_s:.2f}) | {statistics.median(changes):.0f} | "
-            f"{percentile(changes, 95):.0f} | {_REFERENCE_MS.get(run.services, NOTHING)} | {run.deleted_s:.2f} | "
+            f"{percentile(changes, 95):.0f} | {run.deleted_s:.2f} | "
             f"{run.flows_per_node} | {run.groups_per_node} | {run.controller_mib:.0f} |"
         )
     return "\n".join(lines) + "\n"
