@@ -1,0 +1,1 @@
+"""What an experiment's file says, and the runs that follow from it: pure, nothing here touches a cluster."""
