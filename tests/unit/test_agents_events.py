@@ -1,5 +1,6 @@
 """Events about pods and nodes: written in the background, counted up when they repeat."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -117,3 +118,43 @@ def test_an_event_that_cannot_be_written_does_not_stop_the_next(caplog: pytest.L
     _tell(api, (POD, "one"), (POD, "two"))
     assert [event["message"] for event in api.created] == ["two"]
     assert "event Failed about web is lost: the API does not answer" in caplog.text
+
+
+def test_ordinary_events_wait_for_a_quiet_moment_and_a_warning_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a quiet moment of an hour a normal event is not written; a warning is at once, the earlier one before it."""
+    monkeypatch.setattr("agents.events._QUIET_SECONDS", 3600.0)
+    monkeypatch.setattr("agents.events._PATIENCE_SECONDS", 3600.0)
+    api, written = _Api(), threading.Event()
+    api.refuse = lambda _: written.set()
+    recorder = EventRecorder(api)
+    recorder.tell(POD, "n1", "Normal", "Started", "one")
+    assert not written.wait(0.2)
+    recorder.tell(POD, "n1", "Warning", "Failed", "two")
+    assert written.wait(10)
+    recorder.close(10)
+    assert [event["message"] for event in api.created] == ["one", "two"]
+
+
+def test_ordinary_events_are_written_once_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more is told for the quiet time: the event is written though nobody closes or hurries."""
+    monkeypatch.setattr("agents.events._QUIET_SECONDS", 0.05)
+    api, written = _Api(), threading.Event()
+    api.refuse = lambda _: written.set()
+    recorder = EventRecorder(api)
+    recorder.tell(POD, "n1", "Normal", "Started", "one")
+    assert written.wait(10)
+    recorder.close(10)
+    assert [event["message"] for event in api.created] == ["one"]
+
+
+def test_ordinary_events_wait_no_longer_than_their_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it never gets quiet, an event is written when its patience has ended."""
+    monkeypatch.setattr("agents.events._QUIET_SECONDS", 3600.0)
+    monkeypatch.setattr("agents.events._PATIENCE_SECONDS", 0.05)
+    api, written = _Api(), threading.Event()
+    api.refuse = lambda _: written.set()
+    recorder = EventRecorder(api)
+    recorder.tell(POD, "n1", "Normal", "Started", "one")
+    assert written.wait(10)
+    recorder.close(10)
+    assert [event["message"] for event in api.created] == ["one"]
