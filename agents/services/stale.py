@@ -8,7 +8,7 @@ pod is gone: nobody would answer.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
@@ -98,6 +98,14 @@ def stale_entries(entries: Iterator[Entry], known: Known, own: IPv4Address) -> I
             Front(entry.destination, entry.destination_port)
         )
         if targets and REFUSED not in targets and entry.target not in targets:
+            yield entry
+
+
+def matching_entries(entries: Iterator[Entry], stale: Set[Stale], own: IPv4Address) -> Iterator[Entry]:
+    """The entries that are among `stale`; `own` is the node's address, where node ports are."""
+    for entry in entries:
+        addresses = (entry.destination, None) if entry.destination == own else (entry.destination,)
+        if any(Stale(Front(address, entry.destination_port), entry.target) in stale for address in addresses):
             yield entry
 
 

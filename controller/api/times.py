@@ -1,16 +1,23 @@
 """Timestamps as Kubernetes writes them, and ages as kubectl prints them."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def now() -> str:
     """The present in RFC 3339, whole seconds, UTC (metav1.Time)."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _text(int(time.time()))
 
 
 def after(seconds: float) -> str:
     """The present and so many seconds."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _text(int(time.time() + seconds))
+
+
+@lru_cache(maxsize=16)
+def _text(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def parse(text: str) -> datetime:

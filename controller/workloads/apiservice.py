@@ -6,6 +6,7 @@ from typing import Any, Final
 from controller.api.objects import Objects
 from controller.api.registry import ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, SERVICE, Kind
 from controller.api.status import Object
+from controller.api.store import Change
 from controller.workloads.loop import Loop
 from kubinet.state import NetworkConfig
 
@@ -57,8 +58,8 @@ class ApiService:
     def __init__(self, objects: Objects, network: NetworkConfig) -> None:
         self._objects = objects
         self._network = network
-        kinds = (kind.key for kind, _, _ in _WANTED)
-        self._loop = Loop(objects.store, kinds, self.run, name="service default/kubernetes")
+        kinds = (NAMESPACE.key, *(kind.key for kind, _, _ in _WANTED))
+        self._loop = Loop(objects.store, kinds, self.run, of=_ours, name="service default/kubernetes")
         self.run()
 
     def run(self) -> None:
@@ -79,6 +80,12 @@ class ApiService:
     def close(self) -> None:
         """Stop."""
         self._loop.close()
+
+
+def _ours(change: Change) -> bool:
+    """Whether a change concerns one of the three, or the namespace that they are in."""
+    metadata = change.new.object["metadata"]
+    return (metadata.get("namespace") or "", metadata["name"]) in ((_NAMESPACE, _NAME), ("", _NAMESPACE))
 
 
 def _over(present: Any, wanted: Any) -> Any:

@@ -22,14 +22,25 @@ def hopeless(error: StatusError) -> bool:
 class Loop:
     """Calls `run` soon after a change of one of the kinds; changes meanwhile cause one more run, not one each."""
 
-    def __init__(self, store: Store, kinds: Iterable[str], run: Callable[[], None], *, name: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        kinds: Iterable[str],
+        run: Callable[[], None],
+        *,
+        of: Callable[[Change], bool] = lambda _: True,
+        name: str,
+    ) -> None:
+        """`of`: which changes of the kinds; others ask for nothing."""
         self._run = run
+        self._of = of
         self._name = name
         self._scheduled = False
         self._stops = [store.listen(kind, self._changed) for kind in kinds]
 
-    def _changed(self, _change: Change) -> None:
-        self.wake()
+    def _changed(self, change: Change) -> None:
+        if self._of(change):
+            self.wake()
 
     def wake(self) -> None:
         """Ask for a run."""

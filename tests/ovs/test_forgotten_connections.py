@@ -52,11 +52,16 @@ def _connections(ovs: OpenVSwitch) -> OvsConnections:
     return OvsConnections(lambda: nullcontext(ovs.appctl), OWN)
 
 
-def test_stale_udp_connections_go_by_front_and_target(node: OpenVSwitch) -> None:
-    """One through the cluster IP to the endpoint that went away; the node port's only when it is named too."""
-    _connections(node).forget(frozenset({Stale(Front(VIP, 53), (B, 53))}), frozenset())
+@pytest.mark.parametrize("others", [0, 20])
+def test_stale_udp_connections_go_by_front_and_target(node: OpenVSwitch, others: int) -> None:
+    """One through the cluster IP to the endpoint that went away; the node port's only when it is named too.
+
+    Many at once, of other Services, are looked for in another way with the same result.
+    """
+    more = {Stale(Front(VIP + one, 53), (B, 53)) for one in range(1, others + 1)}
+    _connections(node).forget(frozenset({Stale(Front(VIP, 53), (B, 53)), *more}), frozenset())
     assert _left(node) == [1000, 1002, 1003, 1004]
-    _connections(node).forget(frozenset({Stale(Front(None, 30053), (B, 53))}), frozenset())
+    _connections(node).forget(frozenset({Stale(Front(None, 30053), (B, 53)), *more}), frozenset())
     assert _left(node) == [1000, 1003, 1004]
 
 
