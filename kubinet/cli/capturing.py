@@ -15,6 +15,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from kubinet.addressing import pod_interface
+from kubinet.cli.framewords import frame_words
 from kubinet.cli.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
 from kubinet.errors import DeadlineError, KubinetError, MissingCapabilityError, UsageError
 
@@ -100,17 +101,20 @@ def capture(
         )
         started()
         sorter = Sorter()
+
+        def write(packet: Packet) -> None:
+            writer.write(packet, frame_words(packet.data, names))
+            counts[packet.interface] += 1
+
         for packets in _batches(running, limits):
             for packet in packets:
                 sorter.add(packet)
             for packet in sorter.due(time.time_ns()):
-                writer.write(packet)
-                counts[packet.interface] += 1
+                write(packet)
             stream.flush()
         for packet in sorter.rest():
             if limits.count is None or sum(counts) < limits.count:
-                writer.write(packet)
-                counts[packet.interface] += 1
+                write(packet)
         stream.flush()
     return counts
 

@@ -117,11 +117,12 @@ class PcapngWriter:
             records += struct.pack("<HH", _IPV4_NAME, len(value)) + _padded(value)
         self._block(_NAMES, records + _END_OF_OPTIONS + _option(_COMMENT, "Names of the cluster") + _END_OF_OPTIONS)
 
-    def write(self, packet: Packet) -> None:
+    def write(self, packet: Packet, comment: str = "") -> None:
         """Append the packet."""
         high, low = packet.nanoseconds >> 32, packet.nanoseconds & 0xFFFFFFFF
         head = struct.pack("<IIIII", packet.interface, high, low, len(packet.data), packet.length)
-        self._block(_PACKET, head + _padded(packet.data))
+        options = _option(_COMMENT, comment) + _END_OF_OPTIONS if comment else b""
+        self._block(_PACKET, head + _padded(packet.data) + options)
 
     def _block(self, kind: int, body: bytes) -> None:
         size = len(body) + 12

@@ -27,9 +27,10 @@ from controller.walk.hops import (
 from controller.walk.packet import Packet, Seen
 from controller.walk.parse import Step
 from controller.walk.question import FromNode, FromPod, Question
+from kubinet.cli.frames import Frame, read
+from kubinet.cli.framewords import frame_words
 from kubinet.cli.livetrace.counters import FlowName, name_of
 from kubinet.cli.livetrace.experiment import Observation, Observed, check
-from kubinet.cli.livetrace.frames import Frame, read
 from kubinet.cli.livetrace.sightings import Sighting, Spot, beyond, sightings
 from kubinet.errors import KubinetError, UsageError
 from kubinet.transport import Protocol
@@ -77,6 +78,19 @@ def test_the_packet_in_a_tunnel_is_told_with_its_outer_addresses() -> None:
     assert read(ETHERNET + udp(6081, b"\x02" + bytes(15) + inner)) == replace(FRAME, outer=(*around, 6081))
     words = "inside UDP 172.18.1.2 > 172.18.2.2:4789"
     assert str(read(ETHERNET + udp(4789, bytes(8) + inner))).endswith(words)
+
+
+def test_a_packets_comment_names_both_ends_and_the_nodes_of_its_tunnel() -> None:
+    """Names where the cluster has them, addresses otherwise, nothing about packets between strangers."""
+    inner = ETHERNET + packed()
+    names = {ONE: "web.shop.pod", IPv4Address("172.18.1.2"): "n1.node", IPv4Address("172.18.2.2"): "n2.node"}
+    assert frame_words(inner, names) == f"TCP web.shop.pod:40000 > {TWO}:80 SYN"
+    assert (
+        frame_words(ETHERNET + udp(4789, bytes(8) + inner), names)
+        == f"TCP web.shop.pod:40000 > {TWO}:80 SYN; VXLAN from n1.node to n2.node"
+    )
+    assert frame_words(inner, {IPv4Address("10.9.9.9"): "another"}) == ""
+    assert frame_words(inner[:30], names) == ""
 
 
 @pytest.mark.parametrize("data", [b"", ETHERNET, ETHERNET + packed()[:21], bytes(12) + b"\x86\xdd" + bytes(40)])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from policyclusters import cluster, pod
 
 from kubinet.cli.addressnames import address_names
+from kubinet.cli.framewords import frame_words
 from kubinet.cli.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
 from kubinet.errors import KubinetError
 
@@ -94,7 +95,7 @@ def test_pcapng_blocks_have_whole_words() -> None:
 
 
 def test_wireshark_shows_the_names_of_addresses(tmp_path: Path) -> None:
-    """Pods, Services, nodes and outside hosts by the names that the file brings."""
+    """Pods, Services, nodes and outside hosts by the names that the file brings; each packet's comment says it too."""
     state = cluster(pods=[pod("x", "a", 1, 5)])
     names = address_names(state, {"internet": IPv4Address("198.51.100.9")})
     assert names[IPv4Address("172.18.1.2")] == "n1.node"
@@ -104,11 +105,11 @@ def test_wireshark_shows_the_names_of_addresses(tmp_path: Path) -> None:
     file = tmp_path / "a.pcapng"
     with file.open("wb") as stream:
         writer = PcapngWriter(stream, [Interface("a", "b")], comment="c", system="Linux", names=names)
-        writer.write(Packet(1_700_000_000_000_000_000, 0, frame, len(frame)))
+        writer.write(Packet(1_700_000_000_000_000_000, 0, frame, len(frame)), frame_words(frame, names))
     argv = ["tshark", "-r", str(file), "-N", "n", "-T", "fields", "-E", "separator=;"]
-    argv += ["-e", "ip.src_host", "-e", "ip.dst_host"]
+    argv += ["-e", "ip.src_host", "-e", "ip.dst_host", "-e", "frame.comment"]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     except FileNotFoundError:
         pytest.skip("tshark is not installed")
-    assert done.stdout.strip() == "a.x.pod;internet.outside"
+    assert done.stdout.strip() == "a.x.pod;internet.outside;protocol 0 a.x.pod > internet.outside"

@@ -13,9 +13,9 @@ from controller.walk.packet import protocol_word
 from controller.walk.question import FromNode, FromOutside, FromPod, Question
 from kubinet.addressing import FIRST_NODE_PORT, LAST_NODE_PORT
 from kubinet.cli import capturing
+from kubinet.cli.frames import Frame, read
 from kubinet.cli.livetrace import counters
 from kubinet.cli.livetrace.counters import FlowName
-from kubinet.cli.livetrace.frames import Frame, read
 from kubinet.cli.livetrace.sightings import Sighting, Spot, beyond, sightings
 from kubinet.errors import UsageError
 from kubinet.transport import Protocol

@@ -10,8 +10,9 @@ from typing import Final
 
 _IPV4: Final = b"\x08\x00"
 _ICMP, _TCP, _UDP, _SCTP = 1, 6, 17, 132
-_VXLAN_PORT: Final = 4789
-_GENEVE_PORT: Final = 6081
+VXLAN_PORT: Final = 4789
+GENEVE_PORT: Final = 6081
+_WORDS: Final = {_ICMP: "ICMP", _TCP: "TCP", _UDP: "UDP", _SCTP: "SCTP"}
 _FLAGS: Final = ((2, "SYN"), (16, "ACK"), (4, "RST"), (1, "FIN"))
 
 
@@ -33,13 +34,18 @@ class Frame:
     outer: tuple[IPv4Address, IPv4Address, int] | None = None
     """Source, destination and UDP port of the tunnel's packet around it."""
 
-    def __str__(self) -> str:
-        words = {_ICMP: "ICMP", _TCP: "TCP", _UDP: "UDP", _SCTP: "SCTP"}.get(self.protocol, str(self.protocol))
-        ends = f"{self.source} > {self.destination}"
-        if self.protocol in (_TCP, _UDP, _SCTP):
-            ends = f"{self.source}:{self.source_port} > {self.destination}:{self.destination_port}"
+    def talk(self, source: str, destination: str) -> str:
+        """Protocol, both ends as they are called here, ports and TCP's flags."""
+        words = _WORDS.get(self.protocol, f"protocol {self.protocol}")
+        if self.protocol not in (_TCP, _UDP, _SCTP):
+            return f"{words} {source} > {destination}"
         flags = "+".join(name for bit, name in _FLAGS if self.protocol == _TCP and self.flags & bit)
-        text = f"{words} {ends}" + f" {flags}" * bool(flags) + f", ttl {self.ttl}, id {self.identification:#06x}"
+        return f"{words} {source}:{self.source_port} > {destination}:{self.destination_port}" + f" {flags}" * bool(
+            flags
+        )
+
+    def __str__(self) -> str:
+        text = self.talk(str(self.source), str(self.destination)) + f", ttl {self.ttl}, id {self.identification:#06x}"
         if self.outer is None:
             return text
         return f"{text}, inside UDP {self.outer[0]} > {self.outer[1]}:{self.outer[2]}"
@@ -83,8 +89,8 @@ def _packet(data: bytes, offset: int) -> Frame | None:
 
 def _inner(data: bytes, udp: int, port: int) -> Frame | None:
     """The packet in a tunnel's, whose headers after UDP have eight bytes; Geneve's options come on top."""
-    if port not in (_VXLAN_PORT, _GENEVE_PORT):
+    if port not in (VXLAN_PORT, GENEVE_PORT):
         return None
-    options = (data[udp + 8] & 0x3F) * 4 if port == _GENEVE_PORT else 0
+    options = (data[udp + 8] & 0x3F) * 4 if port == GENEVE_PORT else 0
     ethernet = udp + 8 + 8 + options
     return _packet(data, ethernet + 14) if data[ethernet + 12 : ethernet + 14] == _IPV4 else None
