@@ -1,6 +1,7 @@
 """`kubinet` on workloads: scale, rollouts and descriptions, against an API with an agent."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +83,49 @@ def test_scale_and_describe(client: Client, capsys: pytest.CaptureFixture[str]) 
     told = said(capsys, "describe", "rs", found[1])
     assert "Controlled By:      Deployment/web\nReplicas:           3 current / 3 desired\n" in told
     assert "Pods Status:        3 Running / 0 Waiting / 0 Succeeded / 0 Failed\n" in told
+
+
+def test_labels_and_annotations(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """Set, kept, overwritten and removed, by name, selector and --all, in kubectl's words."""
+    client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}})
+    client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "two"}})
+    assert said(capsys, "label", "cm", "one", "two", "app=x", "tier=front") == (
+        "configmap/one labeled\nconfigmap/two labeled\n"
+    )
+    assert said(capsys, "label", "cm/one", "app=x") == "configmap/one not labeled\n"
+    refused = said(capsys, "label", "cm/one", "app=y", code=1)
+    assert refused == "Error: 'app' already has a value (x), and --overwrite is false\n"
+    assert said(capsys, "label", "cm", "-l", "app=x", "app=y", "--overwrite") == (
+        "configmap/one labeled\nconfigmap/two labeled\n"
+    )
+    assert said(capsys, "label", "cm/two", "tier-", "absent-") == "configmap/two unlabeled\n"
+    assert client.get("ConfigMap", "one", "default")["metadata"]["labels"] == {"app": "y", "tier": "front"}
+    assert client.get("ConfigMap", "two", "default")["metadata"]["labels"] == {"app": "y"}
+    assert said(capsys, "annotate", "cm/one", "note=a=b c") == "configmap/one annotated\n"
+    assert client.get("ConfigMap", "one", "default")["metadata"]["annotations"] == {"note": "a=b c"}
+    assert "say which configmaps: names, -l SELECTOR or --all" in said(capsys, "label", "cm", "a=b", code=2)
+    assert "say what to change: KEY=VALUE" in said(capsys, "label", "cm/one", code=2)
+    assert "'x' is both set and removed" in said(capsys, "label", "cm/one", "x=1", "x-", code=2)
+    assert "metadata.labels" in said(capsys, "label", "cm/one", "a b=c", code=1)
+
+
+def test_patch(client: Client, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The three types, JSON or YAML, from the line or a file; the same again is no change."""
+    client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "patched"}, "data": {"a": "1"}})
+    change = '{"data": {"b": "2"}}'
+    assert said(capsys, "patch", "cm", "patched", "-p", change) == "configmap/patched patched\n"
+    assert said(capsys, "patch", "cm/patched", "-p", change) == "configmap/patched patched (no change)\n"
+    file = tmp_path / "p.yaml"
+    file.write_text("- {op: remove, path: /data/a}\n")
+    assert said(capsys, "patch", "cm/patched", "--type=json", f"--patch-file={file}") == "configmap/patched patched\n"
+    assert said(capsys, "patch", "cm/patched", "--type=merge", "-p", "data: {b: null, c: '3'}") == (
+        "configmap/patched patched\n"
+    )
+    assert client.get("ConfigMap", "patched", "default")["data"] == {"c": "3"}
+    assert "a patch of type json is a list of operations" in said(
+        capsys, "patch", "cm/patched", "--type=json", "-p", "{}", code=2
+    )
+    assert "write strategic, merge or json" in said(capsys, "patch", "cm/patched", "--type=x", "-p", "{}", code=2)
+    assert "give the patch by -p TEXT or by --patch-file FILE" in said(capsys, "patch", "cm/patched", code=2)
+    missing = said(capsys, "patch", "cm/patched", "--patch-file=absent.yaml", code=1)
+    assert missing == "Error: absent.yaml: No such file or directory\n"

@@ -8,6 +8,7 @@ from kubinet.cli.app import app
 GROUPS: Final = (
     "clusters",
     "objects",
+    "changes",
     "workloads",
     "pods",
     "server",
