@@ -20,6 +20,8 @@ class DatapathTools:
     kernel_overlay: bool
     """Interfaces of the topology's overlay kind."""
     af_xdp: bool
+    tun: bool
+    """/dev/net/tun can be opened: the userspace datapath's own ports are made of it."""
 
 
 def detect_datapaths(overlay: Overlay) -> DatapathTools:
@@ -30,14 +32,25 @@ def detect_datapaths(overlay: Overlay) -> DatapathTools:
         kernel_conntrack=not probes.refusal(kernel_conntrack),
         kernel_overlay=tunnel is None or not probes.refusal(tunnel),
         af_xdp=not probes.refusal(probes.af_xdp),
+        tun=not probes.refusal(probes.tun),
     )
 
 
 def choose_datapath(topology: Topology, tools: DatapathTools) -> Datapath:
     """`auto`: the kernel's where it tracks connections and carries the overlay, else userspace.
 
-    MissingCapabilityError for a datapath that was asked for by name and lacks something.
+    MissingCapabilityError for a datapath that was asked for by name and lacks something, and where none is left.
     """
+    chosen = _choose(topology, tools)
+    if chosen is not Datapath.SYSTEM and not tools.tun:
+        raise MissingCapabilityError(
+            f"datapath {chosen}: /dev/net/tun cannot be opened, and the switches' own ports are made of it; ask an "
+            "administrator: modprobe tun; chmod 666 /dev/net/tun"
+        )
+    return chosen
+
+
+def _choose(topology: Topology, tools: DatapathTools) -> Datapath:
     overlay = topology.network.overlay
     match topology.datapath_requested:
         case "auto":

@@ -22,7 +22,13 @@ def require(topology: Topology) -> None:
     if any(link.impaired for link in topology.links):
         wanted |= {"netem", "tun"}
     if topology.datapath_requested != "auto":
-        wanted |= {"openvswitch", "kernel_conntrack", "af_xdp", _TUNNELS.get(topology.network.overlay, "openvswitch")}
+        wanted |= {
+            "openvswitch",
+            "kernel_conntrack",
+            "af_xdp",
+            "tun",
+            _TUNNELS.get(topology.network.overlay, "openvswitch"),
+        }
     if not wanted:
         return
     refusals = probes.try_all({name: probe for name, probe in probes.PROBES.items() if name in wanted})
@@ -53,5 +59,6 @@ def _decide(topology: Topology, refusals: Mapping[str, str]) -> None:
             kernel_conntrack=works("kernel_conntrack"),
             kernel_overlay=tunnel is None or works(tunnel),
             af_xdp=works("af_xdp"),
+            tun=works("tun"),
         )
         choose_datapath(topology, datapaths)

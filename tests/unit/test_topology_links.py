@@ -99,14 +99,15 @@ def test_a_measurement_says_where_a_link_breaks_its_word(
     assert _way(**values).problems() == problems
 
 
-NOTHING = DatapathTools(kernel=False, kernel_conntrack=False, kernel_overlay=True, af_xdp=False)
-KERNEL = DatapathTools(kernel=True, kernel_conntrack=True, kernel_overlay=True, af_xdp=False)
+NOTHING = DatapathTools(kernel=False, kernel_conntrack=False, kernel_overlay=True, af_xdp=False, tun=True)
+KERNEL = DatapathTools(kernel=True, kernel_conntrack=True, kernel_overlay=True, af_xdp=False, tun=True)
 
 
 def test_auto_is_the_kernels_datapath_where_it_has_all_that_a_cluster_needs() -> None:
     """`auto` means `system` with the module, its connection tracking and the overlay's interfaces, else `netdev`."""
     topology = load_topology("star")
     assert choose_datapath(topology, KERNEL) is Datapath.SYSTEM
+    assert choose_datapath(topology, replace(KERNEL, tun=False)) is Datapath.SYSTEM
     assert choose_datapath(topology, NOTHING) is Datapath.NETDEV
     assert choose_datapath(topology, replace(KERNEL, kernel_overlay=False)) is Datapath.NETDEV
     assert choose_datapath(topology, replace(KERNEL, kernel_conntrack=False)) is Datapath.NETDEV
@@ -132,12 +133,13 @@ def test_auto_is_the_kernels_datapath_where_it_has_all_that_a_cluster_needs() ->
             replace(NOTHING, af_xdp=True),
             "link 'n1-s1': a rate at a node's own link cannot be kept with datapath afxdp",
         ),
+        ({}, replace(NOTHING, tun=False), "datapath netdev: /dev/net/tun cannot be opened"),
     ],
 )
 def test_a_datapath_that_cannot_be_had_is_refused(
     settings: dict[str, object], tools: DatapathTools, words: str
 ) -> None:
-    """A datapath that is asked for by name is never replaced in silence."""
+    """A datapath that is asked for by name is never replaced in silence, and the last one left may be none."""
     with pytest.raises(MissingCapabilityError) as caught:
         choose_datapath(load_topology("star", settings), tools)
     assert words in str(caught.value)
