@@ -246,10 +246,7 @@ def _follow(
         if progress is not None:
             progress(event["service"], event["state"], seconds)
         if event["state"] == "died":
-            raise KubinetError(
-                f"cluster '{info.name}': service {event['service']} ended with status {event['exit_code']} "
-                f"while starting:\n{_tail(Path(event['log']))}"
-            )
+            raise KubinetError(f"cluster '{info.name}': {_why_died(event)}")
         if event["state"] != "ready":
             continue
         timings[event["service"]] = round(seconds, 3)
@@ -344,6 +341,15 @@ def _load(state_dir: Path) -> ClusterInfo | None:
         timings=stored["timings"],
         state_dir=state_dir,
     )
+
+
+def _why_died(event: Object) -> str:
+    """The error that a service ended with where it knew what was wrong, else the end of its log."""
+    service, log = event["service"], Path(event["log"])
+    last = _tail(log, 1).rpartition(f" ERROR {service}: ")[2]
+    if last != _tail(log, 1):
+        return last
+    return f"service {service} ended with status {event['exit_code']} while starting:\n{_tail(log)}"
 
 
 def _tail(log: Path, lines: int = 12) -> str:

@@ -154,7 +154,14 @@ def inside(pid: int, argv: Sequence[str], *, namespaces_of: int | None = None) -
     command = ["nsenter", f"--target={pid}", *user, "--mount", "--pid", "--net", "--uts", "--"]
     if namespaces_of is not None:
         command += ["nsenter", f"--net=/proc/{namespaces_of}/ns/net", "--"]
-    return [*command, *argv]
+    return [*command, *_finding_all_programs(), *argv]
+
+
+def _finding_all_programs() -> list[str]:
+    """Debian's ordinary users do not have administrators' programs in their PATH, which a sandbox's root needs."""
+    path = os.environ.get("PATH", os.defpath).split(":")
+    missing = [folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in path]
+    return ["env", f"PATH={':'.join([*path, *missing])}"] if missing else []
 
 
 def raise_loopback() -> None:

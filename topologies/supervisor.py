@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from kubinet.errors import KubinetError
 from kubinet.sandbox import furnish, raise_loopback
 from kubinet.service import ServiceContext
 
@@ -222,6 +223,8 @@ class Supervisor:
             code = 0
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
+        except KubinetError as error:
+            logging.getLogger(service.name).error("%s", error)  # it says what is wrong; where it was seen helps nobody
         except BaseException:
             logging.getLogger(service.name).exception("service %s failed", service.name)
         finally:

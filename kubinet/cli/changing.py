@@ -111,5 +111,5 @@ def patch(client: "Client", target: Target, body: Any, type_: str, subresource: 
     after = client.patch(
         target.resource.plural, target.name, body, target.namespace, type=kind, subresource=subresource
     )
-    same = before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
+    same = bool(before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"])
     return f"{name_of(target.resource, target.name)} patched" + " (no change)" * same

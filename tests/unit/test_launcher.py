@@ -10,7 +10,7 @@ import pytest
 from kubinet import launcher
 from kubinet.errors import KubinetError, UsageError
 from kubinet.launcher import ClusterInfo, Request
-from kubinet.sandbox import FirstProcess, process_start_time
+from kubinet.sandbox import FirstProcess, inside, process_start_time
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +81,36 @@ def test_a_state_folder_that_the_sandbox_would_not_see_is_refused(folder: str, m
     monkeypatch.setenv("XDG_STATE_HOME", folder)
     with pytest.raises(UsageError, match=r"state folder .* set XDG_STATE_HOME to another place"):
         launcher.start(Request(name="a"))
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (
+            "2026-11-26 03:08:11,000 INFO underlay: trying\n2026-11-26 03:08:12,000 ERROR underlay: no /dev/net/tun\n",
+            "no /dev/net/tun",
+        ),
+        (
+            "2026-11-26 03:08:12,000 ERROR underlay: service underlay failed\nTraceback (most recent call last):\n"
+            "ValueError: x\n",
+            "service underlay ended with status 1 while starting:\n"
+            "  2026-11-26 03:08:12,000 ERROR underlay: service underlay failed\n"
+            "  Traceback (most recent call last):\n  ValueError: x",
+        ),
+        (None, "service underlay ended with status 1 while starting:\n  (it wrote no log)"),
+    ],
+)
+def test_a_service_that_knew_what_was_wrong_is_quoted(tmp_path: Path, log: str | None, words: str) -> None:
+    """Its own words where it ended with an error of ours; the end of its log after a defect."""
+    path = tmp_path / "underlay.log"
+    if log is not None:
+        path.write_text(log)
+    assert launcher._why_died({"service": "underlay", "exit_code": 1, "log": str(path)}) == words
+
+
+def test_administrators_programs_are_found_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH without sbin, as ordinary users of Debian have, is completed; a complete one is left alone."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert inside(7, ["tc"])[-3:] == ["env", "PATH=/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "tc"]
+    monkeypatch.setenv("PATH", "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin")
+    assert inside(7, ["tc"])[-2:] == ["--", "tc"]
