@@ -62,8 +62,8 @@ def override(
     """The design as the user wants it today; what is given wins over what `quick` says. UsageError.
 
     `levels`: factor to the levels that are kept, in this order; a factor whose levels are plain values takes new ones.
-    What speaks of levels that are gone (excluded combinations, baselines, claims) goes with them. A design that was made
-    quick is no longer changed by `quick`.
+    What speaks of levels that are gone (excluded combinations, baselines, claims) goes with them. A design that was
+    made quick is no longer changed by `quick`.
     """
     chosen: dict[str, Sequence[str]] = dict(levels or {})
     values: dict[str, Value] = dict(parameters or {})
@@ -82,9 +82,7 @@ def override(
         raise UsageError(f"experiment '{design.name}' has no factor '{unknown[0]}'; it has: {names}")
     changed = replace(
         design,
-        factors=tuple(
-            _chosen(factor, chosen[factor.name]) if factor.name in chosen else factor for factor in design.factors
-        ),
+        factors=tuple(_chosen(factor, chosen.get(factor.name)) for factor in design.factors),
         parameters={**design.parameters, **{name: _valued(design, name, value) for name, value in values.items()}},
         repetitions=design.repetitions if repetitions is None else repetitions,
         seed=design.seed if seed is None else seed,
@@ -98,7 +96,9 @@ def override(
     return _consistent(changed)
 
 
-def _chosen(factor: FactorDesign, names: Sequence[str]) -> FactorDesign:
+def _chosen(factor: FactorDesign, names: Sequence[str] | None) -> FactorDesign:
+    if names is None:
+        return factor
     if not names:
         raise UsageError(f"factor '{factor.name}' has no levels left; name at least one")
     if len(set(names)) != len(names):
@@ -109,12 +109,12 @@ def _chosen(factor: FactorDesign, names: Sequence[str]) -> FactorDesign:
 
 def _new(factor: FactorDesign, text: str) -> Level:
     """A level that the file does not have: possible where every level is its value, at the same paths."""
-    paths = set(factor.levels[0].sets)
+    paths = factor.levels[0].sets
     plain = all(
-        set(level.sets) == paths and all(value == level.value for value in level.sets.values())
+        level.name == spelled(level.value) and level.sets == dict.fromkeys(paths, level.value)
         for level in factor.levels
     )
-    if not plain or any(level.name != spelled(level.value) for level in factor.levels):
+    if not plain:
         names = ", ".join(level.name for level in factor.levels)
         raise UsageError(f"factor '{factor.name}' has no level '{text}'; it has: {names}")
     value = _yaml(text, f"factor '{factor.name}'")
@@ -122,7 +122,7 @@ def _new(factor: FactorDesign, text: str) -> Level:
     if type(value) not in kinds and not (kinds <= {int, float} and type(value) in (int, float)):
         shown = ", ".join(level.name for level in factor.levels)
         raise UsageError(f"factor '{factor.name}': {text!r} is of another type than its levels: {shown}")
-    return Level(spelled(value), dict.fromkeys(factor.levels[0].sets, value), value)
+    return Level(spelled(value), dict.fromkeys(paths, value), value)
 
 
 def _yaml(text: str, subject: str) -> Value:

@@ -38,7 +38,7 @@ class TopologyChoice:
     """The network of every run before factors change it."""
 
     source: str
-    """A preset's name, or the YAML text of a Topology document (files are read at once: a results folder needs none)."""
+    """A preset's name, or the YAML text of a Topology document: files are read at once, results need none."""
     nodes: int | None = None
     datapath: str = "auto"
     settings: Mapping[str, Value] = field(default_factory=dict)

@@ -5,11 +5,13 @@ A path such as `("spec", "factors", "overlay", "levels", "vxlan")` may name an i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from experiments.records import Value
 from kubinet.documents import Path, Where, spell
 from kubinet.manifests import Manifest
+from kubinet.yamldata import parse_documents
 
 
 def spelled(value: Value) -> str:
@@ -22,11 +24,22 @@ def spelled(value: Value) -> str:
 def places(document: Mapping[str, Any], manifest: Manifest | None = None) -> Where:
     """Paths of the document to words for messages: `file.yaml:12: spec.factors[0].levels[1]`, or without a file."""
 
+    @cache
+    def lines() -> Mapping[tuple[str | int, ...], int]:
+        found: dict[tuple[str | int, ...], int] = {}
+        if manifest is not None:
+            for one in parse_documents(manifest.text, manifest.source, lines_of=manifest.document, lines=found):
+                if one.number == manifest.document:
+                    break
+        return found
+
     def where(path: Path) -> str:
         found = _found(document, path)
         if manifest is None:
             return spell(found)
-        return f"{manifest.source}:{manifest.line_of(found)}: {spell(found)}"
+        parents = (tuple(found[:length]) for length in range(len(found), 0, -1))
+        line = next((lines()[one] for one in parents if one in lines()), manifest.line)
+        return f"{manifest.source}:{line}: {spell(found)}"
 
     return where
 

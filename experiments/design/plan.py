@@ -1,9 +1,9 @@
 """The runs of an experiment and their order: a full factorial design, drawn from the seed. Pure.
 
-Nothing is shuffled: each run has a number of its own, hashed from the seed and from what the run is, and runs go by it. So
-the order does not depend on the Python version or on how the file is sorted, and a level or a repetition that is added
-leaves the others' seeds and their order among each other. A factor that is added is part of every run, so it changes all
-of both.
+Nothing is shuffled: each run has a number of its own, hashed from the seed and from what the run is, and runs go by it.
+So the order does not depend on the Python version or on how the file is sorted, and a level or a repetition that is
+added leaves the others' seeds and their order among each other. A factor that is added is part of every run, so it
+changes all of both.
 """
 
 import math

@@ -38,7 +38,7 @@ def checked_name(name: str, where: str) -> str:
     """An experiment's name: a part of a folder's name."""
     if not _EXPERIMENT.fullmatch(name):
         raise InvalidInputError(
-            f"{where}: {name!r} is no name of an experiment; use lower-case letters, digits, inner dashes and underscores"
+            f"{where}: {name!r} is no experiment's name; use lower-case letters, digits, inner dashes and underscores"
         )
     return name
 
@@ -97,7 +97,7 @@ def read_factors(entries: Entries, parameters: Iterable[str], where: Where) -> t
                 raise InvalidInputError(f"{there}: factor '{name}' has level '{level.name}' twice; keep one")
             if not level.name:
                 raise InvalidInputError(
-                    f"{there}: factor '{name}': a level's name is empty; write {{name: …, value: …}}"
+                    f"{there}: factor '{name}' has a level without a name; write {{name: …, value: …}}"
                 )
             levels.append(level)
         if not levels:

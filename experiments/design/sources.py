@@ -1,4 +1,4 @@
-"""What an Experiment file names or holds: the topology and the manifests, read at once so that nothing else is needed."""
+"""What an Experiment file names or holds: topology and manifests, read at once so that nothing else is needed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

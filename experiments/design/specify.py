@@ -1,4 +1,4 @@
-"""What one planned run does: levels applied to topology, manifests, workload and the rest, every `$(name)` replaced. Pure."""
+"""What one planned run does: levels applied to topology, manifests, workload, every `$(name)` replaced. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
