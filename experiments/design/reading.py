@@ -153,7 +153,7 @@ def read_measurements(entries: Entries, where: Where) -> tuple[MeasurementDesign
 def _plugin(
     entry: Mapping[str, Any], path: Sequence[str | int], taken: Sequence[str], where: Where
 ) -> tuple[str, Settings]:
-    name = entry.get("name", entry["kind"])
+    name = entry.get("name", entry["kind"].rpartition(":")[2])
     if not _NAME.fullmatch(name):
         raise InvalidInputError(f"{where((*path, 'name'))}: {name!r} is no name; {_NAME_REMEDY}")
     if name in taken:
