@@ -37,11 +37,13 @@ class Kinds(Mapping[str, _Plugin], Generic[_Plugin]):
         """The plug-in; UsageError naming those that there are."""
         module, colon, name = kind.partition(":")
         if colon:
-            return _instance(_object(f"{self._what} '{kind}'", module, name))
+            own: _Plugin = _instance(_object(f"{self._what} '{kind}'", module, name))
+            return own
         point = self._points().get(kind)
         if point is None:
             raise UsageError(unknown_kind(self._what, kind, self))
-        return _instance(point.load())
+        found: _Plugin = _instance(point.load())
+        return found
 
     def __contains__(self, kind: object) -> bool:
         return isinstance(kind, str) and (":" in kind or kind in self._points())

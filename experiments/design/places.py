@@ -66,18 +66,20 @@ def _found(document: object, path: Path) -> list[str | int]:
 
 
 def _steps(items: Sequence[object], name: str) -> list[str | int] | None:
-    for key in ("name", "id", "kind"):
-        for index, item in enumerate(items):
-            if isinstance(item, dict) and key in item and spelled(item[key]) == name:
-                return [index]
     for index, item in enumerate(items):
-        if isinstance(item, str | int | float) and spelled(item) == name:
+        if _name(item) == name:
             return [index]
         together = item.get("together") if isinstance(item, dict) else None
         inner = _steps(together, name) if isinstance(together, list) else None
         if inner is not None:
             return [index, "together", *inner]
     return None
+
+
+def _name(item: object) -> str:
+    if isinstance(item, dict):
+        item = next((item[key] for key in ("name", "id", "kind") if key in item), "")
+    return spelled(item) if isinstance(item, str | int | float) else ""
 
 
 def _child(document: object, step: str | int) -> object:
