@@ -25,7 +25,7 @@ def specify(design: ExperimentDesign, run: PlannedRun) -> RunSpec:
     _check_names(design, settings)
     return RunSpec(
         run=run,
-        topology=_topology(design.topology, _of("topology", settings), known),
+        topology=topology_of(design.topology, _of("topology", settings), known),
         manifests=manifests_of(design.manifests, _of("manifests", settings), known),
         ready=_texts("ready", design.ready, known),
         warmup_s=_warmup(design.warmup_s, _of("warmup", settings)),
@@ -61,7 +61,8 @@ def _check_names(design: ExperimentDesign, settings: Sequence[Setting]) -> None:
             raise one.error(f"there is no {root} '{one.parts[1]}'; there are: {', '.join(names[root]) or 'none'}")
 
 
-def _topology(choice: TopologyChoice, settings: Sequence[Setting], known: Mapping[str, Value]) -> TopologyChoice:
+def topology_of(choice: TopologyChoice, settings: Sequence[Setting], known: Mapping[str, Value]) -> TopologyChoice:
+    """The choice with its settings' `$(name)` replaced and with what levels set, `settings`, applied."""
     given = dict(choice.settings)
     for name, value in given.items():
         with at("spec", "topology", "set", name):
