@@ -91,7 +91,7 @@ def override(
         changed = replace(
             changed,
             quick=QuickDesign(repetitions=changed.repetitions),
-            declared={name: replace(one, quick=None) for name, one in design.declared.items()},
+            declared={name: replace(one, quick=None) for name, one in design.declared.items() if _says_more(one)},
         )
     return _consistent(changed)
 
@@ -148,6 +148,11 @@ def _valued(design: ExperimentDesign, name: str, value: Value) -> Value:
         return parameter_value(name, value, _parameter(design, name), known, f"experiment '{design.name}'")
     except InvalidInputError as error:
         raise UsageError(str(error)) from error
+
+
+def _says_more(known: ParameterDesign) -> bool:
+    """Whether anything is left to say of a parameter without its quick value."""
+    return replace(known, quick=None) != ParameterDesign()
 
 
 def _consistent(design: ExperimentDesign) -> ExperimentDesign:

@@ -52,12 +52,11 @@ def read_parameters(section: Mapping[str, Any], where: Where) -> tuple[dict[str,
         _substitutable(name, f"{here}: parameter", [])
         given: Mapping[str, Any] = entry if isinstance(entry, dict) else {"default": entry}
         values[name] = given["default"]
-        declared[name] = ParameterDesign(given.get("meaning", ""), given.get("quick"), given.get("minimum"))
-        for key in ("default", "quick"):
-            if key in given:
-                given_value = parameter_value(name, given[key], values[name], declared[name], here)
-                if key == "default":
-                    values[name] = given_value
+        known = ParameterDesign(given.get("meaning", ""), given.get("quick"), given.get("minimum"))
+        for value in (values[name], values[name] if known.quick is None else known.quick):
+            parameter_value(name, value, values[name], known, here)
+        if known != ParameterDesign():
+            declared[name] = known
     return values, declared
 
 
@@ -160,6 +159,8 @@ def _plugin(
         raise InvalidInputError(f"{where(path)}: the name '{name}' is taken; give this one a `name` of its own")
     settings = {key: value for key, value in entry.items() if key not in ("name", "kind")}
     for key, value in settings.items():
+        if key == "together":
+            raise InvalidInputError(f"{where((*path, key))}: `together` holds workloads only, no further steps")
         if not isinstance(value, str | int | float | bool):
             shown = "nothing" if value is None else "a list" if isinstance(value, list) else "a mapping"
             raise InvalidInputError(f"{where((*path, key))}: a setting is a text, a number, true or false, not {shown}")
