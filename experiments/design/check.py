@@ -54,12 +54,8 @@ def _check(design: ExperimentDesign, surroundings: Surroundings) -> None:
     plugins = [*workloads.values(), *measurements.values()]
     metrics = {*surroundings.metrics, *(metric for plugin in plugins for metric in plugin.metrics)}
     check_references(design, {label for plugin in plugins for label in labels_of(plugin)}, metrics)
-    try:
-        runs = plan(design)
-    except InvalidInputError as error:
-        raise DesignError(str(error), ("spec", "exclude" if design.exclude else "factors")) from error
     checker = RunChecker(design, workloads, measurements, surroundings.check_line, surroundings.for_this_machine)
-    for run in runs:
+    for run in plan(design):
         if run.repetition == 0:
             checker.check(run)
 

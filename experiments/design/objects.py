@@ -23,7 +23,8 @@ def manifests_of(
     repeats = {choice.name: choice.repeat for choice in choices}
     for one in settings:
         if one not in changes:
-            repeats[_repeated(one, repeats)] = _count(one)
+            name = _repeated(one, repeats)
+            repeats[name] = _count(one)
     texts = {choice.name: "---\n".join(_copies(choice.text, repeats[choice.name], known)) for choice in choices}
     return {f"{name}.yaml": text for name, text in _changed(texts, changes).items() if text}
 

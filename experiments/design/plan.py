@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from experiments.design.model import ExperimentDesign, Order, PlannedRun
+from experiments.design.settings import DesignError
 from experiments.stats import derived_seed
-from kubinet.errors import InvalidInputError
 
 MAX_RUNS = 100_000
 """More are a slip of the pen: at ten seconds each they take eleven days."""
@@ -21,16 +21,17 @@ Levels = Mapping[str, str]
 
 
 def combinations(design: ExperimentDesign) -> tuple[Levels, ...]:
-    """Every combination of levels that is not excluded, in the file's order; InvalidInputError where there is none."""
+    """Every combination of levels that is not excluded, in the file's order; DesignError where there is none."""
     size = math.prod(len(factor.levels) for factor in design.factors) * design.repetitions
     if size > MAX_RUNS:
-        raise InvalidInputError(
-            f"experiment '{design.name}': {size:,} runs are more than {MAX_RUNS:,}; take fewer levels or repetitions"
+        raise DesignError(
+            f"{size:,} runs are more than {MAX_RUNS:,}; take fewer levels or repetitions", ("spec", "repetitions")
         )
     found = tuple(one for one in _product(design) if not any(_within(part, one) for part in design.exclude))
     if not found:
-        raise InvalidInputError(
-            f"experiment '{design.name}': no combination of levels is left to run; exclude less, or give factors levels"
+        raise DesignError(
+            "no combination of levels is left to run; exclude less, or give factors levels",
+            ("spec", "exclude" if design.exclude else "factors"),
         )
     return found
 

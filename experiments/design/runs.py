@@ -68,6 +68,7 @@ class RunChecker:
             return
         plugin = self._plugins[root, one.name]
         place: tuple[str, ...] = ("spec", section_of(root), one.name)
+        words = "" if one in (*self._design.workload, *self._design.measurements) else _words(run)
         try:
             plugin.check(complete(plugin, one.settings))
         except SettingError as error:
@@ -77,9 +78,9 @@ class RunChecker:
                 if f"{root}.{one.name}.{error.field}" in level.sets
             ]
             field = setters[0] if setters else (*place, error.field)
-            raise DesignError(f"{one.kind}: {error}{_words(run)}", field) from error
+            raise DesignError(f"{one.kind}: {error}{words}", field) from error
         except KubinetError as error:
-            raise DesignError(f"{one.kind}: {error}{_words(run)}", place) from error
+            raise DesignError(f"{one.kind}: {error}{words}", place) from error
 
     def _topology(self, choice: TopologyChoice, run: PlannedRun) -> _Document:
         key = (choice.source, choice.nodes, choice.datapath, _key(choice.settings))
@@ -87,7 +88,8 @@ class RunChecker:
             try:
                 self._topologies[key] = self._resolved(choice)
             except KubinetError as error:
-                raise DesignError(f"{error}{_words(run)}", self._culprit(run)) from error
+                words = "" if choice == self._design.topology else _words(run)
+                raise DesignError(f"{error}{words}", self._culprit(run)) from error
         return self._topologies[key]
 
     def _resolved(self, choice: TopologyChoice) -> _Document:
@@ -119,7 +121,8 @@ class RunChecker:
             try:
                 self._check_line(line, topology)
             except (KubinetError, ValueError) as error:
-                raise DesignError(f"{error}{_words(spec.run)}", ("spec", "timeline", index)) from error
+                words = "" if line == self._design.timeline[index] else _words(spec.run)
+                raise DesignError(f"{error}{words}", ("spec", "timeline", index)) from error
 
 
 def _key(settings: Mapping[str, object]) -> object:

@@ -17,6 +17,9 @@ from experiments.design.settings import Setting, at, settings_of, values_of
 from experiments.design.substitution import substitute, substitute_text
 from experiments.records import Value
 
+MAX_NODES = 5000
+"""As in the schema: Kubernetes' own limit, and already the check of a larger network would take minutes."""
+
 
 def specify(design: ExperimentDesign, run: PlannedRun) -> RunSpec:
     """Everything that the run needs; DesignError (InvalidInputError) for a level or a `$(name)` that does not fit."""
@@ -73,12 +76,19 @@ def topology_of(choice: TopologyChoice, settings: Sequence[Setting], known: Mapp
             case "preset":
                 choice = replace(choice, source=one.checked(str))
             case "nodes":
-                choice = replace(choice, nodes=one.checked(int))
+                choice = replace(choice, nodes=_nodes(one))
             case "datapath" | "network.datapath":
                 choice = replace(choice, datapath=one.checked(str))
             case _:
                 given[name] = one.value
     return replace(choice, settings=given)
+
+
+def _nodes(one: Setting) -> int:
+    nodes = one.checked(int)
+    if not 1 <= nodes <= MAX_NODES:
+        raise one.error(f"{nodes} nodes cannot be made; it must be 1 to {MAX_NODES}")
+    return nodes
 
 
 def _warmup(seconds: float, settings: Sequence[Setting]) -> float:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import yaml
 
 _PLAIN: Final = re.compile(r"[A-Za-z$/(][ -~]*|[0-9]+(\.[0-9]+)?[A-Za-z%]{1,4}")
-"""Texts that may stand without quotes, where the writer finds nothing else in them: no reader takes them for numbers."""
+"""Texts that may stand without quotes where the writer agrees: no reader takes them for numbers."""
 _WORDS: Final = frozenset(["y", "n", "yes", "no", "true", "false", "on", "off", "null"])
 """YAML 1.1 reads them as something else than text, in some spellings."""
 

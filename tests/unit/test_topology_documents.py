@@ -177,7 +177,7 @@ def test_wrong_settings_are_refused_with_what_would_be_right(
             "lab.yaml:7: spec.network.overlay: 'gre' is not one of vxlan, geneve, direct",
         ),
         ("mtu: 1400", "mtu: .nan", "lab.yaml:8"),
-        ("mtu: 1400", "mtu: 12", "lab.yaml:8: spec.network.mtu: 12 is less than the minimum of 576"),
+        ("mtu: 1400", "mtu: 12", "lab.yaml:8: spec.network.mtu: 12 is too small; it must be at least 576"),
         ("mtu: 1400", "mtu: 1600", "link 'r1-world': mtu 1500 is less than the network's 1600"),
         ("mtu: 1400", "podCIDR: 10.96.0.0/12", "network: podCIDR 10.96.0.0/12 and serviceCIDR 10.96.0.0/16 overlap"),
         ("mtu: 1400", "podCIDR: 10.244.0.0/24", "nodeCIDRMaskSize 24 does not divide podCIDR 10.244.0.0/24"),
