@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.design.model import ExperimentDesign, MeasurementDesign, WorkloadDesign
-from experiments.design.plan import plan
+from experiments.design.model import ExperimentDesign, MeasurementDesign, PlannedRun, WorkloadDesign
+from experiments.design.plan import combinations
 from experiments.design.references import check_references
 from experiments.design.runs import RunChecker
 from experiments.design.settings import DesignError
@@ -55,9 +55,8 @@ def _check(design: ExperimentDesign, surroundings: Surroundings) -> None:
     metrics = {*surroundings.metrics, *(metric for plugin in plugins for metric in plugin.metrics)}
     check_references(design, {label for plugin in plugins for label in labels_of(plugin)}, metrics)
     checker = RunChecker(design, workloads, measurements, surroundings.check_line, surroundings.for_this_machine)
-    for run in plan(design):
-        if run.repetition == 0:
-            checker.check(run)
+    for index, levels in enumerate(combinations(design)):
+        checker.check(PlannedRun(index, 0, levels, design.seed))
 
 
 def _plugin(what: str, one: WorkloadDesign | MeasurementDesign, kinds: Mapping[str, Any]) -> Any:
@@ -76,7 +75,7 @@ def _check_machine(design: ExperimentDesign, surroundings: Surroundings, where: 
             raise MissingCapabilityError(
                 f"{where(path)}: {kind} runs the program '{program}', which is not installed here; install it"
             )
-    needed = design.run_bytes * len(plan(design))
+    needed = design.run_bytes * len(combinations(design)) * design.repetitions
     if surroundings.free_bytes is not None and needed > surroundings.free_bytes:
         raise MissingCapabilityError(
             f"{where(('spec', 'expect', 'runBytes'))}: all runs need about {needed / 1e6:,.1f} MB of disk and "

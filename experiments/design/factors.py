@@ -93,7 +93,7 @@ def override(
             quick=QuickDesign(repetitions=changed.repetitions),
             declared={name: replace(one, quick=None) for name, one in design.declared.items() if _says_more(one)},
         )
-    return _consistent(changed)
+    return _consistent(changed, _gone(design, changed))
 
 
 def _chosen(factor: FactorDesign, names: Sequence[str] | None) -> FactorDesign:
@@ -155,12 +155,17 @@ def _says_more(known: ParameterDesign) -> bool:
     return replace(known, quick=None) != ParameterDesign()
 
 
-def _consistent(design: ExperimentDesign) -> ExperimentDesign:
+def _gone(before: ExperimentDesign, after: ExperimentDesign) -> Mapping[str, set[str]]:
+    """Factor to the names of levels that it had."""
+    kept = {factor.name: {level.name for level in factor.levels} for factor in after.factors}
+    return {factor.name: {level.name for level in factor.levels} - kept[factor.name] for factor in before.factors}
+
+
+def _consistent(design: ExperimentDesign, gone: Mapping[str, set[str]]) -> ExperimentDesign:
     """Without what speaks of levels that are gone; what never fitted is left for the check."""
-    known = {factor.name: {level.name for level in factor.levels} for factor in design.factors}
 
     def holds(levels: Mapping[str, str]) -> bool:
-        return all(level in known.get(factor, {level}) for factor, level in levels.items())
+        return not any(level in gone.get(factor, ()) for factor, level in levels.items())
 
     def analysed(one: AnalysisDesign) -> AnalysisDesign:
         return one if holds(one.baseline) else replace(one, baseline={})
@@ -168,10 +173,14 @@ def _consistent(design: ExperimentDesign) -> ExperimentDesign:
     def claimed(one: Claim) -> bool:
         return holds(one.where) and holds(one.against)
 
-    gone = {one.identity for one in design.claims if not claimed(one)}
+    dropped = {one.identity for one in design.claims if not claimed(one)}
+    brief = {
+        factor: tuple(level for level in levels if level not in gone.get(factor, ()))
+        for factor, levels in design.quick.levels.items()
+    }
 
     def repeated(one: Published) -> Published:
-        return replace(one, claims=tuple(identity for identity in one.claims if identity not in gone))
+        return replace(one, claims=tuple(identity for identity in one.claims if identity not in dropped))
 
     return replace(
         design,
@@ -179,4 +188,5 @@ def _consistent(design: ExperimentDesign) -> ExperimentDesign:
         analysis=tuple(map(analysed, design.analysis)),
         claims=tuple(filter(claimed, design.claims)),
         published=tuple(map(repeated, design.published)),
+        quick=replace(design.quick, levels={factor: levels for factor, levels in brief.items() if levels}),
     )

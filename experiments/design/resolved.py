@@ -54,7 +54,7 @@ def to_document(design: ExperimentDesign) -> dict[str, Any]:
         "measurements": [_plugin(one) for one in design.measurements],
         "timeline": list(design.timeline),
         "measures": "speed" if design.measures_speed else "behaviour",
-        "expect": _given(runSeconds=design.run_seconds, runBytes=write_bytes(design.run_bytes)),
+        "expect": _given(runSeconds=design.run_seconds) | {"runBytes": write_bytes(design.run_bytes)},
         "stop": _stop(design.stop),
         "quick": _quick(design.quick),
         "analysis": [_analysis(one) for one in design.analysis],
