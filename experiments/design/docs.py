@@ -72,7 +72,7 @@ def _kind(field: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "$ref" in field:
         return _NAMED[field["$ref"].rpartition("/")[2]]
-    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    kinds: list[str] = field["type"] if isinstance(field["type"], list) else [field["type"]]
     if set(kinds) >= {"string", "number", "boolean"}:
         kinds = ["value", *(kind for kind in kinds if kind == "object")]
     words = " or ".join(_KINDS.get(kind, kind) for kind in kinds)
