@@ -95,7 +95,7 @@ def lines(dry: DryRun) -> Iterator[str]:
         yield f"factor {factor.name}: {', '.join(level.name for level in factor.levels)}{meaning}"
     for name, value in dry.parameters.items():
         yield f"parameter {name}: {value}"
-    yield f"{len(dry.runs)} runs: {dry.repetitions} repetitions, order {dry.order}, seed {dry.seed}"
+    yield f"{len(dry.runs)} runs; repetitions {dry.repetitions}, order {dry.order}, seed {dry.seed}"
     yield f"expected: {spoken(dry.seconds)}, {dry.bytes / 1e6:.1f} MB"
     if dry.max_duration_s is not None and dry.max_duration_s < dry.seconds:
         yield f"it stops after {spoken(dry.max_duration_s)} (stop.maxDuration), before its last run"

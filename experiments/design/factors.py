@@ -62,8 +62,8 @@ def override(
     """The design as the user wants it today; what is given wins over what `quick` says. UsageError.
 
     `levels`: factor to the levels that are kept, in this order; a factor whose levels are plain values takes new ones.
-    What speaks of levels that are gone (excluded combinations, baselines, claims) goes with them. A design that was
-    made quick is no longer changed by `quick`.
+    What speaks of levels that are gone (excluded combinations, baselines, claims) goes with them. With other parameters
+    a run takes what its workloads say. A design that was made quick is no longer changed by `quick`.
     """
     chosen: dict[str, Sequence[str]] = dict(levels or {})
     values: dict[str, Value] = dict(parameters or {})
@@ -86,6 +86,7 @@ def override(
         parameters={**design.parameters, **{name: _valued(design, name, value) for name, value in values.items()}},
         repetitions=design.repetitions if repetitions is None else repetitions,
         seed=design.seed if seed is None else seed,
+        run_seconds=0.0 if values else design.run_seconds,
     )
     if quick:
         changed = replace(

@@ -38,7 +38,7 @@ def test_the_text() -> None:
         "factor overlay: vxlan, geneve, direct  (how packets between nodes are carried)",
         "factor load: idle",
         "parameter seconds: 5",
-        "3 runs: 1 repetitions, order blocked, seed 7",
+        "3 runs; repetitions 1, order blocked, seed 7",
         "expected: 54 s, 0.3 MB",
         "it stops after 40 s (stop.maxDuration), before its last run",
         "",
