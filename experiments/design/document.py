@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from experiments.design import reading
+from experiments.design import conclusions, reading
 from experiments.design.model import ExperimentDesign, Order, QuickDesign
 from experiments.design.places import places, spelled
 from experiments.design.quantities import read_bytes, read_span
@@ -79,17 +79,17 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
         repetitions=spec.get("repetitions", 10),
         seed=spec.get("seed", 1),
         order=Order(spec.get("order", Order.BLOCKED)),
-        warmup_s=reading.quantity(spec, "warmup", read_span, _WARMUP_S, where, "spec"),
+        warmup_s=conclusions.quantity(spec, "warmup", read_span, _WARMUP_S, where, "spec"),
         workload=reading.read_workload(spec["workload"], where),
         measurements=reading.read_measurements(spec.get("measurements", ()), where),
         timeline=tuple(spec.get("timeline", ())),
-        stop=reading.read_stop(spec.get("stop", {}), where),
+        stop=conclusions.read_stop(spec.get("stop", {}), where),
         measures_speed=spec.get("measures", "speed") == "speed",
         run_seconds=float(expect.get("runSeconds", 0)),
-        run_bytes=reading.quantity(expect, "runBytes", read_bytes, RUN_BYTES, where, "spec", "expect"),
-        analysis=reading.read_analysis(spec.get("analysis", ())),
-        claims=reading.read_claims(spec.get("claims", ()), where),
-        published=reading.read_published(spec.get("published", ())),
+        run_bytes=conclusions.quantity(expect, "runBytes", read_bytes, RUN_BYTES, where, "spec", "expect"),
+        analysis=conclusions.read_analysis(spec.get("analysis", ())),
+        claims=conclusions.read_claims(spec.get("claims", ()), where),
+        published=conclusions.read_published(spec.get("published", ())),
         declared=declared,
         quick=QuickDesign(
             repetitions=quick.get("repetitions", 1),

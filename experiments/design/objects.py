@@ -10,7 +10,8 @@ from experiments.design.settings import Setting, at
 from experiments.design.substitution import substitute_manifest
 from experiments.design.yamltext import to_yaml
 from experiments.records import Value
-from kubinet.manifests import Object, parse_manifests
+from kubinet.errors import InvalidInputError
+from kubinet.manifests import MAX_BYTES, Object, parse_manifests
 
 _SHOWN = 10
 
@@ -25,7 +26,11 @@ def manifests_of(
         if one not in changes:
             name = _repeated(one, repeats)
             repeats[name] = _count(one)
-    texts = {choice.name: "---\n".join(_copies(choice.text, repeats[choice.name], known)) for choice in choices}
+    texts = {}
+    for choice in choices:
+        with at("spec", "manifests", choice.name):
+            _check_size(choice, repeats[choice.name])
+        texts[choice.name] = "---\n".join(_copies(choice.text, repeats[choice.name], known))
     return {f"{name}.yaml": text for name, text in _changed(texts, changes).items() if text}
 
 
@@ -45,6 +50,13 @@ def _count(one: Setting) -> int:
     if count < 0:
         raise one.error(f"{count} copies cannot be made; it must be at least 0")
     return count
+
+
+def _check_size(choice: ManifestChoice, copies: int) -> None:
+    if copies * len(choice.text) > MAX_BYTES:
+        raise InvalidInputError(
+            f"{copies:,} copies of manifest '{choice.name}' are more than {MAX_BYTES >> 20} MiB; make fewer"
+        )
 
 
 def _copies(text: str, count: int, known: Mapping[str, Value]) -> Iterator[str]:

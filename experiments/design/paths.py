@@ -12,6 +12,7 @@ from experiments.records import Value
 from kubinet.errors import InvalidInputError
 
 ROOTS: Final = ("topology", "manifests", "workload", "measurement", "warmup")
+MAX_PARTS: Final = 50
 Parts = tuple[str | int, ...]
 _PART: Final = re.compile(r'\.([^.\["\]]+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]')
 
@@ -30,6 +31,8 @@ def parse_path(path: str) -> Parts:
         name, index, quoted = match.groups()
         parts.append(name if name is not None else int(index) if index is not None else _unquoted(path, quoted))
         position = match.end()
+    if len(parts) > MAX_PARTS:
+        raise InvalidInputError(f"path {path[:40]!r}… has {len(parts)} parts, more than {MAX_PARTS}; shorten it")
     if not parts or parts[0] not in ROOTS:
         raise InvalidInputError(f"path {path!r} begins with none of {', '.join(ROOTS)}")
     if (len(parts) == 1) != (parts[0] == "warmup"):

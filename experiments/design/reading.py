@@ -1,30 +1,23 @@
 """Sections of an Experiment document, whose form the schema has checked, into values of `experiments.design.model`."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from experiments.design.model import (
-    AnalysisDesign,
-    Claim,
     FactorDesign,
     Level,
     MeasurementDesign,
     ParameterDesign,
-    Precision,
-    Published,
     Settings,
-    StopConditions,
     WorkloadDesign,
 )
 from experiments.design.places import spelled
-from experiments.design.quantities import read_share, read_span
 from experiments.records import Value
 from kubinet.documents import Where
 from kubinet.errors import InvalidInputError
 
 Entries = Sequence[Mapping[str, Any]]
-_Quantity = TypeVar("_Quantity", int, float)
 
 COLUMNS = ("run", "repetition", "verdict", "source", "target", "metric", "sequence", "time_s", "value", "unit")
 """Columns of every table of samples; a factor cannot be called so."""
@@ -88,21 +81,21 @@ def read_factors(entries: Entries, parameters: Iterable[str], where: Where) -> t
             raise InvalidInputError(f"{here}: factor '{name}' would hide the results' column of that name; rename it")
         paths = entry.get("sets", ())
         common = (paths,) if isinstance(paths, str) else tuple(paths)
-        levels: list[Level] = []
+        levels: dict[str, Level] = {}
         for number, written in enumerate(entry["levels"]):
             level = read_level(written, common)
             there = where(("spec", "factors", index, "levels", number))
-            if level.name in [one.name for one in levels]:
+            if level.name in levels:
                 raise InvalidInputError(f"{there}: factor '{name}' has level '{level.name}' twice; keep one")
             if not level.name:
                 raise InvalidInputError(
                     f"{there}: factor '{name}' has a level without a name; write {{name: …, value: …}}"
                 )
-            levels.append(level)
+            levels[level.name] = level
         if not levels:
             there = where(("spec", "factors", index, "levels"))
             raise InvalidInputError(f"{there}: factor '{name}' has no levels; write at least one, or remove the factor")
-        factors.append(FactorDesign(name, tuple(levels), entry.get("meaning", ""), entry.get("unit", "")))
+        factors.append(FactorDesign(name, tuple(levels.values()), entry.get("meaning", ""), entry.get("unit", "")))
     return tuple(factors)
 
 
@@ -165,102 +158,6 @@ def _plugin(
             shown = "nothing" if value is None else "a list" if isinstance(value, list) else "a mapping"
             raise InvalidInputError(f"{where((*path, key))}: a setting is a text, a number, true or false, not {shown}")
     return name, settings
-
-
-def read_stop(section: Mapping[str, Any], where: Where) -> StopConditions:
-    """When to end early."""
-    here = ("spec", "stop")
-    precision = section.get("precision")
-    return StopConditions(
-        max_duration_s=_optional(section, "maxDuration", read_span, where, *here),
-        max_invalid=_optional(section, "maxInvalid", read_share, where, *here),
-        precision=None
-        if precision is None
-        else Precision(
-            metric=precision["metric"],
-            statistic=precision.get("statistic", "p50"),
-            half_width=quantity(precision, "halfWidth", read_share, 0.0, where, *here, "precision"),
-            minimum=precision.get("minimum", 5),
-        ),
-    )
-
-
-def read_analysis(entries: Entries) -> tuple[AnalysisDesign, ...]:
-    """Tables and figures."""
-    return tuple(
-        AnalysisDesign(
-            metric=entry["metric"],
-            statistics=tuple(entry.get("statistics", ("p50",))),
-            by=tuple(entry.get("by", ())),
-            baseline=level_names(entry.get("baseline", {})),
-            figure=entry.get("figure", "box"),
-            x=entry.get("x", ""),
-            log_x=entry.get("logX", False),
-            log_y=entry.get("logY", False),
-            title=entry.get("title", ""),
-        )
-        for entry in entries
-    )
-
-
-def read_claims(entries: Entries, where: Where) -> tuple[Claim, ...]:
-    """Claims, each with an identity of its own."""
-    claims: list[Claim] = []
-    for index, entry in enumerate(entries):
-        if entry["id"] in [one.identity for one in claims]:
-            raise InvalidInputError(
-                f"{where(('spec', 'claims', index, 'id'))}: the identity '{entry['id']}' is taken; choose another"
-            )
-        claims.append(
-            Claim(
-                identity=entry["id"],
-                text=entry["text"],
-                metric=entry["metric"],
-                statistic=entry.get("statistic", "p50"),
-                where=level_names(entry.get("where", {})),
-                against=level_names(entry.get("against", {})),
-                relation=entry["relation"],
-                value=float(entry["value"]) if "value" in entry else None,
-                tolerance=quantity(entry, "tolerance", read_share, 0.0, where, "spec", "claims", index),
-            )
-        )
-        if not claims[-1].against and claims[-1].value is None:
-            raise InvalidInputError(
-                f"{where(('spec', 'claims', index))}: claim '{entry['id']}' compares with nothing; "
-                "give `against` (levels) or `value` (a number)"
-            )
-    return tuple(claims)
-
-
-def read_published(entries: Entries) -> tuple[Published, ...]:
-    """Published results."""
-    return tuple(
-        Published(entry["source"], entry["says"], tuple(entry.get("claims", ())), entry.get("whyNot", ""))
-        for entry in entries
-    )
-
-
-def quantity(
-    section: Mapping[str, Any],
-    name: str,
-    read: Callable[[Any], _Quantity],
-    default: _Quantity,
-    where: Where,
-    *path: str | int,
-) -> _Quantity:
-    """A field with a unit; InvalidInputError where it cannot be read."""
-    if name not in section:
-        return default
-    try:
-        return read(section[name])
-    except ValueError as error:
-        raise InvalidInputError(f"{where((*path, name))}: {error}") from error
-
-
-def _optional(
-    section: Mapping[str, Any], name: str, read: Callable[[Any], float], where: Where, *path: str | int
-) -> float | None:
-    return quantity(section, name, read, 0.0, where, *path) if name in section else None
 
 
 _NAME_REMEDY = "it begins with a letter, then letters, digits, inner dashes and underscores"

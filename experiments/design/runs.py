@@ -1,5 +1,6 @@
 """Each combination of levels: whether its topology can be made and its plug-ins take their settings."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +16,12 @@ from experiments.design.settings import DesignError, at, level_place, levels_of,
 from experiments.design.specify import section_of, specify, topology_of
 from experiments.plugins import SettingError, complete
 from experiments.scene import Measurement, Workload
-from kubinet.errors import KubinetError
-from kubinet.manifests import parse_manifests
+from kubinet.errors import InvalidInputError, KubinetError
+from kubinet.manifests import Manifest, parse_manifests
 from topologies.resolve import resolve_topology
 
 _Document = Mapping[str, Any]
+_READY = re.compile(r"([a-z0-9-]+:)?[A-Z][A-Za-z]*/[a-z0-9.-]+")
 
 
 class RunChecker:
@@ -50,7 +52,8 @@ class RunChecker:
         for name, text in spec.manifests.items():
             if self._is_new("manifest", text):
                 with at("spec", "manifests", name.removesuffix(".yaml")):
-                    parse_manifests(text, name)
+                    _check_objects(parse_manifests(text, name))
+        self._ready(spec)
         for workload in spec.workload:
             self._settings("workload", workload, run)
         for measurement in spec.measurements:
@@ -114,6 +117,14 @@ class RunChecker:
                 return place
         return places[-1] if places else ("spec", "topology")
 
+    def _ready(self, spec: RunSpec) -> None:
+        for index, text in enumerate(spec.ready):
+            if not _READY.fullmatch(text):
+                raise DesignError(
+                    f"{text!r} names no object; write Kind/NAME or NAMESPACE:Kind/NAME, such as Deployment/web",
+                    ("spec", "ready", index),
+                )
+
     def _timeline(self, spec: RunSpec, topology: _Document) -> None:
         for index, line in enumerate(spec.timeline):
             if not self._is_new("timeline", line, id(topology)):
@@ -123,6 +134,19 @@ class RunChecker:
             except (KubinetError, ValueError) as error:
                 words = "" if line == self._design.timeline[index] else _words(spec.run)
                 raise DesignError(f"{error}{words}", ("spec", "timeline", index)) from error
+
+
+def _check_objects(manifests: Sequence[Manifest]) -> None:
+    """InvalidInputError for an object that is there twice, as when copies forget their number."""
+    seen = set()
+    for one in manifests:
+        metadata = one.object["metadata"]
+        key = (one.object["apiVersion"], one.object["kind"], metadata.get("namespace"), metadata.get("name"))
+        if metadata.get("name") and key in seen:
+            raise InvalidInputError(
+                f"{one.object['kind']} '{metadata['name']}' is there twice; with `repeat`, put $(i) into its name"
+            )
+        seen.add(key)
 
 
 def _key(settings: Mapping[str, object]) -> object:

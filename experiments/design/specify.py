@@ -16,6 +16,7 @@ from experiments.design.quantities import read_span
 from experiments.design.settings import Setting, at, settings_of, values_of
 from experiments.design.substitution import substitute, substitute_text
 from experiments.records import Value
+from topologies.presets import PRESETS
 
 MAX_NODES = 5000
 """As in the schema: Kubernetes' own limit, and already the check of a larger network would take minutes."""
@@ -74,7 +75,7 @@ def topology_of(choice: TopologyChoice, settings: Sequence[Setting], known: Mapp
         name = topology_setting(one.path)
         match name:
             case "preset":
-                choice = replace(choice, source=one.checked(str))
+                choice = replace(choice, source=_preset(one))
             case "nodes":
                 choice = replace(choice, nodes=_nodes(one))
             case "datapath" | "network.datapath":
@@ -82,6 +83,13 @@ def topology_of(choice: TopologyChoice, settings: Sequence[Setting], known: Mapp
             case _:
                 given[name] = one.value
     return replace(choice, settings=given)
+
+
+def _preset(one: Setting) -> str:
+    name = one.checked(str)
+    if name not in PRESETS:
+        raise one.error(f"there is no preset '{name}'; there are: {', '.join(PRESETS)}")
+    return name
 
 
 def _nodes(one: Setting) -> int:

@@ -407,6 +407,17 @@ LEVEL = "lab.yaml:27: spec.factors[0].levels[0]: "
         ("manifests.policies.repeat: 3", "topology.nodes: 300", "lab.yaml:31: spec.factors[1].levels[1]: preset "
          "leaf-spine: network: podCIDR 10.244.0.0/16 holds 256 nodes of /24, the topology has 300; widen it (with "
          "overlay=vxlan, load=full)"),
+        ("manifests.policies.repeat: 3", "manifests.policies.repeat: 1000000", "lab.yaml:13: spec.manifests[1]: "
+         "1,000,000 copies of manifest 'policies' are more than 32 MiB; make fewer"),
+        ("{name: p-$(i)}", "{name: p}", "lab.yaml:13: spec.manifests[1]: NetworkPolicy 'p' is there twice; with "
+         "`repeat`, put $(i) into its name"),
+        ("ready: [Pod/a]", "ready: [web]", "lab.yaml:20: spec.ready[0]: 'web' names no object; write Kind/NAME or "
+         "NAMESPACE:Kind/NAME, such as Deployment/web"),
+        ("manifests.policies.repeat: 3", "topology.preset: net.yaml", "lab.yaml:31: spec.factors[1].levels[1]: path "
+         "'topology.preset': there is no preset 'net.yaml'; there are: single, star, linear, ring, dumbbell, "
+         "leaf-spine, fat-tree, wan"),
+        ("manifests.policies.repeat: 3", f"manifests.Pod/a{'.x' * 60}: 3", "lab.yaml:31: spec.factors[1].levels[1]: "
+         "path 'manifests.Pod/a.x.x.x.x.x.x.x.x.x.x.x.x.'… has 62 parts, more than 50; shorten it"),
         ("network.overlay: vxlan}", "links.mtu: 1000}", "lab.yaml:27: spec.factors[0].levels[0]: preset leaf-spine: "
          "link 'n1-leaf1': mtu 1000 is less than the network's 1500; nodes would send frames that it cannot carry; "
          "lower network.mtu to 1000 too (with overlay=vxlan, load=idle)"),
