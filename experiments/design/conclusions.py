@@ -25,7 +25,7 @@ def read_stop(section: Mapping[str, Any], where: Where) -> StopConditions:
             metric=precision["metric"],
             statistic=precision.get("statistic", "p50"),
             half_width=quantity(precision, "halfWidth", read_share, 0.0, where, *here, "precision"),
-            minimum=precision.get("minimum", 5),
+            minimum=int(precision.get("minimum", 5)),
         ),
     )
 

@@ -61,6 +61,7 @@ def parse_text(text: str, source: str, folder: Path) -> ExperimentFile:
 def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spell) -> ExperimentDesign:
     """The design of a document that is plain data already."""
     check_document(document, schema(), where)
+    # JSON Schema counts 2.0 among the whole numbers, so those are converted where they are read.
     spec = document["spec"]
     name = reading.checked_name(document["metadata"]["name"], where(("metadata", "name")))
     parameters, declared = reading.read_parameters(spec.get("parameters", {}), where)
@@ -76,8 +77,8 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
         factors=factors,
         exclude=tuple(reading.level_names(entry) for entry in spec.get("exclude", ())),
         parameters=parameters,
-        repetitions=spec.get("repetitions", 10),
-        seed=spec.get("seed", 1),
+        repetitions=int(spec.get("repetitions", 10)),
+        seed=int(spec.get("seed", 1)),
         order=Order(spec.get("order", Order.BLOCKED)),
         warmup_s=conclusions.quantity(spec, "warmup", read_span, _WARMUP_S, where, "spec"),
         workload=reading.read_workload(spec["workload"], where),
@@ -92,7 +93,7 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
         published=conclusions.read_published(spec.get("published", ())),
         declared=declared,
         quick=QuickDesign(
-            repetitions=quick.get("repetitions", 1),
+            repetitions=int(quick.get("repetitions", 1)),
             levels={factor: tuple(map(spelled, kept)) for factor, kept in quick.get("factors", {}).items()},
         ),
     )

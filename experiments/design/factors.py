@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from experiments.design.model import (
     AnalysisDesign,
@@ -18,6 +19,9 @@ from experiments.design.reading import parameter_value
 from experiments.records import Value
 from kubinet.errors import InvalidInputError, UsageError
 from kubinet.yamldata import parse_documents
+
+MAX_SEED: Final = 2**63 - 1
+"""As in the schema: a signed 64-bit number, which every reader of YAML keeps exactly."""
 
 
 def parse_levels(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -74,8 +78,8 @@ def override(
         repetitions = design.quick.repetitions if repetitions is None else repetitions
     if repetitions is not None and repetitions < 1:
         raise UsageError(f"{repetitions} repetitions measure nothing; give at least 1")
-    if seed is not None and seed < 0:
-        raise UsageError(f"seed {seed} is negative; give a whole number of at least 0")
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"seed {seed} is out of range; give a whole number from 0 to {MAX_SEED}")
     unknown = [name for name in chosen if name not in {factor.name for factor in design.factors}]
     if unknown:
         names = ", ".join(factor.name for factor in design.factors) or "none"

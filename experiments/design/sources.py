@@ -35,7 +35,8 @@ def read_topology_choice(section: Mapping[str, Any], folder: Path, where: Where)
             inline = section["inline"]
             parse_topology(inline, lambda path: where((*here, "inline", *path)))
             source = to_yaml(inline)
-    return TopologyChoice(source, section.get("nodes"), section.get("datapath", "auto"), section.get("set", {}))
+    nodes = int(section["nodes"]) if "nodes" in section else None
+    return TopologyChoice(source, nodes, section.get("datapath", "auto"), section.get("set", {}))
 
 
 def _topology_file(name: str, folder: Path, where: str) -> str:
@@ -71,7 +72,7 @@ def read_manifest_choices(
         name = entry.get("name", Path(entry["file"]).stem if "file" in entry else "")
         _check_name(name, [one.name for one in choices], where(here))
         parse_manifests(text, source)
-        choices.append(ManifestChoice(name, text, entry.get("repeat", 1)))
+        choices.append(ManifestChoice(name, text, int(entry.get("repeat", 1))))
     return tuple(choices)
 
 

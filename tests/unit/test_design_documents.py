@@ -156,6 +156,13 @@ def test_the_defaults() -> None:
     )
 
 
+def test_whole_numbers_may_be_written_with_a_point() -> None:
+    """`repetitions: 2.0` is two repetitions, as JSON Schema has it, and not a number that nothing can count to."""
+    design = _design(SMALL.replace("{preset: star}", "{preset: star, nodes: 3.0}\n  repetitions: 2.0\n  seed: 5.0"))
+    shown = [(value, type(value)) for value in (design.repetitions, design.seed, design.topology.nodes)]
+    assert shown == [(2, int), (5, int), (3, int)]
+
+
 def test_files_beside_the_experiment_are_read_into_the_design(tmp_path: Path) -> None:
     """Topology and manifest files are found relative to the experiment's, and nothing of the design names them."""
     (tmp_path / "parts").mkdir()

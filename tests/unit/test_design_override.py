@@ -126,7 +126,7 @@ def test_a_text_parameter_takes_the_word_as_it_is() -> None:
         ({"levels": {"overlay": []}}, "factor 'overlay' has no levels left; name at least one"),
         ({"levels": {"overlay": ["vxlan", "vxlan"]}}, "factor 'overlay': a level is named twice; keep one"),
         ({"repetitions": 0}, "0 repetitions measure nothing; give at least 1"),
-        ({"seed": -1}, "seed -1 is negative; give a whole number of at least 0"),
+        ({"seed": -1}, "seed -1 is out of range; give a whole number from 0 to 9223372036854775807"),
         ({"parameters": {"time": 1}}, "experiment 'overlay-cost' has no parameter 'time'; it has: seconds"),
         ({"parameters": {"seconds": 0}}, "experiment 'overlay-cost': parameter 'seconds': 0 is below its minimum 1; "
          "raise it"),

@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from experiments.design.build import write_experiment
-from experiments.design.docs import PAGE, with_table
-from experiments.design.document import parse_text, read_experiment
+from experiments.design.docs import PAGE, table, with_table
+from experiments.design.document import parse_text, read_experiment, schema
 from experiments.design.factors import override
 from experiments.design.model import ExperimentDesign
 from experiments.design.paths import ROOTS
@@ -23,6 +24,12 @@ EXAMPLES = sorted((ROOT / "examples" / "experiments").glob("*.yaml"))
 def test_the_pages_table_is_the_schemas() -> None:
     """`make docs` has nothing to change: every field of the schema is there, with kind, default and meaning."""
     assert with_table(TEXT) == TEXT
+
+
+def test_the_schema_is_one() -> None:
+    """Editors can use it: it is valid JSON Schema 2020-12 and every field says what it is."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+    assert not re.search(r"\|  \|$", table(), re.MULTILINE)
 
 
 def test_the_page_names_every_root_of_a_path() -> None:
