@@ -97,6 +97,14 @@ def test_a_resolved_document_reads_back_to_the_same_value(tmp_path: Path) -> Non
     assert parse_topology(to_document(topology), spell) == topology
 
 
+def test_a_text_is_a_topology_as_its_file_is(tmp_path: Path) -> None:
+    """YAML text stands for a topology wherever a file's name does; its errors say lines too."""
+    assert load_topology(GOOD) == load_topology(_file(tmp_path, GOOD))
+    with pytest.raises(InvalidInputError) as caught:
+        load_topology(GOOD.replace("mtu: 1400", "mtu: 12"))
+    assert str(caught.value) == "topology:8: spec.network.mtu: 12 is too small; it must be at least 576"
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_valid_and_have_one_outside_host(preset: str) -> None:
     """Every preset passes the checks that files must pass, and has exactly one outside host."""
