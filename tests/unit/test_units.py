@@ -42,7 +42,7 @@ def test_times_are_seconds(text: str, value: float) -> None:
 def test_spans_know_minutes_and_hours(text: str, value: float) -> None:
     """What people wait for may take minutes and hours; a link's delay may not."""
     assert parse_span(text) == value
-    with pytest.raises(ValueError, match="known units: ns, us, ms, s$"):
+    with pytest.raises(ValueError, match=r"known units: ns, us, ms, s$"):
         parse_duration("20m")
 
 
