@@ -92,6 +92,7 @@ bench: env ## benchmarks: time to ready, memory, pod start, Services, policies; 
 docs: test-env ## write the generated pages
 	$(PYTHON) -m controller.pipeline_docs
 	$(PYTHON) -m kubinet.cli.docs
+	$(PYTHON) -m experiments.design.docs
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

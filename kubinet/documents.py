@@ -24,6 +24,17 @@ def check_document(document: Mapping[str, Any], schema: Mapping[str, Any], where
         raise InvalidInputError(f"{where([*error.absolute_path, *_unknown(error)[:1]])}: {_words(error)}")
 
 
+_KINDS = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+
+
 def _unknown(error: jsonschema.ValidationError) -> list[str]:
     """The fields that the schema does not know, where that is the error."""
     if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
@@ -45,6 +56,20 @@ def _words(error: jsonschema.ValidationError) -> str:
             return f"{error.instance!r} is not one of {', '.join(map(str, _items(error.validator_value)))}"
         case "const":
             return f"must be {error.validator_value!r}, not {str(error.instance)[:60]!r}"
+        case "required":
+            missing = [name for name in _items(error.validator_value) if name not in _items(error.instance)]
+            return f"the field {', '.join(map(repr, missing))} is missing"
+        case "type":
+            wanted = error.validator_value
+            kinds = [wanted] if isinstance(wanted, str) else _items(wanted)
+            shown = "nothing" if error.instance is None else repr(error.instance)[:60]
+            return f"must be {' or '.join(_KINDS[str(kind)] for kind in kinds)}, not {shown}"
+        case "minimum":
+            return f"{error.instance!r} is too small; it must be at least {error.validator_value}"
+        case "maximum":
+            return f"{error.instance!r} is too large; it must be at most {error.validator_value}"
+        case "pattern" if isinstance(error.schema, dict) and "description" in error.schema:
+            return f"{error.instance!r} is not {error.schema['description']}"
         case "pattern":
             return f"{error.instance!r} is no name: use lower-case letters, digits and inner dashes"
         case _:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 _NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z%/]*)\s*")
 _RATES = {"bit": 1.0, "bps": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9, "kbps": 1e3, "mbps": 1e6, "gbps": 1e9}
 _TIMES = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+_SPANS = _TIMES | {"m": 60.0, "min": 60.0, "h": 3600.0}
+_BYTES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 1024.0, "mib": 1024.0**2, "gib": 1024.0**3}
 _SIZES = {"b": 1, "kb": 1000, "mb": 1_000_000, "kib": 1024, "mib": 1 << 20}
 _PACKETS = {"packet", "packets", "p"}
 
@@ -30,6 +32,16 @@ def parse_rate(text: object) -> float:
 def parse_duration(text: object) -> float:
     """Seconds; units ns, us, ms, s."""
     return _scaled(text, _TIMES, "a time such as 500us or 2ms", positive=False)
+
+
+def parse_span(text: object) -> float:
+    """Seconds; units ns, us, ms, s, m (or min), h: for what people wait for."""
+    return _scaled(text, _SPANS, "a time such as 500ms, 30s or 20m", positive=False)
+
+
+def parse_bytes(text: object) -> int:
+    """Bytes; units B, kB, MB, GB (powers of 1000), KiB, MiB, GiB."""
+    return round(_scaled(text, _BYTES, "a size such as 200kB or 1GiB", positive=False))
 
 
 def parse_percent(text: object) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kubinet.errors import InvalidInputError, UsageError
-from kubinet.manifests import Manifest, read_manifests
+from kubinet.manifests import Manifest, parse_manifests, read_manifests
 from topologies.checks import check
 from topologies.document import parse_topology, spell, to_document
 from topologies.machine import require
@@ -25,7 +25,7 @@ def resolve_topology(
     settings: Mapping[str, object] | None = None,
     for_this_machine: bool = False,
 ) -> dict[str, Any]:
-    """The resolved document of a preset or file; raises before anything is created.
+    """The resolved document of a preset, a file or a YAML text (with line breaks); raises before anything is created.
 
     `for_this_machine`: also refuse what this machine cannot honour (MissingCapabilityError).
     """
@@ -41,7 +41,7 @@ def resolve_topology(
 
 
 def load_topology(source: str | Path, overrides: Mapping[str, object] | None = None) -> Topology:
-    """The checked topology of a preset's name or a file.
+    """The checked topology of a preset's name, a file or a YAML text (with line breaks).
 
     `overrides`: preset parameters (`nodes`, `k`, …), and dotted paths: `network.<field>`, `links.<field>` (every link),
     `links.<link name>.<field>`, `defaults.link.<field>`.
@@ -54,7 +54,7 @@ def load_topology(source: str | Path, overrides: Mapping[str, object] | None = N
         name, manifest = f"preset {text}", None
     else:
         manifest = _file(text)
-        document, name = manifest.object, text
+        document, name = manifest.object, manifest.source
     _override(document, overrides)
 
     def where(path: Any) -> str:
@@ -91,13 +91,16 @@ def _converted(preset: str, key: str, value: object, kind: type) -> object:
 
 
 def _file(text: str) -> Manifest:
-    path = Path(text)
-    if not path.exists():
+    if "\n" in text:
+        name, found = "topology", parse_manifests(text, "topology")
+    elif Path(text).exists():
+        name, found = text, read_manifests(text)
+    else:
         known = ", ".join(PRESETS)
         raise UsageError(f"'{text}' is neither a file nor a preset; presets: {known}")
-    manifests = [one for one in read_manifests(path) if one.object["kind"] == "Topology"]
+    manifests = [one for one in found if one.object["kind"] == "Topology"]
     if len(manifests) != 1:
-        raise InvalidInputError(f"{text}: expected exactly one document of kind Topology, found {len(manifests)}")
+        raise InvalidInputError(f"{name}: expected exactly one document of kind Topology, found {len(manifests)}")
     return manifests[0]
 
 

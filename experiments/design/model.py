@@ -38,7 +38,7 @@ class TopologyChoice:
     """The network of every run before factors change it."""
 
     source: str
-    """A preset's name or a file's absolute path."""
+    """A preset's name, or the YAML text of a Topology document: files are read at once, results need none."""
     nodes: int | None = None
     datapath: str = "auto"
     settings: Mapping[str, Value] = field(default_factory=dict)
@@ -163,6 +163,26 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class ParameterDesign:
+    """What is known of a parameter besides its value."""
+
+    meaning: str = ""
+    """With the unit."""
+    quick: Value | None = None
+    """The value with `--quick`; None: the same."""
+    minimum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuickDesign:
+    """What `--quick` changes: a run of under a minute that shows that everything works."""
+
+    repetitions: int = 1
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Factor to the names of the levels that are kept; others keep all."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentDesign:
     """A whole experiment, checked; what `$(name)` stands for is still open."""
 
@@ -197,6 +217,9 @@ class ExperimentDesign:
     analysis: tuple[AnalysisDesign, ...]
     claims: tuple[Claim, ...]
     published: tuple[Published, ...]
+    declared: Mapping[str, ParameterDesign] = field(default_factory=dict)
+    """More about the parameters of these names."""
+    quick: QuickDesign = QuickDesign()
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ def test_observations_count_beside_the_oracle() -> None:
         (document(expect("service/x/y", "b", "denied")), "spec.expectations[0].from: a Service sends nothing"),
         (document(expect("a", "service/x/y", "denied", "any")), "spec.expectations[0]: a Service is asked about"),
         (document(expect("a", "b", "denied", only="from")), "spec.expectations[0].only: goes with expect: allowed"),
-        (document(expect("a", "b", "denied"), manifests=[1]), "spec.manifests[0]: 1 is not of type 'string'"),
+        (document(expect("a", "b", "denied"), manifests=[1]), "spec.manifests[0]: must be a text, not 1"),
         ({**document(expect("a", "b", "denied")), "kind": "Test"}, "kind: must be 'PolicyTest', not 'Test'"),
     ],
 )  # fmt: skip

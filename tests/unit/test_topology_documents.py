@@ -97,6 +97,14 @@ def test_a_resolved_document_reads_back_to_the_same_value(tmp_path: Path) -> Non
     assert parse_topology(to_document(topology), spell) == topology
 
 
+def test_a_text_is_a_topology_as_its_file_is(tmp_path: Path) -> None:
+    """YAML text stands for a topology wherever a file's name does; its errors say lines too."""
+    assert load_topology(GOOD) == load_topology(_file(tmp_path, GOOD))
+    with pytest.raises(InvalidInputError) as caught:
+        load_topology(GOOD.replace("mtu: 1400", "mtu: 12"))
+    assert str(caught.value) == "topology:8: spec.network.mtu: 12 is too small; it must be at least 576"
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_valid_and_have_one_outside_host(preset: str) -> None:
     """Every preset passes the checks that files must pass, and has exactly one outside host."""
@@ -177,7 +185,7 @@ def test_wrong_settings_are_refused_with_what_would_be_right(
             "lab.yaml:7: spec.network.overlay: 'gre' is not one of vxlan, geneve, direct",
         ),
         ("mtu: 1400", "mtu: .nan", "lab.yaml:8"),
-        ("mtu: 1400", "mtu: 12", "lab.yaml:8: spec.network.mtu: 12 is less than the minimum of 576"),
+        ("mtu: 1400", "mtu: 12", "lab.yaml:8: spec.network.mtu: 12 is too small; it must be at least 576"),
         ("mtu: 1400", "mtu: 1600", "link 'r1-world': mtu 1500 is less than the network's 1600"),
         ("mtu: 1400", "podCIDR: 10.96.0.0/12", "network: podCIDR 10.96.0.0/12 and serviceCIDR 10.96.0.0/16 overlap"),
         ("mtu: 1400", "podCIDR: 10.244.0.0/24", "nodeCIDRMaskSize 24 does not divide podCIDR 10.244.0.0/24"),

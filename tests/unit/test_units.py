@@ -10,10 +10,12 @@ from kubinet.units import (
     Queue,
     format_duration,
     format_rate,
+    parse_bytes,
     parse_duration,
     parse_percent,
     parse_queue,
     parse_rate,
+    parse_span,
 )
 
 
@@ -32,6 +34,24 @@ def test_rates_are_bits_per_second_in_powers_of_a_thousand(text: str, value: flo
 def test_times_are_seconds(text: str, value: float) -> None:
     """`2ms` is 0.002 seconds."""
     assert parse_duration(text) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("500ms", 0.5), ("30s", 30.0), ("20m", 1200.0), ("1min", 60.0), ("1.5h", 5400.0)]
+)
+def test_spans_know_minutes_and_hours(text: str, value: float) -> None:
+    """What people wait for may take minutes and hours; a link's delay may not."""
+    assert parse_span(text) == value
+    with pytest.raises(ValueError, match=r"known units: ns, us, ms, s$"):
+        parse_duration("20m")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0B", 0), ("200kB", 200_000), ("1.5 MB", 1_500_000), ("2GB", 2 * 10**9), ("1GiB", 2**30)]
+)
+def test_sizes_are_bytes(text: str, value: int) -> None:
+    """`kB` is 1000 bytes, `KiB` 1024."""
+    assert parse_bytes(text) == value
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.1%", 0.001), ("100%", 1.0), ("0%", 0.0)])

@@ -1,0 +1,160 @@
+"""Each combination of levels: whether its topology can be made and its plug-ins take their settings."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from experiments.design.model import (
+    ExperimentDesign,
+    MeasurementDesign,
+    PlannedRun,
+    RunSpec,
+    TopologyChoice,
+    WorkloadDesign,
+)
+from experiments.design.settings import DesignError, at, level_place, levels_of, settings_of, values_of
+from experiments.design.specify import section_of, specify, topology_of
+from experiments.plugins import SettingError, complete
+from experiments.scene import Measurement, Workload
+from kubinet.errors import InvalidInputError, KubinetError
+from kubinet.manifests import Manifest, parse_manifests
+from topologies.resolve import resolve_topology
+
+_Document = Mapping[str, Any]
+_READY = re.compile(r"([a-z0-9-]+:)?[A-Z][A-Za-z]*/[a-z0-9.-]+")
+
+
+class RunChecker:
+    """Checks one combination after the other; what several have in common is checked once."""
+
+    def __init__(
+        self,
+        design: ExperimentDesign,
+        workloads: Mapping[str, Workload],
+        measurements: Mapping[str, Measurement],
+        check_line: Callable[[str, _Document], object],
+        for_this_machine: bool,
+    ) -> None:
+        """`workloads`, `measurements`: plug-ins by the name that the experiment gives them."""
+        self._design = design
+        self._plugins: Mapping[tuple[str, str], Workload | Measurement] = {
+            **{("workload", name): plugin for name, plugin in workloads.items()},
+            **{("measurement", name): plugin for name, plugin in measurements.items()},
+        }
+        self._check_line = check_line
+        self._for_this_machine = for_this_machine
+        self._topologies: dict[object, _Document] = {}
+        self._seen: set[object] = set()
+
+    def check(self, run: PlannedRun) -> None:
+        """DesignError for what does not fit in this run."""
+        spec = specify(self._design, run)
+        for name, text in spec.manifests.items():
+            if self._is_new("manifest", text):
+                with at("spec", "manifests", name.removesuffix(".yaml")):
+                    _check_objects(parse_manifests(text, name))
+        self._ready(spec)
+        for workload in spec.workload:
+            self._settings("workload", workload, run)
+        for measurement in spec.measurements:
+            self._settings("measurement", measurement, run)
+        self._timeline(spec, self._topology(spec.topology, run))
+
+    def _is_new(self, *what: object) -> bool:
+        if what in self._seen:
+            return False
+        self._seen.add(what)
+        return True
+
+    def _settings(self, root: str, one: WorkloadDesign | MeasurementDesign, run: PlannedRun) -> None:
+        if not self._is_new(root, one.name, _key(one.settings)):
+            return
+        plugin = self._plugins[root, one.name]
+        place: tuple[str, ...] = ("spec", section_of(root), one.name)
+        words = "" if one in (*self._design.workload, *self._design.measurements) else _words(run)
+        try:
+            plugin.check(complete(plugin, one.settings))
+        except SettingError as error:
+            setters = [
+                level_place(factor, level.name)
+                for factor, level in levels_of(self._design, run.levels).items()
+                if f"{root}.{one.name}.{error.field}" in level.sets
+            ]
+            field = setters[0] if setters else (*place, error.field)
+            raise DesignError(f"{one.kind}: {error}{words}", field) from error
+        except KubinetError as error:
+            raise DesignError(f"{one.kind}: {error}{words}", place) from error
+
+    def _topology(self, choice: TopologyChoice, run: PlannedRun) -> _Document:
+        key = (choice.source, choice.nodes, choice.datapath, _key(choice.settings))
+        if key not in self._topologies:
+            try:
+                self._topologies[key] = self._resolved(choice)
+            except KubinetError as error:
+                words = "" if choice == self._design.topology else _words(run)
+                raise DesignError(f"{error}{words}", self._culprit(run)) from error
+        return self._topologies[key]
+
+    def _resolved(self, choice: TopologyChoice) -> _Document:
+        return resolve_topology(
+            choice.source,
+            nodes=choice.nodes,
+            datapath=choice.datapath,
+            settings=choice.settings,
+            for_this_machine=self._for_this_machine,
+        )
+
+    def _culprit(self, run: PlannedRun) -> Sequence[str]:
+        """The level that makes the topology impossible even alone, else the last that has to do with it."""
+        known = values_of(self._design, run.levels)
+        settings = [one for one in settings_of(self._design, run.levels, known) if one.parts[0] == "topology"]
+        places = list(dict.fromkeys(one.place for one in settings))
+        for place in places:
+            try:
+                mine = [one for one in settings if one.place == place]
+                self._resolved(topology_of(self._design.topology, mine, known))
+            except KubinetError:
+                return place
+        return places[-1] if places else ("spec", "topology")
+
+    def _ready(self, spec: RunSpec) -> None:
+        for index, text in enumerate(spec.ready):
+            if not _READY.fullmatch(text):
+                raise DesignError(
+                    f"{text!r} names no object; write Kind/NAME or NAMESPACE:Kind/NAME, such as Deployment/web",
+                    ("spec", "ready", index),
+                )
+
+    def _timeline(self, spec: RunSpec, topology: _Document) -> None:
+        for index, line in enumerate(spec.timeline):
+            if not self._is_new("timeline", line, id(topology)):
+                continue
+            try:
+                self._check_line(line, topology)
+            except (KubinetError, ValueError) as error:
+                words = "" if line == self._design.timeline[index] else _words(spec.run)
+                raise DesignError(f"{error}{words}", ("spec", "timeline", index)) from error
+
+
+def _check_objects(manifests: Sequence[Manifest]) -> None:
+    """InvalidInputError for an object that is there twice, as when copies forget their number."""
+    seen = set()
+    for one in manifests:
+        metadata = one.object["metadata"]
+        key = (one.object["apiVersion"], one.object["kind"], metadata.get("namespace"), metadata.get("name"))
+        if metadata.get("name") and key in seen:
+            raise InvalidInputError(
+                f"{one.object['kind']} '{metadata['name']}' is there twice; with `repeat`, put $(i) into its name"
+            )
+        seen.add(key)
+
+
+def _key(settings: Mapping[str, object]) -> object:
+    """Equal for equal settings; 1, 1.0 and true are different ones."""
+    return frozenset((name, type(value), value) for name, value in settings.items())
+
+
+def _words(run: PlannedRun) -> str:
+    """Which combination it is, where there are several."""
+    levels = ", ".join(f"{factor}={level}" for factor, level in run.levels.items())
+    return f" (with {levels})" if levels else ""
