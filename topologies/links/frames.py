@@ -81,7 +81,7 @@ class Direction:
                 next_at += gap
             wait = (next_at if left else end) - time.monotonic()
             found += self._wait(max(0.0, wait), sending=False)
-        return found
+        return [*found, *self._rest()]
 
     def stream(self, size: int, seconds: float, patience: float) -> list[Arrival]:
         """Keep the sending interface busy with frames of `size` bytes for `seconds`; what arrived."""
@@ -94,6 +94,13 @@ class Direction:
         end += patience
         while len(found) < self._sent - first and (left := end - time.monotonic()) > 0:
             found += self._wait(left, sending=False)
+        return [*found, *self._rest()]
+
+    def _rest(self) -> list[Arrival]:
+        """What waits in the receiver when the time is over: a program that stood still must not call it lost."""
+        found: list[Arrival] = []
+        while more := list(self._drain()):
+            found += more
         return found
 
     def _fill(self, size: int, end: float) -> None:
