@@ -95,7 +95,8 @@ class FolderWriter:
 
     def second(self, second: MachineSecond) -> None:
         """Write what the monitor saw in one second."""
-        self._machine.add([{key: f"{value:.6f}" if isinstance(value, float) else value for key, value in asdict(second).items()}])
+        row = {key: f"{value:.6f}" if isinstance(value, float) else value for key, value in asdict(second).items()}
+        self._machine.add([row])
 
     def manifest(self, name: str, text: str) -> None:
         """Write a manifest that was applied."""

@@ -38,9 +38,7 @@ def assess_switches(
     return found
 
 
-def _upcalls(
-    node: str, first: SwitchCounters, last: SwitchCounters, span_s: float, limits: Limits
-) -> Assessment:
+def _upcalls(node: str, first: SwitchCounters, last: SwitchCounters, span_s: float, limits: Limits) -> Assessment:
     lost, missed, hit = last.lost - first.lost, last.missed - first.missed, last.hit - first.hit
     found = Assessment()
     if lost > 0:

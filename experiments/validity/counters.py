@@ -1,11 +1,12 @@
 """What a run's links and switches count, as values; and the program that reads them inside the sandbox.
 
-`python -m experiments.validity.counters` reads one JSON line (a `Plan`) from its standard input, prints one sample a line
-every `period_s`, and ends with its input after a last sample that has the switches' counters too, as the first has.
+`python -m experiments.validity.counters` reads one JSON line (a `Plan`) from its standard input, prints a sample as a
+line every `period_s`, and ends with its input after a last sample that has the switches' counters too, as the first has.
 """
 
 import json
 import select
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -147,6 +148,7 @@ class _Reader:
 
 
 def _main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is for the program that started this one
     plan = plan_from_json(sys.stdin.readline())
     with ExitStack() as stack:
         reader = _Reader(plan, stack)

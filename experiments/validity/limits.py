@@ -14,11 +14,11 @@ class Limits:
     steal: float = 0.10
     """Mean share of CPU time that the hypervisor took away."""
     late_ms: float = 10.0
-    """A second in which 1 % of the probe's wake-ups were later than this: programs waited for a CPU ten times as long as a
-    link's delay may be off."""
+    """A second in which 1 % of the probe's wake-ups were later than this: programs waited for a CPU ten times as
+    long as a link's delay may be off."""
     pause_ms: float = 250.0
-    """One wake-up later than this: longer than TCP's minimum retransmission timeout on Linux (200 ms), so a connection can
-    see a loss that no link caused."""
+    """One wake-up later than this: longer than TCP's minimum retransmission timeout on Linux (200 ms), so a connection
+    can see a loss that no link caused."""
     stopped_ms: float = 1000.0
     """One wake-up later than this: the machine stood still, and what was measured in that time means nothing."""
     throttled_share: float = 0.05
@@ -31,7 +31,7 @@ class Limits:
     clock_jump_ms: float = 1000.0
     """More than this: invalid."""
     far: float = 0.25
-    """A link's rate or delay that is off by more than this share (and, for delay, 5 ms more) is another link: invalid."""
+    """A link's rate or delay that is off by more than this share (for delay, and 5 ms) is another link: invalid."""
     far_delay_ms: float = 5.0
     loss_sigmas: float = 4.0
     """Standard deviations of a binomial distribution that a loss may be off: a false alarm in about 16,000 links."""
@@ -42,7 +42,7 @@ class Limits:
     controller_s: float = 5.0
     """A change waited longer than this for the nodes' flows: pods talk over flows of a cluster that is gone."""
     upcall_share: float = 0.5
-    """More of a switch's packets than this took the slow path: the switch's first packets are measured, not the network."""
+    """More of a switch's packets than this took the slow path: first packets are measured, not the network."""
     upcall_rate: float = 1000.0
     """Slow-path packets per second below which their share does not matter."""
 

@@ -1,8 +1,8 @@
 """The probe: a program of its own that sleeps 2 ms at a time and says each second how late it woke up.
 
-A program of its own, because a thread would measure Python's interpreter lock instead of the scheduler. It prints a JSON
-line at once and then one each second, with the texts of the kernel's counters as they are; SIGTERM makes it print what is
-left and end. It imports nothing of Kubinet, so that it starts in a few milliseconds and stays small.
+A program of its own, because a thread would measure Python's interpreter lock instead of the scheduler. It prints a
+JSON line at once and then one each second, with the texts of the kernel's counters as they are; SIGTERM makes it print
+what is left and end. It imports nothing of Kubinet, so that it starts in a few milliseconds and stays small.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Whether queues and wires behaved like their declaration: pure rules over the counters of a link's ends.
 
 The model of a shaped end is its token bucket (tc-tbf(8)): it sends at its rate once its burst is used up, lets `limit`
-bytes wait and drops what comes then. What was sent and what waits bounds what can have waited, so a drop or a missing drop
-can be told from counters alone. The rules are one-sided: what they report cannot have happened on the declared link.
+bytes wait and drops what comes then. What was sent and what waits bounds what can have waited, so a wrong or a missing
+drop can be told from counters alone. The rules are one-sided: what they report cannot have happened on the declared link.
 """
 
 import itertools
@@ -174,15 +174,13 @@ def _loss(one: Direction, limits: Limits) -> LinkCheck | None:
 
 
 def _in_flight(one: Direction) -> int:
-    """The most frames that can have been on the wire when both ends were read."""
+    """About how many frames can have been on the wire when both ends were read."""
     window = one.link.delay + 6 * one.link.jitter + _SKEW_S
-    most, first = 0, 0
-    for last, end in enumerate(one.sending):
-        # One sample more than the window: frames are on the wire that were sent just before.
-        while first < last and one.sending[first + 1].began_s < end.ended_s - window:
-            first += 1
-        most = max(most, end.port.tx_packets - one.sending[first].port.tx_packets)
-    return most
+    first, last = one.sending[0], one.sending[-1]
+    early = next((end for end in one.sending if end.began_s > first.ended_s + window), last)
+    late = next((end for end in reversed(one.sending) if end.ended_s < last.began_s - window), first)
+    # What was on the wire at first is not known; what was sent just afterwards stands for it.
+    return early.port.tx_packets - first.port.tx_packets + last.port.tx_packets - late.port.tx_packets
 
 
 def carried_mbit(watched: Iterable[Direction]) -> Mapping[str, float]:

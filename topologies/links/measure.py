@@ -21,8 +21,7 @@ DELAY_TOLERANCE = 0.05
 DELAY_MARGIN = 1e-3
 """A link keeps its word within 5 % of rate and delay, and 1 ms more of delay."""
 JITTER_TOLERANCE = 0.2
-JITTER_MARGIN = 1e-3
-"""Jitter may be a fifth off, 1 ms more, and what chance does to that many probes."""
+"""Jitter may be a fifth off, as much more as the delay may, and what chance does to that many probes."""
 SIGMAS = 4.0
 """Standard deviations of a sample that are chance: a false alarm in about 16,000 measurements."""
 MEASURABLE_RATE = 500e6
@@ -51,7 +50,7 @@ class DirectionMeasurement:
     probes: int = _PROBES
     """How many of them were short and alone on the link."""
     spacing: tuple[float, float] | None = None
-    """Of a saturated link: median and 90th percentile of |gap between two frames / its time at the declared rate - 1|."""
+    """Of a saturated link: median and 90th percentile of |gap between two frames / their time at the rate - 1|."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +186,15 @@ def _checks(link: Link, way: DirectionMeasurement) -> list[Check]:
     found = [check("delay", link.delay, way.delay_median, link.delay - allowed, link.delay + allowed)]
     if way.delay_median is None:
         return found
-    stray = link.jitter * (JITTER_TOLERANCE + SIGMAS * 1.17 / math.sqrt(probes)) + JITTER_MARGIN
+    stray = link.jitter * (JITTER_TOLERANCE + SIGMAS * 1.17 / math.sqrt(probes)) + link.delay * DELAY_TOLERANCE
+    stray += DELAY_MARGIN
     found.append(check("jitter", link.jitter, way.jitter, link.jitter - stray, link.jitter + stray))
     spread = SIGMAS * math.sqrt(link.loss * (1 - link.loss) / way.frames)
     if link.rate is not None and way.rate is not None:
         # Frames that are lost on the wire were sent at the declared rate.
         expected = min(link.rate, MEASURABLE_RATE) * (1 - link.loss - spread)
         high = link.rate * min(1.0, 1 - link.loss + spread)
-        found.append(
-            check("rate", link.rate, way.rate, expected * (1 - RATE_TOLERANCE), high * (1 + RATE_TOLERANCE))
-        )
+        found.append(check("rate", link.rate, way.rate, expected * (1 - RATE_TOLERANCE), high * (1 + RATE_TOLERANCE)))
     one_frame = 1 / way.frames
     found.append(check("loss", link.loss, way.loss, link.loss - spread - one_frame, link.loss + spread + one_frame))
     return found
