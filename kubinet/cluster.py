@@ -176,6 +176,12 @@ class Cluster:
         cluster._info = launcher.start(request, progress)
         return cluster
 
+    def clone(self) -> "Cluster":
+        """The same running cluster with a client of its own: another thread's requests do not wait for this one's."""
+        other = Cluster(name=self.name)
+        other._info = self.info
+        return other
+
     def __enter__(self) -> "Cluster":
         self._info = launcher.start(self._request, self._progress)
         return self

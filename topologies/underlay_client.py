@@ -1,7 +1,7 @@
 """The other side of `topologies.underlay`: links of a running cluster and Mininet's prompt. Runs inside the sandbox.
 
-`python -m topologies.underlay_client` with `links`, `up LINK`, `down LINK`, `set LINK KEY=VALUE...`, `measure [LINK...]`,
-`delays [LINK...]` or `cli` is what the command line starts there; `delays` measures without loading the links.
+`python -m topologies.underlay_client` with `links`, `up LINK`, `down LINK`, `set LINK KEY=VALUE...`, `measure
+[LINK...]`, `delays [LINK...]` or `cli` is what the command line starts; `delays` measures without loading the links.
 """
 
 import array

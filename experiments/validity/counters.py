@@ -1,7 +1,7 @@
 """What a run's links and switches count, as values; and the program that reads them inside the sandbox.
 
 `python -m experiments.validity.counters` reads one JSON line (a `Plan`) from its standard input, prints a sample as a
-line every `period_s`, and ends with its input after a last sample that has the switches' counters too, as the first has.
+line every `period_s`, and ends with its input after a last sample, which has the switches' counters as the first has.
 """
 
 import json

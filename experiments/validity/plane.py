@@ -15,10 +15,8 @@ _PERIOD_S: Final = 1.0
 class PlaneWatch:
     """A context manager: a thread that asks the API once a second what is wanted and what is realised."""
 
-    def __init__(self, cluster: str) -> None:
-        """`cluster`: a running cluster's name."""
-        # A client of its own: the thread's requests must not wait for others.
-        self._cluster = Cluster.connect(cluster)
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster.clone()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="plane-watch", daemon=True)
         self.states: list[PlaneState] = []

@@ -2,7 +2,7 @@
 
 The model of a shaped end is its token bucket (tc-tbf(8)): it sends at its rate once its burst is used up, lets `limit`
 bytes wait and drops what comes then. What was sent and what waits bounds what can have waited, so a wrong or a missing
-drop can be told from counters alone. The rules are one-sided: what they report cannot have happened on the declared link.
+drop can be told from counters alone. The rules are one-sided: what they report cannot happen on the declared link.
 """
 
 import itertools

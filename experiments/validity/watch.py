@@ -52,8 +52,9 @@ class RunWatch:
     ) -> None:
         """`record` gets each second from another thread.
 
-        `rated_links`: how many links are loaded to measure their rate before the run (about 1.5 s each; 0: none),
-        evenly taken from all; `measured_links`: how many more are measured without load, before and after (about 0.3 s each).
+        `rated_links`: how many links are loaded to measure their rate before the run, about 1.5 s each;
+        `measured_links`: how many are measured without load, before and after, about 0.3 s each. Both are taken evenly
+        from all links; 0: none.
         """
         self._cluster = cluster
         self._record = record
@@ -74,6 +75,11 @@ class RunWatch:
         """Links as measured before and after, and their losses during the run."""
         self.assessment = Assessment(Verdict.SUSPECT, ("the run has not ended",))
 
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """The counters of links and switches, sample by sample."""
+        return self._counters.samples if self._counters is not None else ()
+
     def excuse(self, subject: str) -> None:
         """From now on, whatever happened to this is meant to happen: `link NAME`, `switch NODE` or `controller`."""
         self._excused.add(subject)
@@ -86,7 +92,7 @@ class RunWatch:
         with ExitStack() as stack:
             self._counters = stack.enter_context(_CountersWatch(self._cluster, self._topology))
             if isinstance(self._cluster, Cluster):
-                self._plane = stack.enter_context(PlaneWatch(self._cluster.name))
+                self._plane = stack.enter_context(PlaneWatch(self._cluster))
             stack.enter_context(MachineMonitor(self._second))
             self._stack = stack.pop_all()
         return self
@@ -114,7 +120,7 @@ class RunWatch:
 
     def _assess(self) -> Assessment:
         found = assess_machine(self.seconds, self._limits).merged(assess_clock_source(self._clock, _clock_source()))
-        samples = self._counters.samples if self._counters is not None else []
+        samples = self.samples
         if len(samples) < 2:
             found = found.merged(Assessment(Verdict.SUSPECT, ("the links' and switches' counters were not watched",)))
         else:

@@ -133,7 +133,7 @@ def test_frames_on_the_wire_are_not_lost() -> None:
     sending = [
         end(0, rate=None),
         end(1, rate=None),
-        end(9.8, rate=None, tx_packets=99_000),
+        end(9.7, rate=None, tx_packets=99_000),
         end(10, rate=None, tx_packets=100_000),
     ]
     receiving = [end(0, rate=None), end(10, rate=None, rx_packets=99_000)]
