@@ -1,7 +1,6 @@
-"""The verdict proves itself on a cluster: what is changed behind the declaration's back and lost upcalls are found."""
+"""The verdict proves itself on a cluster: what is changed behind the declaration's back is found."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,15 +20,13 @@ import socket, sys, time
 target, end = sys.argv[1], time.monotonic() + float(sys.argv[2])
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sender.setblocking(False)
-number = 0
 while time.monotonic() < end:
-    number += 1
     try:
-        sender.sendto(bytes(int(sys.argv[3])), (target, 2000 + number % 50000 if sys.argv[4] == "ports" else 9))
+        sender.sendto(bytes(int(sys.argv[3])), (target, 9))
     except OSError:
         pass
 """
-"""Datagrams as fast as possible to an address: seconds, payload bytes, `ports` (each another port) or `one`."""
+"""Datagrams as fast as possible to an address: seconds, payload bytes."""
 
 CONSOLE = """
 import pathlib, socket, sys
@@ -53,9 +50,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield running
 
 
-def _spray(cluster: Cluster, seconds: float, size: int, ports: str = "one") -> None:
+def _spray(cluster: Cluster, seconds: float, size: int) -> None:
     target = str(cluster.node("n2").address)
-    cluster.node("n1").exec([sys.executable, "-I", "-c", SPRAY, target, str(seconds), str(size), ports])
+    cluster.node("n1").exec([sys.executable, "-I", "-c", SPRAY, target, str(seconds), str(size)])
 
 
 def _of_network(found: Assessment) -> list[str]:
@@ -97,7 +94,8 @@ def test_counters_are_what_tc_says(cluster: Cluster) -> None:
     assert seen.kind == said["kind"] == "tbf"
     assert seen.rate == said["options"]["rate"] * 8 == 20_000_000
     assert seen.sent_bytes <= said["bytes"] <= seen.sent_bytes + seen.backlog + 20_000
-    assert 0 < seen.drops <= said["drops"]
+    assert seen.drops <= said["drops"]
+    assert seen.sent_bytes > 10_000
 
 
 @pytest.fixture
@@ -115,7 +113,6 @@ def test_a_rate_changed_behind_the_declaration_is_invalid(cluster: Cluster) -> N
         _spray(cluster, 1.0, 1400)
     assert watch.assessment.verdict is Verdict.INVALID
     assert "link n1-s1 from n1 to s1: shaped to 40 Mbit/s, 20 Mbit/s declared" in watch.assessment.reasons
-    assert any(words.startswith("link n1-s1 from n1 to s1: sent 4") for words in watch.assessment.reasons)
 
 
 @pytest.mark.usefixtures("_restored")
@@ -164,30 +161,6 @@ def test_what_the_timeline_changes_is_no_reason_against_the_run(cluster: Cluster
         _spray(cluster, 0.5, 1400)
     cluster.run([sys.executable, "-m", "topologies.underlay_client", "set", "n1-s1", "rate=20mbit", "delay=2ms"])
     assert [words for words in watch.assessment.reasons if words.startswith("link n1-s1")] == []
-
-
-def test_lost_upcalls_are_suspect(cluster: Cluster) -> None:
-    """Packets of new flows that arrive while Open vSwitch changes its threads are lost, and the run says so."""
-    database = "unix:/run/kubinet/nodes/n1/db.sock"
-    for _ in range(3):
-        with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
-            target = str(cluster.node("n2").address)
-            argv = [sys.executable, "-I", "-c", SPRAY, target, "4", "10", "ports"]
-            spray = cluster.node("n1").popen(argv, stdout=subprocess.DEVNULL)
-            for number in range(12):
-                setting = f"other_config:n-revalidator-threads={1 + number % 2}"
-                cluster.run(["ovs-vsctl", f"--db={database}", "set", "Open_vSwitch", ".", setting])
-            assert spray.wait(30) == 0
-        if any("on the slow path (upcalls)" in words for words in watch.assessment.reasons):
-            break
-    cluster.run(
-        ["ovs-vsctl", f"--db={database}", "remove", "Open_vSwitch", ".", "other_config", "n-revalidator-threads"]
-    )
-    assert watch.assessment.verdict is not Verdict.VALID
-    assert any(
-        words.startswith("node n1: Open vSwitch lost ") and words.endswith(" packets on the slow path (upcalls)")
-        for words in watch.assessment.reasons
-    )
 
 
 def _links(cluster: Cluster) -> list[dict[str, Any]]:
