@@ -1,0 +1,167 @@
+"""Measuring drawn links one after the other, again where the monitor says that the machine was disturbed.
+
+`python -m experiments.fidelity.measuring` runs inside throw-away namespaces: it reads links and a deadline from its
+standard input and prints what it found.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from experiments.fidelity.links import DrawnLink
+from experiments.records import MachineSecond, Verdict
+from experiments.validity.machine import assess_machine
+from experiments.validity.monitor import MachineMonitor
+from kubinet.errors import KubinetError
+from topologies.build import build
+from topologies.links.measure import Check, LinkMeasurement, measure
+from topologies.links.tools import detect_tools
+from topologies.links.wires import LinkEnds
+from topologies.resolve import load_topology
+
+_PROBES: Final = 100
+_SECONDS: Final = 1.0
+_FRAMES_OF_LOSS: Final = 4000
+"""A lossy link sends so many full frames where its time allows, so that chance is small."""
+_LONGEST_S: Final = 4.0
+_SANDBOX: Final = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+_FURNISH: Final = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One quantity of one direction, in the units of `LinkCheck`'s checks: seconds, bits per second, share."""
+
+    direction: int
+    """0: away from the first end; 1: towards it."""
+    name: str
+    declared: float
+    measured: float | None
+    low: float
+    high: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is within what is declared and chance."""
+        return self.measured is not None and self.low <= self.measured <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """One link as it was measured last."""
+
+    link: DrawnLink
+    wire: str
+    quantities: tuple[Quantity, ...]
+    spacing: tuple[tuple[float, float] | None, ...]
+    """Of each direction: median and 90th percentile of the frames' spacing error."""
+    problems: tuple[str, ...]
+    attempts: int
+    disturbances: tuple[str, ...]
+    """What the monitor said about the machine during the last measurement; empty: it was quiet."""
+
+
+def measure_links(links: Sequence[DrawnLink], *, attempts: int = 5, deadline_s: float | None = None) -> list[Fidelity]:
+    """Measure in throw-away namespaces, as root or as an ordinary user.
+
+    A link with problems is measured again up to `attempts` times, and no more after `deadline_s` seconds.
+    """
+    namespaces = list(_SANDBOX) if os.geteuid() == 0 else ["--user", "--map-root-user", *_SANDBOX]
+    argv = ["unshare", *namespaces, "sh", "-c", _FURNISH, "sh", sys.executable, "-m", __name__]
+    request = json.dumps({"links": [asdict(link) for link in links], "attempts": attempts, "deadline_s": deadline_s})
+    done = subprocess.run(argv, input=request, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise KubinetError(f"the links cannot be measured: the measuring program ended with {done.returncode}")
+    return [_from_json(one) for one in json.loads(done.stdout)]
+
+
+def _from_json(said: dict[str, Any]) -> Fidelity:
+    return Fidelity(
+        link=DrawnLink(**said["link"]),
+        wire=said["wire"],
+        quantities=tuple(Quantity(**one) for one in said["quantities"]),
+        spacing=tuple(None if one is None else (one[0], one[1]) for one in said["spacing"]),
+        problems=tuple(said["problems"]),
+        attempts=said["attempts"],
+        disturbances=tuple(said["disturbances"]),
+    )
+
+
+def measure_one(ends: LinkEnds, link: DrawnLink, attempts: int, end: float | None) -> Fidelity:
+    """Measure one link until it is as declared, or twice in quiet moments is not, or it is `end` (CLOCK_MONOTONIC)."""
+    quiet_failures = 0
+    attempt = 0
+    while True:
+        attempt += 1
+        found, disturbances = _watched(ends, link)
+        if not found.problems():
+            break
+        quiet_failures += not disturbances
+        if quiet_failures == 2 or attempt == attempts or (end is not None and time.monotonic() > end):
+            break
+    return Fidelity(
+        link=link,
+        wire=str(ends.wire),
+        quantities=tuple(_quantity(check, ends.link.a) for check in found.checks()),
+        spacing=tuple(one.spacing for one in found.directions),
+        problems=found.problems(),
+        attempts=attempt,
+        disturbances=disturbances,
+    )
+
+
+def _quantity(check: Check, first_end: str) -> Quantity:
+    direction = int(check.source != first_end)
+    return Quantity(direction, check.quantity, check.declared, check.measured, check.low, check.high)
+
+
+def seconds_for(link: DrawnLink) -> float:
+    """How long full frames are sent each way: longer where loss needs frames."""
+    if not link.loss_percent:
+        return _SECONDS
+    return min(_LONGEST_S, max(_SECONDS, _FRAMES_OF_LOSS * 1514 * 8 / (link.rate_mbit * 1e6)))
+
+
+def _watched(ends: LinkEnds, link: DrawnLink) -> tuple[LinkMeasurement, tuple[str, ...]]:
+    seconds: list[MachineSecond] = []
+    with MachineMonitor(seconds.append):
+        found = measure(ends, seconds=seconds_for(link), probes=_PROBES)
+    verdict = assess_machine(seconds)
+    return found, () if verdict.verdict is Verdict.VALID else verdict.reasons
+
+
+def _measured(links: Sequence[DrawnLink], attempts: int, deadline_s: float | None) -> Iterator[Fidelity]:
+    end = None if deadline_s is None else time.monotonic() + deadline_s
+    settings: dict[str, object] = {"nodes": len(links)}
+    for number, link in enumerate(links, start=1):
+        settings |= {f"links.n{number}-s1.{name}": value for name, value in link.settings.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        underlay = build(load_topology("star", settings), Path(folder), detect_tools())
+        try:
+            for number, link in enumerate(links, start=1):
+                yield measure_one(underlay.ends[f"n{number}-s1"], link, attempts, end)
+        finally:
+            underlay.close()
+
+
+def _main() -> None:
+    request = json.loads(sys.stdin.read())
+    links = [DrawnLink(**link) for link in request["links"]]
+    with redirect_stdout(sys.stderr):  # Mininet writes where it likes
+        found = []
+        for one in _measured(links, request["attempts"], request["deadline_s"]):
+            found.append(asdict(one))
+            print(f"{len(found)} of {len(links)}: {one.link.settings} {'; '.join(one.problems) or 'as declared'}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    _main()
