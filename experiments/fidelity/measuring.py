@@ -5,8 +5,6 @@ standard input and prints what it found.
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,9 +16,9 @@ from typing import Any, Final
 
 from experiments.fidelity.links import DrawnLink
 from experiments.records import MachineSecond, Verdict
+from experiments.throwaway import run_inside
 from experiments.validity.machine import assess_machine
 from experiments.validity.monitor import MachineMonitor
-from kubinet.errors import KubinetError
 from topologies.build import build
 from topologies.links.measure import Check, LinkMeasurement, measure
 from topologies.links.tools import detect_tools
@@ -32,8 +30,6 @@ _SECONDS: Final = 1.0
 _FRAMES_OF_LOSS: Final = 4000
 """A lossy link sends so many full frames where its time allows, so that chance is small."""
 _LONGEST_S: Final = 4.0
-_SANDBOX: Final = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-_FURNISH: Final = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +70,8 @@ def measure_links(links: Sequence[DrawnLink], *, attempts: int = 5, deadline_s: 
 
     A link with problems is measured again up to `attempts` times, and no more after `deadline_s` seconds.
     """
-    namespaces = list(_SANDBOX) if os.geteuid() == 0 else ["--user", "--map-root-user", *_SANDBOX]
-    argv = ["unshare", *namespaces, "sh", "-c", _FURNISH, "sh", sys.executable, "-m", __name__]
-    request = json.dumps({"links": [asdict(link) for link in links], "attempts": attempts, "deadline_s": deadline_s})
-    done = subprocess.run(argv, input=request, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise KubinetError(f"the links cannot be measured: the measuring program ended with {done.returncode}")
-    return [_from_json(one) for one in json.loads(done.stdout)]
+    request = {"links": [asdict(link) for link in links], "attempts": attempts, "deadline_s": deadline_s}
+    return [_from_json(one) for one in run_inside(__name__, request)]
 
 
 def _from_json(said: dict[str, Any]) -> Fidelity:
@@ -156,10 +147,7 @@ def _main() -> None:
     request = json.loads(sys.stdin.read())
     links = [DrawnLink(**link) for link in request["links"]]
     with redirect_stdout(sys.stderr):  # Mininet writes where it likes
-        found = []
-        for one in _measured(links, request["attempts"], request["deadline_s"]):
-            found.append(asdict(one))
-            print(f"{len(found)} of {len(links)}: {one.link.settings} {'; '.join(one.problems) or 'as declared'}")
+        found = [asdict(one) for one in _measured(links, request["attempts"], request["deadline_s"])]
     print(json.dumps(found))
 
 

@@ -91,9 +91,9 @@ def _reading() -> list[str]:
         "Both directions are given, away from and towards the first end. A link keeps its word within 5 % of its rate",
         "and within 1 ms + 5 % of its delay; loss, and the rate of a lossy link, within four standard deviations of",
         "chance for the number of frames that were sent. A link that does not is measured again: it counts as off when",
-        "it was off twice while the machine was quiet. `no (disturbed)`: it was off, but each time the machine had too",
-        "much other work, and a run at that moment would have been suspect. Links above 200 Mbit/s have no delay and no",
-        "loss here: without the kernel's netem they are refused, not slowed down (docs/topologies.md).",
+        "it was off twice while the machine was quiet. `no (disturbed)`: it was off, but each time the machine had",
+        "too much other work, and a run at that moment would have been suspect. Links above 200 Mbit/s have no delay",
+        "and no loss here: without the kernel's netem they are refused, not slowed down (docs/topologies.md).",
     ]
 
 

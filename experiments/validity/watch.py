@@ -1,6 +1,6 @@
 """One call around a run: links measured before, everything watched meanwhile, links measured after, a verdict.
 
-with RunWatch(cluster, record=folder.second) as watch:
+with RunWatch(cluster, folder.second) as watch:
     …                                   # warm-up, workload, timeline
     watch.excuse("link leaf1-spine1")   # what the timeline changes on purpose is not held against the run
 watch.assessment, watch.links, watch.seconds
@@ -44,8 +44,8 @@ class RunWatch:
     def __init__(
         self,
         cluster: RunningCluster,
-        *,
         record: Callable[[MachineSecond], None] | None = None,
+        *,
         rated_links: int = 4,
         measured_links: int = 16,
         limits: Limits = DEFAULT_LIMITS,

@@ -68,6 +68,20 @@ class Direction:
         """How many frames were handed to the sending interface."""
         return self._sent
 
+    def send(self, size: int) -> bool:
+        """Hand one frame to the sending interface; False when its queue is full."""
+        try:
+            self._send(size)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ENOBUFS):
+                return False
+            raise
+        return True
+
+    def arrived(self) -> list[Arrival]:
+        """What arrived since the last look, without waiting."""
+        return self._rest()
+
     def spaced(self, count: int, gap: float, patience: float) -> list[Arrival]:
         """Send `count` short frames, one every `gap` seconds; what arrived, the last after at most `patience` s."""
         found: list[Arrival] = []

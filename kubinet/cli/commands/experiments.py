@@ -1,4 +1,4 @@
-"""The command on experiments: run."""
+"""The commands on experiments: run, calibrate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +61,9 @@ def run(
     if every:
         experimenting.show_list(output)
         return
+    if experiment == "calibrate":
+        calibrate(quick=quick, busy=False, output=output)  # people look for it here, too
+        return
     if experiment is None:
         raise UsageError("name an experiment; `kubinet run --list` lists them")
     if cluster is not None and (topology is not None or nodes is not None or settings):
@@ -80,3 +83,19 @@ def run(
         ),
         output,
     )
+
+
+@command("calibrate", Panel.EXPERIMENTS, ["kubinet calibrate", "kubinet calibrate --quick -o json"])
+def calibrate(
+    quick: Annotated[bool, typer.Option("--quick", help="Coarse steps and short trials, under a minute.")] = False,
+    busy: Annotated[bool, typer.Option("--busy", help="Also on a machine that has other work.")] = False,
+    output: FactsOption = Facts.TABLE,
+) -> None:
+    """Find what this machine can emulate honestly: rates, packets, links with delay, nodes.
+
+    Each is raised until the verdict is no longer valid, in less than 5 minutes. Experiments that ask for more are
+    warned about or refused.
+    """
+    from kubinet.cli import calibrating
+
+    calibrating.run(output, quick=quick, busy=busy)
