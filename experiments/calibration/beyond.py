@@ -44,10 +44,9 @@ def beyond(
     """
     if calibration is None:
         return Beyond(("this machine is not calibrated; `kubinet calibrate` finds what it can emulate honestly",))
-    if different := calibration.fingerprint.differences(machine):
-        old = ", ".join(machine.differences(calibration.fingerprint))
-        assert different
-        return Beyond((f"the calibration is of another machine ({old}); run `kubinet calibrate` again",))
+    if different := machine.differences(calibration.fingerprint):
+        words = f"the calibration is of another machine (here: {', '.join(different)}); run `kubinet calibrate` again"
+        return Beyond((words,))
     delayed = sum(link.impaired for link in topology.links)
     found = Beyond().merged(
         _amount(calibration, "nodes", len(topology.nodes), "the topology has {} nodes"),

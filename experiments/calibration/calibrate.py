@@ -59,13 +59,12 @@ _QUIET_ATTEMPTS: Final = 5
 _QUIET_S: Final = 2.0
 
 
-def calibrate(*, quick: bool = False, tell: Tell | None = None, demand_quiet: bool = True) -> Calibration:
-    """Find what this machine emulates honestly, at present; under 5 minutes, under 1 with `quick`.
+def calibrate(effort: Effort = FULL, *, tell: Tell | None = None, demand_quiet: bool = True) -> Calibration:
+    """Find what this machine emulates honestly, at present; under 5 minutes, under 1 with the effort `QUICK`.
 
     KubinetError when the machine has other work: it would be calibrated too low. `demand_quiet=False` measures anyway.
     """
     say = tell or _silent
-    effort = QUICK if quick else FULL
     began, load = time.monotonic(), load_average()[0]
     if demand_quiet:
         say("machine", "looking whether it is quiet", 0.0)
@@ -95,7 +94,7 @@ def calibrate(*, quick: bool = False, tell: Tell | None = None, demand_quiet: bo
     return Calibration(
         fingerprint=fingerprint(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        quick=quick,
+        quick=effort != FULL,
         seconds=round(time.monotonic() - began, 1),
         load=load,
         capacities=tuple(capacities),

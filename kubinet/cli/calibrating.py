@@ -8,7 +8,7 @@ from kubinet.cli.terminal import progress
 
 def run(output: Facts, *, quick: bool, busy: bool) -> None:
     """Calibrate, keep it, print it."""
-    from experiments.calibration.calibrate import calibrate
+    from experiments.calibration.calibrate import FULL, QUICK, calibrate
     from experiments.calibration.machine import state_folder
     from experiments.calibration.values import save, to_document
 
@@ -17,7 +17,7 @@ def run(output: Facts, *, quick: bool, busy: bool) -> None:
     def tell(phase: str, text: str, fraction: float) -> None:  # noqa: ARG001 - no bar to fill
         console.print(f"{phase}: {text}", markup=False, soft_wrap=True)
 
-    found = calibrate(quick=quick, tell=tell, demand_quiet=not busy)
+    found = calibrate(QUICK if quick else FULL, tell=tell, demand_quiet=not busy)
     path = save(state_folder(), found)
     if output is Facts.JSON:
         print(to_json({**to_document(found), "file": str(path)}), end="")
