@@ -132,7 +132,7 @@ def _measure(
         delay_median=statistics.median(delays) if delays else None,
         jitter=robust_deviation(delays),
         rate=_rate(busy, bucket.burst) if bucket is not None and seconds > 0 else None,
-        loss=1 - (len(idle) + len(busy)) / sent,
+        loss=1 - (len(idle) + len(busy)) / sent if sent else 1.0,
         frames=sent,
         probes=probes,
         spacing=_spacing(busy, bucket.burst, bucket.rate) if bucket is not None else None,
