@@ -21,10 +21,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--links", type=int, default=COUNT, help="how many links (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="the draw's seed (default: %(default)s)")
     parser.add_argument("--attempts", type=int, default=5, help="measurements of a link that is off")
+    parser.add_argument("--seconds", type=float, help="no link is measured again after so long")
     parser.add_argument("--output", type=Path, default=_PAGE, help="where the page is written")
     wanted = parser.parse_args(arguments)
     load = load_average()[0]
-    found = measure_links(draw(wanted.links, wanted.seed), attempts=wanted.attempts)
+    found = measure_links(draw(wanted.links, wanted.seed), attempts=wanted.attempts, deadline_s=wanted.seconds)
     facts = machine_facts()
     where = Circumstances(
         date=datetime.now(UTC).strftime("%Y-%m-%d"),

@@ -63,6 +63,21 @@ def _summary(everything: Sequence[Fidelity]) -> list[str]:
         high = numbers[min(len(numbers) - 1, int(0.9 * len(numbers)))]
         values = (form.format(value) for value in (statistics.median(numbers), high, numbers[-1]))
         lines.append(f"| {name} | {' | '.join(values)} | {len(numbers)} |")
+    return [*lines, "", *_spacing(found)]
+
+
+def _spacing(found: Sequence[Fidelity]) -> list[str]:
+    lines = [
+        "How evenly a saturated link delivers: |gap between neighbouring frames / their time at the declared rate - 1|.",
+        "",
+        "| wire | median | 90 % below | directions |",
+        "| --- | --- | --- | --- |",
+    ]
+    for wire in sorted({one.wire for one in found}):
+        pairs = [pair for one in found if one.wire == wire for pair in one.spacing if pair is not None]
+        if pairs:
+            middle, high = (statistics.median(values) for values in zip(*pairs, strict=True))
+            lines.append(f"| {wire} | {middle:.3f} | {high:.3f} | {len(pairs)} |")
     return lines
 
 

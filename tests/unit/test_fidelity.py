@@ -41,7 +41,7 @@ def _found(rate: float, measured: float, problems: tuple[str, ...], disturbances
         Quantity(0, "delay", 5e-3, 5.2e-3, 0, 1),
         Quantity(0, "loss", 0.01, 0.013, 0.005, 0.015),
     )
-    return Fidelity(DrawnLink(rate, 5.0, 1.0), "netem", quantities, (None,), problems, 1, disturbances)
+    return Fidelity(DrawnLink(rate, 5.0, 1.0), "netem", quantities, ((0.25, 1.5), None), problems, 1, disturbances)
 
 
 def test_the_page_says_what_kept_its_word_and_what_was_disturbed() -> None:
@@ -59,6 +59,7 @@ def test_the_page_says_what_kept_its_word_and_what_was_disturbed() -> None:
     )
     assert "1 were off although the machine was quiet: these are errors of the emulation." in page
     assert "| rate, % of the declared | 25.25 | 49.49 | 49.49 | 2 |" in page
+    assert "| netem | 0.250 | 1.500 | 2 |" in page
     assert "| 10 | 9.8 | 5 | 5.20 | 1 | 1.30 (0.50 to 1.50) | netem | yes |" in page
     assert "| 20 | 10 | 5 | 5.20 | 1 | 1.30 (0.50 to 1.50) | netem | no |" in page
     assert "| 30 | 1 | 5 | 5.20 | 1 | 1.30 (0.50 to 1.50) | netem | no (disturbed) |" in page
