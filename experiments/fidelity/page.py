@@ -68,7 +68,7 @@ def _summary(everything: Sequence[Fidelity]) -> list[str]:
 
 def _spacing(found: Sequence[Fidelity]) -> list[str]:
     lines = [
-        "How evenly a saturated link delivers: |gap between neighbouring frames / their time at the declared rate - 1|.",
+        "How evenly a saturated link delivers: |gap between neighbouring frames / their time at its rate - 1|.",
         "",
         "| wire | median | 90 % below | directions |",
         "| --- | --- | --- | --- |",

@@ -21,7 +21,8 @@ PAGE = (Path(__file__).parents[2] / "docs/validity.md").read_text()
         f"over {LIMITS.stopped_ms / 1000:g} s: the machine stood still",
         f"stopped the programs in more than {LIMITS.throttled_share:.0%} of the seconds",
         f"in more than {LIMITS.throttled_invalid:.0%} |",
-        f"moved by more than {LIMITS.clock_step_ms:g} ms within a second | by more than {LIMITS.clock_jump_ms / 1000:g} s",
+        f"moved by more than {LIMITS.clock_step_ms:g} ms within a second | by more than "
+        f"{LIMITS.clock_jump_ms / 1000:g} s",
         f"off by more than {measure.RATE_TOLERANCE:.0%} (and chance, for lossy links) | by more than {LIMITS.far:.0%}",
         f"off by more than {measure.DELAY_MARGIN * 1e3:g} ms + {measure.DELAY_TOLERANCE:.0%} | by more than "
         f"{LIMITS.far_delay_ms:g} ms + {LIMITS.far:.0%}",
