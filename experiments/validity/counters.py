@@ -158,6 +158,9 @@ def _main() -> None:
             began = time.thread_time()
             print(to_json(reader.sample(switches=False)), flush=True)
             period = max(plan.period_s, (time.thread_time() - began) / _OWN_SHARE)
+        # What is on the wires now has time to arrive before the last look.
+        print(to_json(reader.sample(switches=False)), flush=True)
+        time.sleep(plan.period_s)
         print(to_json(reader.sample(switches=True)), flush=True)
 
 

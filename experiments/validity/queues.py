@@ -7,7 +7,7 @@ drop can be told from counters alone. The rules are one-sided: what they report 
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -151,11 +151,19 @@ def _starving(one: Direction, bucket: Shaper, limits: Limits) -> Iterator[Assess
 
 def _loss(one: Direction, limits: Limits) -> LinkCheck | None:
     """What left one end and did not reach the other; None where too little was sent to say anything."""
-    sent = one.sending[-1].port.tx_packets - one.sending[0].port.tx_packets
-    received = one.receiving[-1].port.rx_packets - one.receiving[0].port.rx_packets
+    window = one.link.delay + 6 * one.link.jitter + _SKEW_S
+    start = _after(one.sending, one.sending[0].ended_s + window)
+    end = _before(one.sending, one.sending[-1].began_s - window)
+    first, last = one.sending[start], one.sending[-1]
+    sent = last.port.tx_packets - first.port.tx_packets
+    # Both ends of a sample are read one right after the other.
+    opposite = min(one.receiving, key=lambda sample: abs(sample.ended_s - first.ended_s))
+    received = one.receiving[-1].port.rx_packets - opposite.port.rx_packets
     if sent <= 0:
         return None
-    flight = _in_flight(one)
+    # What was sent just before the first and the last look may have been on the wire then.
+    flight = first.port.tx_packets - one.sending[0].port.tx_packets
+    flight += last.port.tx_packets - one.sending[end].port.tx_packets
     spread = limits.loss_sigmas * math.sqrt(one.link.loss * (1 - one.link.loss) * sent)
     expected = one.link.loss * sent
     lost = sent - received
@@ -173,25 +181,14 @@ def _loss(one: Direction, limits: Limits) -> LinkCheck | None:
     )
 
 
-def _in_flight(one: Direction) -> int:
-    """About how many frames can have been on the wire when both ends were read."""
-    window = one.link.delay + 6 * one.link.jitter + _SKEW_S
-    first, last = one.sending[0], one.sending[-1]
-    early = next((end for end in one.sending if end.began_s > first.ended_s + window), last)
-    late = next((end for end in reversed(one.sending) if end.ended_s < last.began_s - window), first)
-    # What was on the wire at first is not known; what was sent just afterwards stands for it.
-    return early.port.tx_packets - first.port.tx_packets + last.port.tx_packets - late.port.tx_packets
+def _after(ends: Sequence[EndSample], time_s: float) -> int:
+    """The first sample after this moment; the last but one where there is none."""
+    return next((number for number, end in enumerate(ends) if end.began_s >= time_s), len(ends) - 2)
 
 
-def carried_mbit(watched: Iterable[Direction]) -> Mapping[str, float]:
-    """What each direction (`LINK SOURCE`) carried over the whole time, 10^6 bit/s; only shaped ones are counted."""
-    found = {}
-    for one in watched:
-        first, last = one.sending[0], one.sending[-1]
-        span = last.ended_s - first.began_s
-        if span > 0 and last.queue.rate is not None:
-            found[f"{one.link.name} {one.source}"] = (last.queue.sent_bytes - first.queue.sent_bytes) * 8 / span / 1e6
-    return found
+def _before(ends: Sequence[EndSample], time_s: float) -> int:
+    """The last sample before this moment; the first where there is none."""
+    return next((number for number in reversed(range(len(ends))) if ends[number].ended_s <= time_s), 0)
 
 
 def _suspect(reason: str) -> Assessment:

@@ -164,8 +164,10 @@ class _CountersWatch:
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(asdict(plan)).encode() + b"\n")
             process.stdin.flush()
-        if first := process.stdout.readline():
-            self.samples.append(from_json(first.decode()))
+        # Two samples: what is sent between them may be on the wires when the run begins.
+        for _ in range(2):
+            if line := process.stdout.readline():
+                self.samples.append(from_json(line.decode()))
         self._thread = threading.Thread(target=self._read, args=(process,), name="counters", daemon=True)
         self._thread.start()
         return self

@@ -160,7 +160,9 @@ def test_what_the_timeline_changes_is_no_reason_against_the_run(cluster: Cluster
         cluster.run([sys.executable, "-m", "topologies.underlay_client", "set", "n1-s1", "rate=5mbit", "delay=9ms"])
         _spray(cluster, 0.5, 1400)
     cluster.run([sys.executable, "-m", "topologies.underlay_client", "set", "n1-s1", "rate=20mbit", "delay=2ms"])
-    assert [words for words in watch.assessment.reasons if words.startswith("link n1-s1")] == []
+    reasons = [words for words in watch.assessment.reasons if words.startswith("link n1-s1")]
+    assert [words for words in reasons if "before the run" not in words] == []
+    assert [check.name for check in watch.links if check.moment == "after"] == []
 
 
 def _links(cluster: Cluster) -> list[dict[str, Any]]:
