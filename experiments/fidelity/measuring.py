@@ -8,9 +8,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,25 +86,42 @@ def _from_json(said: dict[str, Any]) -> Fidelity:
     )
 
 
-def measure_one(ends: LinkEnds, link: DrawnLink, attempts: int, end: float | None) -> Fidelity:
-    """Measure one link until it is as declared, or twice in quiet moments is not, or it is `end` (CLOCK_MONOTONIC)."""
-    quiet_failures = 0
-    attempt = 0
-    while True:
-        attempt += 1
-        found, disturbances = _watched(ends, link)
-        if not found.problems():
-            break
-        quiet_failures += not disturbances
-        if quiet_failures == 2 or attempt == attempts or (end is not None and time.monotonic() > end):
-            break
+def in_rounds(
+    count: int, measured: Callable[[int], Fidelity], attempts: int, may_go_on: Callable[[], bool]
+) -> list[Fidelity]:
+    """Measure links 0 … `count` - 1, then those that were off again and again: other work comes and goes.
+
+    A link is off for good when it was off twice in quiet moments. Each is measured `attempts` times at most,
+    and once at least, however late it is.
+    """
+    found: dict[int, Fidelity] = {}
+    quiet_failures: dict[int, int] = dict.fromkeys(range(count), 0)
+    for attempt in range(1, attempts + 1):
+        for number in range(count):
+            before = found.get(number)
+            if before is not None and (not before.problems or quiet_failures[number] == 2 or not may_go_on()):
+                continue
+            now = replace(measured(number), attempts=attempt)
+            quiet_failures[number] += bool(now.problems and not now.disturbances)
+            found[number] = now
+    return [_judged(found[number], quiet_failures[number]) for number in range(count)]
+
+
+def _judged(found: Fidelity, quiet_failures: int) -> Fidelity:
+    if not found.problems or quiet_failures >= 2:
+        return found
+    return replace(found, disturbances=found.disturbances or ("it was measured in one quiet moment only",))
+
+
+def _one(ends: LinkEnds, link: DrawnLink) -> Fidelity:
+    found, disturbances = _watched(ends, link)
     return Fidelity(
         link=link,
         wire=str(ends.wire),
         quantities=tuple(_quantity(check, ends.link.a) for check in found.checks()),
         spacing=tuple(one.spacing for one in found.directions),
         problems=found.problems(),
-        attempts=attempt,
+        attempts=1,
         disturbances=disturbances,
     )
 
@@ -129,16 +146,20 @@ def _watched(ends: LinkEnds, link: DrawnLink) -> tuple[LinkMeasurement, tuple[st
     return found, () if verdict.verdict is Verdict.VALID else verdict.reasons
 
 
-def _measured(links: Sequence[DrawnLink], attempts: int, deadline_s: float | None) -> Iterator[Fidelity]:
+def _measured(links: Sequence[DrawnLink], attempts: int, deadline_s: float | None) -> list[Fidelity]:
     end = None if deadline_s is None else time.monotonic() + deadline_s
     settings: dict[str, object] = {"nodes": len(links)}
-    for number, link in enumerate(links, start=1):
-        settings |= {f"links.n{number}-s1.{name}": value for name, value in link.settings.items()}
+    for number, link in enumerate(links):
+        settings |= {f"links.n{number + 1}-s1.{name}": value for name, value in link.settings.items()}
     with tempfile.TemporaryDirectory() as folder:
         underlay = build(load_topology("star", settings), Path(folder), detect_tools())
         try:
-            for number, link in enumerate(links, start=1):
-                yield measure_one(underlay.ends[f"n{number}-s1"], link, attempts, end)
+            return in_rounds(
+                len(links),
+                lambda number: _one(underlay.ends[f"n{number + 1}-s1"], links[number]),
+                attempts,
+                lambda: end is None or time.monotonic() < end,
+            )
         finally:
             underlay.close()
 

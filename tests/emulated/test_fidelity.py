@@ -7,8 +7,8 @@ from experiments.fidelity.measuring import measure_links
 
 pytestmark = pytest.mark.emulated
 
-SAMPLE = (2, 3, 7, 10, 5, 4)
-"""Of the draw: 56 and 29 Mbit/s with little delay and loss, 6 Mbit/s with 54 ms, 1.5 with 60 ms, 46 and 297 without."""
+SAMPLE = (2, 3, 25, 10, 5, 4)
+"""Of the draw: 56 and 29 Mbit/s with little delay and loss, 22 with much loss, 1.5 with 60 ms, 46 and 297 without."""
 
 
 def test_random_links_are_as_declared() -> None:
@@ -17,7 +17,7 @@ def test_random_links_are_as_declared() -> None:
     A link that is off while the machine has other work is measured again, and says nothing without a quiet moment.
     """
     drawn = draw()
-    found = measure_links([drawn[number] for number in SAMPLE], attempts=6, deadline_s=25.0)
+    found = measure_links([drawn[number] for number in SAMPLE], attempts=6, deadline_s=28.0)
     assert len(found) == len(SAMPLE)
     assert [one.problems for one in found if one.problems and not one.disturbances] == []
     if disturbed := [one for one in found if one.problems]:

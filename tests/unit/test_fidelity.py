@@ -1,7 +1,7 @@
 """The random links and the page of their errors."""
 
 from experiments.fidelity.links import DrawnLink, draw
-from experiments.fidelity.measuring import Fidelity, Quantity, seconds_for
+from experiments.fidelity.measuring import Fidelity, Quantity, in_rounds, seconds_for
 from experiments.fidelity.page import Circumstances, render
 
 
@@ -42,6 +42,40 @@ def _found(rate: float, measured: float, problems: tuple[str, ...], disturbances
         Quantity(0, "loss", 0.01, 0.013, 0.005, 0.015),
     )
     return Fidelity(DrawnLink(rate, 5.0, 1.0), "netem", quantities, ((0.25, 1.5), None), problems, 1, disturbances)
+
+
+def _rounds(outcomes: dict[int, list[str]], attempts: int = 5, rounds_left: int = 99) -> list[tuple[str, int]]:
+    """Each link's word and attempts; outcomes in turn: `ok`, `off`, `busy` (off on a busy machine)."""
+    left = iter(range(rounds_left))
+
+    def measured(number: int) -> Fidelity:
+        word = outcomes[number].pop(0)
+        return _found(10, 9.8, () if word == "ok" else ("off",), ("no idle CPU",) if word == "busy" else ())
+
+    found = in_rounds(len(outcomes), measured, attempts, lambda: next(left, None) is not None)
+    words = ("as declared" if not one.problems else "disturbed" if one.disturbances else "off" for one in found)
+    return list(zip(words, (one.attempts for one in found), strict=True))
+
+
+def test_links_that_are_off_are_measured_again_until_two_quiet_moments_agree() -> None:
+    """One good measurement is enough, two bad ones in quiet moments are, and busy moments say nothing."""
+    outcomes = {
+        0: ["ok"],
+        1: ["busy", "off", "ok"],
+        2: ["off", "busy", "off"],
+        3: ["busy"] * 5,
+        4: ["off"] + ["busy"] * 4,
+    }
+    assert _rounds(outcomes) == [("as declared", 1), ("as declared", 3), ("off", 3), ("disturbed", 5), ("disturbed", 5)]
+
+
+def test_every_link_is_measured_once_even_when_it_is_late() -> None:
+    """Without time no link is measured again."""
+    assert _rounds({0: ["busy"], 1: ["ok"], 2: ["off"]}, rounds_left=0) == [
+        ("disturbed", 1),
+        ("as declared", 1),
+        ("disturbed", 1),
+    ]
 
 
 def test_the_page_says_what_kept_its_word_and_what_was_disturbed() -> None:
