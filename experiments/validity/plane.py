@@ -30,6 +30,7 @@ class PlaneWatch:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._cluster.client.close()
 
     def _watch(self) -> None:
         while not self._stop.wait(_PERIOD_S):

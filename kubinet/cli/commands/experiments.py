@@ -1,4 +1,4 @@
-"""The commands on experiments: run, calibrate."""
+"""The command on experiments: run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,14 +55,14 @@ def run(
 
     A cluster of its own is brought up and taken down; with --cluster the experiment runs in that cluster and leaves it.
     """
-    from kubinet.cli import experimenting
+    from kubinet.cli import calibrating, experimenting
     from kubinet.cli.settings import parse_settings
 
     if every:
         experimenting.show_list(output)
         return
     if experiment == "calibrate":
-        calibrate(quick=quick, busy=False, output=output)  # people look for it here, too
+        calibrating.run(output, quick=quick, busy=False)  # people look for it here, too
         return
     if experiment is None:
         raise UsageError("name an experiment; `kubinet run --list` lists them")
@@ -83,19 +83,3 @@ def run(
         ),
         output,
     )
-
-
-@command("calibrate", Panel.EXPERIMENTS, ["kubinet calibrate", "kubinet calibrate --quick -o json"])
-def calibrate(
-    quick: Annotated[bool, typer.Option("--quick", help="Coarse steps and short trials, under a minute.")] = False,
-    busy: Annotated[bool, typer.Option("--busy", help="Also on a machine that has other work.")] = False,
-    output: FactsOption = Facts.TABLE,
-) -> None:
-    """Find what this machine can emulate honestly: rates, packets, links with delay, nodes.
-
-    Each is raised until the verdict is no longer valid, in less than 5 minutes. Experiments that ask for more are
-    warned about or refused.
-    """
-    from kubinet.cli import calibrating
-
-    calibrating.run(output, quick=quick, busy=busy)
