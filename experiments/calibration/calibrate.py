@@ -40,7 +40,7 @@ class Effort:
 FULL: Final = Effort(
     seconds=3,
     attempts=2,
-    budget_s=55.0,
+    budget_s=50.0,
     rates=(5, 10, 20, 50, 75, 100, 150, 200, 250, 300, 400, 500, 650, 800, 1000, 2000, 4000),
     packets=(500, 1000, 2000, 5000, 7500, 10_000, 15_000, 20_000, 30_000, 40_000, 60_000, 80_000, 120_000),
     nodes=(2, 4, 8, 12, 16, 24, 32, 48, 64, 96),
@@ -49,7 +49,7 @@ FULL: Final = Effort(
 QUICK: Final = Effort(
     seconds=1,
     attempts=1,
-    budget_s=9.0,
+    budget_s=7.0,
     rates=(10, 50, 100, 200, 400, 800),
     packets=(1000, 5000, 10_000, 20_000, 40_000),
     nodes=(2, 4, 8, 16),

@@ -36,7 +36,7 @@ class PlaneWatch:
         while not self._stop.wait(_PERIOD_S):
             try:
                 self.states.append(self._look())
-            except KubinetError:
+            except (KubinetError, OSError, ValueError):
                 continue  # an API that does not answer is the timeline's doing; what waits is seen afterwards
 
     def _look(self) -> PlaneState:
