@@ -62,24 +62,24 @@ class _Probe:
         self.ending = True
 
     def run(self) -> None:
-        self._say([], 0.0)
-        began = due = time.monotonic()
-        late: list[float] = []
+        began = time.monotonic()
+        late = [self._say([], 0.0)]
+        due = time.monotonic()
         while not self.ending:
             due += PERIOD_S
             time.sleep(max(0.0, due - time.monotonic()))
             now = time.monotonic()
             late.append(now - due)
             if now - began >= SECOND_S:
-                self._say(late, now - began)
-                late = []
+                late = [self._say(late, now - began)]
                 began = now
-                # What saying took is no delay of the scheduler.
                 now = time.monotonic()
             due = max(due, now - PERIOD_S)
         self._say(late, time.monotonic() - began)
 
-    def _say(self, late: "list[float]", span: float) -> None:
+    def _say(self, late: "list[float]", span: float) -> float:
+        """Print a line; how long that waited, seconds: what it computed is no delay of the scheduler."""
+        wall, computed = time.monotonic(), time.process_time()
         late.sort()
         line = {
             "time_s": time.time(),
@@ -91,6 +91,7 @@ class _Probe:
         }
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
+        return time.monotonic() - wall - (time.process_time() - computed)
 
 
 if __name__ == "__main__":
