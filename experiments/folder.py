@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -20,7 +20,7 @@ from kubinet.errors import KubinetError
 
 SAMPLE_COLUMNS: Final = ("repetition", "order", "source", "target", "metric", "sequence", "time_s", "value", "unit")
 CELL_COLUMNS: Final = ("order", "repetition", "source", "target", "metric", "started_s", "ended_s")
-MACHINE_COLUMNS: Final = ("time_s", "idle", "steal", "softirq", "late_ms")
+MACHINE_COLUMNS: Final = tuple(column.name for column in fields(MachineSecond))
 SUMMARY_COLUMNS: Final = (
     *("source", "target", "metric", "statistic", "value", "low", "high", "confidence", "unit", "samples"),
     *("repetitions", "declared", "verdict", "reasons"),
@@ -95,7 +95,8 @@ class FolderWriter:
 
     def second(self, second: MachineSecond) -> None:
         """Write what the monitor saw in one second."""
-        self._machine.add([{key: f"{value:.6f}" for key, value in asdict(second).items()}])
+        row = {key: f"{value:.6f}" if isinstance(value, float) else value for key, value in asdict(second).items()}
+        self._machine.add([row])
 
     def manifest(self, name: str, text: str) -> None:
         """Write a manifest that was applied."""

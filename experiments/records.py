@@ -138,7 +138,15 @@ class MachineSecond:
     steal: float
     softirq: float
     late_ms: float
-    """By how much the watching thread woke up too late: a probe of scheduling delay."""
+    """99 % of the wake-ups of a probe that sleeps 2 ms at a time were less late than this: scheduling delay."""
+    late_max_ms: float = 0.0
+    """The latest wake-up of that second."""
+    throttled: int = 0
+    """Periods in which the CPU quota of the control group stopped its programs."""
+    dropped: int = 0
+    """Packets that the kernel dropped because a CPU's backlog was full."""
+    clock_step_ms: float = 0.0
+    """By how much the wall clock moved against the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,10 @@ class LinkCheck:
     measured: float | None
     unit: str
     within_tolerance: bool
+    direction: str = ""
+    """`from A to B`; empty: both."""
+    moment: str = ""
+    """`before`, `during` or `after` the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from experiments.base import Experiment, Parameter, RunningCluster
 from experiments.folder import FolderWriter, new_folder, write_json, write_text
 from experiments.links import measure_links
 from experiments.machine import load_average, machine_facts, versions
-from experiments.monitor import MachineMonitor
 from experiments.records import Analysis, Cell, LinkCheck, MachineSecond, Recording, Sample, Table, Value
 from experiments.registry import get_experiment
 from experiments.topology import underlay_of
+from experiments.validity.monitor import MachineMonitor
 from kubinet.errors import InvalidInputError, KubinetError, UsageError
 
 Progress = Callable[[str, str, float], None]

@@ -176,6 +176,12 @@ class Cluster:
         cluster._info = launcher.start(request, progress)
         return cluster
 
+    def clone(self) -> "Cluster":
+        """The same running cluster with a client of its own: another thread's requests do not wait for this one's."""
+        other = Cluster(name=self.name)
+        other._info = self.info
+        return other
+
     def __enter__(self) -> "Cluster":
         self._info = launcher.start(self._request, self._progress)
         return self
@@ -271,13 +277,17 @@ class Cluster:
         seen = "it does not exist" if last is None else f"its status was {json.dumps(last.get('status', {}))[:800]}"
         raise DeadlineError(f"{where}: {what} did not come true in {timeout:g} s; {seen}")
 
+    def last_changes(self) -> dict[str, int]:
+        """Per field of `Dataplane/cluster`'s `status.nodes.<node>`: the last change that belongs there."""
+        served = [kind for kinds in _GENERATIONS.values() for kind in kinds if self.client.serves(kind)]
+        last = self.client.last_changes(served)
+        return {field: max(last.get(kind, 0) for kind in kinds) for field, kinds in _GENERATIONS.items()}
+
     def wait_realised(self, timeout: float = 60.0) -> None:
         """Wait until the flows of every node include what has happened by now to pods, EndpointSlices, Services,
         namespaces and policies of all kinds, deletions too.
         """
-        served = [kind for kinds in _GENERATIONS.values() for kind in kinds if self.client.serves(kind)]
-        last = self.client.last_changes(served)
-        newest = {field: max(last.get(kind, 0) for kind in kinds) for field, kinds in _GENERATIONS.items()}
+        newest = self.last_changes()
         names = {node["metadata"]["name"] for node in self.client.list("Node")["items"]}
 
         def current(plane: Object | None) -> bool:

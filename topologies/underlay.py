@@ -2,7 +2,8 @@
 
 Protocol on `underlay.sock`: a JSON line as request, one as answer. `{"command": "links"}` lists links with both ends;
 `{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "set", "name": ..., "values":
-{"delay": "5ms"}}` changes its quantities; `{"command": "measure", "names": [...]}` measures links (all without names);
+{"delay": "5ms"}}` changes its quantities; `{"command": "measure", "names": [...], "seconds": 0.5}` measures links (all
+without names), with so many seconds of full frames in each direction, 0 for none;
 `{"command": "cli"}` with three file descriptors beside it (stdin, stdout, stderr) runs Mininet's own prompt to its end.
 """
 
@@ -129,7 +130,8 @@ def _do(underlay: Underlay, announcer: Announcer, request: dict[str, Any], fds: 
             return _change_link(underlay, str(request.get("name")), dict(request.get("values") or {}))
         case "measure":
             names = [str(name) for name in request.get("names") or underlay.ends]
-            return {"links": [_measured(underlay, name) for name in names]}
+            seconds = float(request.get("seconds", 0.5))
+            return {"links": [_measured(underlay, name, seconds) for name in names]}
         case "cli" if len(fds) == 3:
             return {"exit": _prompt(underlay, fds)}
         case command:
@@ -148,6 +150,7 @@ def _describe(underlay: Underlay, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "wire": str(ends.wire),
+        "number": ends.number,
         "rate": link.rate,
         "delay": link.delay,
         "jitter": link.jitter,
@@ -179,14 +182,15 @@ def _change_link(underlay: Underlay, name: str, values: Mapping[str, object]) ->
     return _describe(underlay, name)
 
 
-def _measured(underlay: Underlay, name: str) -> dict[str, Any]:
+def _measured(underlay: Underlay, name: str, seconds: float) -> dict[str, Any]:
     """Declared and measured quantities of a link; one link at a time, so that they do not disturb each other."""
     ends = _ends(underlay, name)
     with _MEASURING:
-        measurement = measure(ends)
+        measurement = measure(ends, seconds=seconds)
     return {
         **_describe(underlay, name),
         "directions": [asdict(one) for one in measurement.directions],
+        "checks": [{**asdict(one), "kept": one.kept} for one in measurement.checks()],
         "problems": list(measurement.problems()),
     }
 

@@ -1,7 +1,7 @@
 """The other side of `topologies.underlay`: links of a running cluster and Mininet's prompt. Runs inside the sandbox.
 
-`python -m topologies.underlay_client links|up LINK|down LINK|set LINK KEY=VALUE...|measure [LINK...]|cli` is what the
-command line starts there.
+`python -m topologies.underlay_client` with `links`, `up LINK`, `down LINK`, `set LINK KEY=VALUE...`, `measure
+[LINK...]`, `delays [LINK...]` or `cli` is what the command line starts; `delays` measures without loading the links.
 """
 
 import array
@@ -41,10 +41,12 @@ def main(argv: list[str]) -> int:
             print(json.dumps(call({"command": "set", "name": name, "values": values})))
         case ["measure", *names]:
             print(json.dumps(call({"command": "measure", "names": names})["links"]))
+        case ["delays", *names]:
+            print(json.dumps(call({"command": "measure", "names": names, "seconds": 0})["links"]))
         case ["cli"]:
             return int(call({"command": "cli"}, fds=(0, 1, 2))["exit"])
         case _:
-            words = "links|up LINK|down LINK|set LINK KEY=VALUE...|measure [LINK...]|cli"
+            words = "links|up LINK|down LINK|set LINK KEY=VALUE...|measure [LINK...]|delays [LINK...]|cli"
             print(f"usage: python -m topologies.underlay_client {words}", file=sys.stderr)
             return 2
     return 0

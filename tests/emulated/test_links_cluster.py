@@ -40,6 +40,10 @@ def test_a_changed_delay_is_what_nodes_see(start_cluster: Callable[..., Cluster]
     assert _ask(cluster, "set", "n1-s1", "delay=30ms")["delay"] == 0.03
     assert _problems(cluster, ["n1-s1", "n2-s1"]) == []
     target = str(cluster.node("n2").address)
-    words = cluster.node("n1").exec(["ping", "-c", "10", "-i", "0.2", "-q", target]).text
-    minimum = float(words.rsplit("= ", 1)[1].split("/")[0])
-    assert minimum == pytest.approx(64, abs=2 + 0.05 * 64)
+    expected = pytest.approx(64, abs=2 + 0.05 * 64)
+    for _ in range(4):
+        words = cluster.node("n1").exec(["ping", "-c", "10", "-i", "0.2", "-q", target]).text
+        minimum = float(words.rsplit("= ", 1)[1].split("/")[0])
+        if minimum == expected:  # else the machine's other work disturbed all ten
+            break
+    assert minimum == expected

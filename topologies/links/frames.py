@@ -68,6 +68,20 @@ class Direction:
         """How many frames were handed to the sending interface."""
         return self._sent
 
+    def send(self, size: int) -> bool:
+        """Hand one frame to the sending interface; False when its queue is full."""
+        try:
+            self._send(size)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ENOBUFS):
+                return False
+            raise
+        return True
+
+    def arrived(self) -> list[Arrival]:
+        """What arrived since the last look, without waiting."""
+        return self._rest()
+
     def spaced(self, count: int, gap: float, patience: float) -> list[Arrival]:
         """Send `count` short frames, one every `gap` seconds; what arrived, the last after at most `patience` s."""
         found: list[Arrival] = []
@@ -81,7 +95,7 @@ class Direction:
                 next_at += gap
             wait = (next_at if left else end) - time.monotonic()
             found += self._wait(max(0.0, wait), sending=False)
-        return found
+        return [*found, *self._rest()]
 
     def stream(self, size: int, seconds: float, patience: float) -> list[Arrival]:
         """Keep the sending interface busy with frames of `size` bytes for `seconds`; what arrived."""
@@ -94,6 +108,13 @@ class Direction:
         end += patience
         while len(found) < self._sent - first and (left := end - time.monotonic()) > 0:
             found += self._wait(left, sending=False)
+        return [*found, *self._rest()]
+
+    def _rest(self) -> list[Arrival]:
+        """What waits in the receiver when the time is over: a program that stood still must not call it lost."""
+        found: list[Arrival] = []
+        while more := list(self._drain()):
+            found += more
         return found
 
     def _fill(self, size: int, end: float) -> None:

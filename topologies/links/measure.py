@@ -1,7 +1,12 @@
-"""What a link really does, against what it declares: one-way delay, jitter, rate and loss of both directions."""
+"""What a link really does, against what it declares: one-way delay, jitter, rate and loss of both directions.
+
+Also how evenly a saturated link sends: the spacing of full frames against the time that each takes at the declared rate
+(the invariant by which Mininet-HiFi judges a run: Handigol et al., CoNEXT 2012).
+"""
 
 import bisect
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +20,10 @@ RATE_TOLERANCE = 0.05
 DELAY_TOLERANCE = 0.05
 DELAY_MARGIN = 1e-3
 """A link keeps its word within 5 % of rate and delay, and 1 ms more of delay."""
+JITTER_TOLERANCE = 0.2
+"""Jitter may be a fifth off, as much more as the delay may, and what chance does to that many probes."""
+SIGMAS = 4.0
+"""Standard deviations of a sample that are chance: a false alarm in about 16,000 measurements."""
 MEASURABLE_RATE = 500e6
 """Bits per second that the measuring itself can send; a faster link is only known to reach what was measured."""
 _PROBES = 40
@@ -31,13 +40,37 @@ class DirectionMeasurement:
     """Seconds, one way, of short frames on an idle link; None when not one arrived."""
     delay_median: float | None
     jitter: float
-    """Standard deviation of the delay, seconds."""
+    """Standard deviation of the delay, seconds; from its quartiles, so that one late frame does not count."""
     rate: float | None
     """Bits per second of full frames with their Ethernet headers; None when the link declares no rate."""
     loss: float
     """Share of the frames that did not arrive."""
     frames: int
     """How many frames were sent."""
+    probes: int = _PROBES
+    """How many of them were short and alone on the link."""
+    spacing: tuple[float, float] | None = None
+    """Of a saturated link: median and 90th percentile of |gap between two frames / their time at the rate - 1|."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One quantity of one direction: declared, measured, and the range within which the link keeps its word."""
+
+    source: str
+    target: str
+    quantity: str
+    """`delay`, `jitter` (seconds), `rate` (bits per second), `loss` (share)."""
+    declared: float
+    measured: float | None
+    """None: nothing arrived."""
+    low: float
+    high: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the link keeps its word."""
+        return self.measured is not None and self.low <= self.measured <= self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +84,15 @@ class LinkMeasurement:
         """Where the link does not keep its word, in words; empty when it does."""
         return tuple(words for one in self.directions for words in _problems(self.link, one))
 
+    def checks(self) -> tuple[Check, ...]:
+        """Every quantity that was measured, of both directions."""
+        return tuple(check for one in self.directions for check in _checks(self.link, one))
+
 
 def measure(ends: LinkEnds, *, seconds: float = 0.5, probes: int = _PROBES) -> LinkMeasurement:
-    """Measure both directions, one after the other; `seconds` of full frames each where the link has a rate or loss.
+    """Measure both directions, one after the other; `seconds` of full frames each where the link has a rate.
+
+    With 0 seconds no full frames are sent: delay, jitter and loss are measured, the rate is not.
 
     The link carries test frames of an ethertype of its own meanwhile; other traffic on it distorts the result.
     """
@@ -81,7 +120,7 @@ def _measure(
         idle = way.spaced(probes, gap, patience)
         size = ends.mtu + 14
         busy: list[Arrival] = []
-        if idle and bucket is not None:
+        if idle and bucket is not None and seconds > 0:
             long_enough = _MINIMUM_FRAMES * size * 8 / bucket.rate
             busy = way.stream(size, max(seconds, long_enough), patience + bucket.limit * 8 / bucket.rate)
         sent = way.sent
@@ -91,11 +130,21 @@ def _measure(
         target=target[0],
         delay_min=min(delays, default=None),
         delay_median=statistics.median(delays) if delays else None,
-        jitter=statistics.stdev(delays) if len(delays) > 1 else 0.0,
-        rate=_rate(busy, bucket.burst) if bucket is not None else None,
-        loss=1 - (len(idle) + len(busy)) / sent,
+        jitter=robust_deviation(delays),
+        rate=_rate(busy, bucket.burst) if bucket is not None and seconds > 0 else None,
+        loss=1 - (len(idle) + len(busy)) / sent if sent else 1.0,
         frames=sent,
+        probes=probes,
+        spacing=_spacing(busy, bucket.burst, bucket.rate) if bucket is not None else None,
     )
+
+
+def robust_deviation(values: Sequence[float]) -> float:
+    """The standard deviation of a normal distribution with these values' quartiles; 0 for fewer than four values."""
+    if len(values) < 4:
+        return 0.0
+    low, _, high = statistics.quantiles(values, n=4)
+    return (high - low) / 1.349
 
 
 def _rate(arrivals: Sequence[Arrival], burst: int) -> float:
@@ -109,22 +158,61 @@ def _rate(arrivals: Sequence[Arrival], burst: int) -> float:
     return (through[-1] - through[start]) * 8 / duration if duration > 0 else 0.0
 
 
+def _spacing(arrivals: Sequence[Arrival], burst: int, rate: float) -> tuple[float, float] | None:
+    """How far the gaps between neighbours are from their time at this rate; None for fewer than ten gaps.
+
+    Only frames that were sent one after the other count: between others one was lost.
+    """
+    ordered = sorted(arrivals, key=lambda one: one.number)
+    through = itertools.accumulate(one.size for one in ordered)
+    settled = [one for one, bytes_ in zip(ordered, through, strict=True) if bytes_ > burst]
+    errors = [
+        abs((after.received - before.received) / 1e9 * rate / (after.size * 8) - 1)
+        for before, after in itertools.pairwise(settled)
+        if after.number == before.number + 1
+    ]
+    if len(errors) < 10:
+        return None
+    return statistics.median(errors), statistics.quantiles(errors, n=10)[-1]
+
+
+def _checks(link: Link, way: DirectionMeasurement) -> list[Check]:
+    def check(quantity: str, declared: float, measured: float | None, low: float, high: float) -> Check:
+        return Check(way.source, way.target, quantity, declared, measured, low, high)
+
+    # The median of n normal values strays 1.25 sigma/sqrt(n), their quartiles' sigma 1.17/sqrt(n) of itself.
+    probes = max(4, round(way.probes * (1 - way.loss)))
+    allowed = link.delay * DELAY_TOLERANCE + DELAY_MARGIN + SIGMAS * 1.25 * link.jitter / math.sqrt(probes)
+    found = [check("delay", link.delay, way.delay_median, link.delay - allowed, link.delay + allowed)]
+    if way.delay_median is None:
+        return found
+    stray = link.jitter * (JITTER_TOLERANCE + SIGMAS * 1.17 / math.sqrt(probes)) + link.delay * DELAY_TOLERANCE
+    stray += DELAY_MARGIN
+    found.append(check("jitter", link.jitter, way.jitter, link.jitter - stray, link.jitter + stray))
+    spread = SIGMAS * math.sqrt(link.loss * (1 - link.loss) / way.frames)
+    if link.rate is not None and way.rate is not None:
+        # Frames that are lost on the wire were sent at the declared rate.
+        expected = min(link.rate, MEASURABLE_RATE) * (1 - link.loss - spread)
+        high = link.rate * min(1.0, 1 - link.loss + spread)
+        found.append(check("rate", link.rate, way.rate, expected * (1 - RATE_TOLERANCE), high * (1 + RATE_TOLERANCE)))
+    one_frame = 1 / way.frames
+    found.append(check("loss", link.loss, way.loss, link.loss - spread - one_frame, link.loss + spread + one_frame))
+    return found
+
+
 def _problems(link: Link, way: DirectionMeasurement) -> list[str]:
     where = f"link '{link.name}' from '{way.source}' to '{way.target}'"
     if way.delay_median is None:
         return [f"{where}: not one of {way.frames} frames arrived; is the link up?"]
-    found = []
-    allowed = link.delay * DELAY_TOLERANCE + DELAY_MARGIN
-    if abs(way.delay_median - link.delay) > allowed:
-        found.append(f"{where}: delay {way.delay_median * 1e3:.2f} ms, declared {link.delay * 1e3:g} ms")
-    if link.rate is not None and way.rate is not None:
-        # Frames that are lost on the wire were sent at the declared rate.
-        expected = min(link.rate, MEASURABLE_RATE) * (1 - link.loss)
-        low, high = expected * (1 - RATE_TOLERANCE), link.rate * (1 + RATE_TOLERANCE)
-        if not low <= way.rate <= high:
-            found.append(f"{where}: rate {way.rate / 1e6:.2f} Mbit/s, declared {link.rate / 1e6:g} Mbit/s")
-    # Four standard deviations of a binomial distribution and one frame: a false alarm in about 16,000 measurements.
-    spread = 4 * (link.loss * (1 - link.loss) / way.frames) ** 0.5 + 1 / way.frames
-    if abs(way.loss - link.loss) > spread:
-        found.append(f"{where}: {way.loss * 100:.2f} % lost, declared {link.loss * 100:g} %")
-    return found
+    return [f"{where}: {_words(check)}" for check in _checks(link, way) if not check.kept]
+
+
+def _words(check: Check) -> str:
+    measured = check.measured or 0.0
+    match check.quantity:
+        case "rate":
+            return f"rate {measured / 1e6:.2f} Mbit/s, declared {check.declared / 1e6:g} Mbit/s"
+        case "loss":
+            return f"{measured * 100:.2f} % lost, declared {check.declared * 100:g} %"
+        case name:
+            return f"{name} {measured * 1e3:.2f} ms, declared {check.declared * 1e3:g} ms"

@@ -1,0 +1,1 @@
+"""What this machine can emulate honestly: found by trying, kept, and compared with what is asked for."""

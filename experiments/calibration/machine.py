@@ -1,0 +1,40 @@
+"""This machine's fingerprint, and what its calibration says about an experiment."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.calibration.beyond import Beyond, beyond
+from experiments.calibration.values import Fingerprint, load
+from experiments.design.model import WorkloadDesign
+from experiments.machine import machine_facts
+from kubinet.launcher import clusters_dir
+from topologies.model import Topology
+from topologies.probes import try_all
+
+
+def state_folder() -> Path:
+    """Where the calibration is kept: beside the clusters' state folders."""
+    return clusters_dir().parent
+
+
+def fingerprint() -> Fingerprint:
+    """This machine; tries what its kernel has, which takes about a second."""
+    facts = machine_facts()
+    refusals = try_all()
+    kernel_datapath = not refusals.get("openvswitch", "no") and not refusals.get("kernel_conntrack", "no")
+    return Fingerprint(
+        cpu_model=str(facts["cpu_model"]),
+        cpus=int(str(facts["cpus_usable"])),
+        memory_mib=int(str(facts["memory_mib"])),
+        kernel=str(facts["kernel"]),
+        datapath="system" if kernel_datapath else "netdev",
+        wire="netem" if not refusals.get("netem", "no") else "wirefilter",
+    )
+
+
+def beyond_this_machine(topology: Topology, workload: Sequence[WorkloadDesign]) -> Beyond:
+    """What `topology` with `workload` asks of this machine beyond its calibration, for the engine and the dry run.
+
+    InvalidInputError for a calibration file that is broken.
+    """
+    return beyond(topology, workload, load(state_folder()), fingerprint())

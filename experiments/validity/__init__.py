@@ -1,0 +1,8 @@
+"""Whether a run can be believed: what is watched, the rules that judge it, what this machine can emulate honestly.
+
+`experiments.validity.watch.RunWatch` is what the engine uses; what judges is pure functions over frozen values.
+"""
+
+from experiments.validity.machine import assess_clock_source, assess_links, assess_machine, seconds_of
+
+__all__ = ["assess_clock_source", "assess_links", "assess_machine", "seconds_of"]

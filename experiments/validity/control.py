@@ -1,0 +1,80 @@
+"""Whether switches and controller kept up: pure rules over upcalls and over what waited for flows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from experiments.records import Assessment, Verdict
+from experiments.validity.counters import SwitchCounters
+from experiments.validity.limits import DEFAULT_LIMITS, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneState:
+    """What the API holds and what all nodes' flows include, at one moment; fields of `Dataplane/cluster`."""
+
+    time_s: float
+    """CLOCK_MONOTONIC."""
+    wanted: Mapping[str, int]
+    realised: Mapping[str, int]
+    """The least of all nodes."""
+
+
+def assess_switches(
+    before: Mapping[str, SwitchCounters],
+    after: Mapping[str, SwitchCounters],
+    span_s: float,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Assessment:
+    """Judge each node's Open vSwitch by its counters at both ends of `span_s` seconds."""
+    found = Assessment()
+    for node, first in before.items():
+        last = after.get(node)
+        if last is None:
+            found = found.merged(_suspect(f"node {node}: its Open vSwitch did not answer at the end"))
+        elif last.pid != first.pid:
+            found = found.merged(_suspect(f"node {node}: its Open vSwitch was restarted during the run"))
+        else:
+            found = found.merged(_upcalls(node, first, last, span_s, limits))
+    return found
+
+
+def _upcalls(node: str, first: SwitchCounters, last: SwitchCounters, span_s: float, limits: Limits) -> Assessment:
+    lost, missed, hit = last.lost - first.lost, last.missed - first.missed, last.hit - first.hit
+    found = Assessment()
+    if lost > 0:
+        found = _suspect(f"node {node}: Open vSwitch lost {lost} packets on the slow path (upcalls)")
+    rate = missed / span_s if span_s > 0 else 0.0
+    if rate > limits.upcall_rate and missed > limits.upcall_share * (hit + missed):
+        share = missed / (hit + missed)
+        found = found.merged(
+            _suspect(f"node {node}: {share:.0%} of the packets took Open vSwitch's slow path, {rate:.0f} a second")
+        )
+    return found
+
+
+def longest_lag(states: Sequence[PlaneState]) -> float:
+    """The longest time, seconds, that a change in the API waited for all nodes' flows, as far as it was seen."""
+    longest = 0.0
+    waiting: dict[str, list[tuple[int, float]]] = {}
+    for state in states:
+        for field, wanted in state.wanted.items():
+            queue = waiting.setdefault(field, [])
+            if not queue or queue[-1][0] < wanted:
+                queue.append((wanted, state.time_s))
+            while queue and queue[0][0] <= state.realised.get(field, 0):
+                longest = max(longest, state.time_s - queue.pop(0)[1])
+            if queue:
+                longest = max(longest, state.time_s - queue[0][1])
+    return longest
+
+
+def assess_controller(states: Sequence[PlaneState], limits: Limits = DEFAULT_LIMITS) -> Assessment:
+    """Judge the controller by how long changes waited."""
+    lag = longest_lag(states)
+    if lag <= limits.controller_s:
+        return Assessment()
+    return _suspect(f"the controller was behind: a change waited {lag:.1f} s for the nodes' flows")
+
+
+def _suspect(reason: str) -> Assessment:
+    return Assessment(Verdict.SUSPECT, (reason,))

@@ -1,0 +1,174 @@
+"""Searching what a machine can do, keeping it, and comparing with what an experiment asks."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.calibration.beyond import Beyond, beyond
+from experiments.calibration.search import Found, highest
+from experiments.calibration.values import Calibration, Capacity, Fingerprint, load, save
+from experiments.design.model import WorkloadDesign
+from kubinet.errors import InvalidInputError
+from kubinet.state import NetworkConfig
+from topologies.model import Link, Role, Topology, Vertex
+
+MACHINE = Fingerprint("a processor", 4, 16000, "6.1", "netdev", "wirefilter")
+
+
+def _capacity(name: str, unit: str, value: float, failed: float | None = 1e9, reason: str = "no idle CPU") -> Capacity:
+    return Capacity(name, unit, value, failed, reason, "")
+
+
+CALIBRATION = Calibration(
+    MACHINE,
+    "2026-11-26T03:00:00+00:00",
+    quick=False,
+    seconds=200.0,
+    load=0.1,
+    capacities=(
+        _capacity("rate", "Mbit/s", 200),
+        _capacity("packets", "packets/s", 10_000),
+        _capacity("nodes", "nodes", 8),
+        _capacity("delayed links", "links", 4),
+    ),
+)
+
+
+def _topology(nodes: int, links: int = 0, **quantities: float) -> Topology:
+    vertices = tuple(Vertex(f"n{number}", Role.NODE) for number in range(nodes))
+    made = tuple(Link(f"l{number}", "n0", "n1", **quantities) for number in range(links))  # type: ignore[arg-type]
+    return Topology("t", NetworkConfig(), "auto", vertices, made)
+
+
+def _workload(name: str, step: int = 0, **settings: str | float) -> WorkloadDesign:
+    return WorkloadDesign(name, "iperf3", settings, step)
+
+
+def _asked(topology: Topology, *workload: WorkloadDesign) -> Beyond:
+    return beyond(topology, workload, CALIBRATION, MACHINE)
+
+
+@given(
+    st.lists(st.integers(1, 1000), min_size=1, max_size=20, unique=True).map(sorted),
+    st.integers(0, 1001),
+)
+def test_the_search_finds_the_highest_level_that_holds(ladder: list[int], limit: int) -> None:
+    """Whatever the ladder: the last level up to the limit, and the first beyond it."""
+    tried: list[float] = []
+
+    def trial(level: float) -> str:
+        tried.append(level)
+        return "" if level <= limit else f"{level:g} is too much"
+
+    found = highest(ladder, trial, lambda: True, attempts=1)
+    assert found.value == max((level for level in ladder if level <= limit), default=0)
+    assert found.failed == min((level for level in ladder if level > limit), default=None)
+    assert len(tried) <= 2 * len(ladder).bit_length() + 1
+
+
+def test_a_level_that_failed_by_chance_is_tried_again() -> None:
+    """One failure of two attempts is no failure; the reason is that of the level that failed twice."""
+    said = iter(["noise", "", "off", "still off"])
+    assert highest([5, 6], lambda _: next(said), lambda: True) == Found(5, 6, "still off")
+
+
+def test_a_search_without_time_tells_what_it_knows() -> None:
+    """After two trials the time is over: the second level held, nothing failed."""
+    left = iter([True, True, False])
+    assert highest([1, 2, 4, 8], lambda _: "", lambda: next(left)) == Found(2, None, "the time for trying was over")
+
+
+def test_a_calibration_is_kept_in_the_state_folder(tmp_path: Path) -> None:
+    """What is saved is read back; without a file there is none."""
+    assert load(tmp_path) is None
+    save(tmp_path / "state", CALIBRATION)
+    assert load(tmp_path / "state") == CALIBRATION
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "run `kubinet calibrate` again"),
+        ("{}", "no calibration"),
+        (json.dumps({"format": 9}), "format 9, this version reads 1"),
+    ],
+)
+def test_a_broken_calibration_names_its_file_and_the_remedy(tmp_path: Path, text: str, words: str) -> None:
+    """A cut file, another document, another version's format."""
+    (tmp_path / "calibration.json").write_text(text)
+    with pytest.raises(InvalidInputError, match=words) as caught:
+        load(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_what_is_within_the_calibration_says_nothing() -> None:
+    """8 nodes, 4 delayed links of 200 Mbit/s, 200 Mbit/s and 5,000 requests/s offered one after the other."""
+    topology = _topology(8, links=4, rate=200e6, delay=0.01)
+    assert _asked(topology, _workload("bulk", rate="200mbit"), _workload("calls", 1, rate=5000.0)) == Beyond()
+
+
+@pytest.mark.parametrize(
+    ("topology", "workload", "warning"),
+    [
+        (_topology(9), (), "the topology has 9 nodes; this machine emulates 8 nodes honestly (no idle CPU)"),
+        (
+            _topology(2, links=5, rate=1e6, loss=0.01),
+            (),
+            "5 links have delay, jitter or loss; this machine emulates 4 links honestly (no idle CPU)",
+        ),
+        (
+            _topology(2, links=4, rate=1e9),
+            (),
+            "links l0, l1, l2 and 1 more declare up to 1000 Mbit/s; this machine carries 200 Mbit/s honestly: "
+            "a run that fills them will be suspect",
+        ),
+        (
+            _topology(2),
+            (_workload("a", rate="150mbit"), _workload("b", rate="50mbit", streams=2)),
+            "workload a, b offers 250 Mbit/s; this machine emulates 200 Mbit/s honestly (no idle CPU)",
+        ),
+        (
+            _topology(2),
+            (_workload("calls", rate=6000.0),),
+            "workload calls offers 12000 packets/s; this machine emulates 10000 packets/s honestly (no idle CPU)",
+        ),
+    ],
+)
+def test_what_is_beyond_the_calibration_is_warned_about(
+    topology: Topology, workload: tuple[WorkloadDesign, ...], warning: str
+) -> None:
+    """Nodes, links with delay, fast links, and what workloads of one step offer together."""
+    assert _asked(topology, *workload) == Beyond((warning,))
+
+
+def test_more_than_twice_what_was_calibrated_is_refused() -> None:
+    """17 nodes where 8 are honest; where nothing failed up to 8, it is a warning only."""
+    words = "the topology has 17 nodes; this machine emulates 8 nodes honestly (no idle CPU)"
+    assert _asked(_topology(17)) == Beyond(refusals=(words,))
+    untried = replace(CALIBRATION, capacities=(_capacity("nodes", "nodes", 8, None, ""),))
+    assert beyond(_topology(17), (), untried, MACHINE) == Beyond(
+        ("the topology has 17 nodes; this machine emulates 8 nodes honestly",)
+    )
+    assert beyond(_topology(12), (), untried, MACHINE) == Beyond(
+        ("the topology has 12 nodes; 8 nodes is the most that was tried",)
+    )
+
+
+def test_a_calibration_of_nothing_compares_nothing() -> None:
+    """A machine that was busy has capacities of 0: they say nothing about an experiment."""
+    busy = replace(CALIBRATION, capacities=(_capacity("nodes", "nodes", 0, 2),))
+    assert beyond(_topology(4), (), busy, MACHINE) == Beyond()
+
+
+def test_another_machines_calibration_is_not_used() -> None:
+    """A machine that has lost half of its CPUs is told so and asked to calibrate again; without one, too."""
+    here = replace(MACHINE, cpus=2)
+    words = "the calibration is of another machine (here: cpus 2 instead of 4); run `kubinet calibrate` again"
+    assert beyond(_topology(99), (), CALIBRATION, here) == Beyond((words,))
+    assert beyond(_topology(2), (), None, here) == Beyond(
+        ("this machine is not calibrated; `kubinet calibrate` finds what it can emulate honestly",)
+    )

@@ -1,0 +1,55 @@
+"""When switches and controller did not keep up."""
+
+import pytest
+
+from experiments.validity.control import PlaneState, assess_controller, assess_switches, longest_lag
+from experiments.validity.counters import SwitchCounters
+
+
+@pytest.mark.parametrize(
+    ("after", "reasons"),
+    [
+        (SwitchCounters(7, hit=100_000, missed=50, lost=0), ()),
+        (
+            SwitchCounters(7, hit=100_000, missed=50, lost=4),
+            ("node n1: Open vSwitch lost 4 packets on the slow path (upcalls)",),
+        ),
+        (
+            SwitchCounters(7, hit=10_000, missed=30_000, lost=0),
+            ("node n1: 75% of the packets took Open vSwitch's slow path, 3000 a second",),
+        ),
+        (SwitchCounters(7, hit=100, missed=5_000, lost=0), ()),
+        (SwitchCounters(8, hit=0, missed=0, lost=0), ("node n1: its Open vSwitch was restarted during the run",)),
+        (None, ("node n1: its Open vSwitch did not answer at the end",)),
+    ],
+)
+def test_switches_are_judged_by_their_upcalls(after: SwitchCounters | None, reasons: tuple[str, ...]) -> None:
+    """Lost upcalls, more slow than fast packets at over 1,000 a second, and a restart are named; in 10 s here."""
+    before = {"n1": SwitchCounters(7, hit=0, missed=0, lost=0)}
+    assert assess_switches(before, {"n1": after} if after else {}, 10.0).reasons == reasons
+
+
+def _states(*moments: tuple[float, int, int]) -> list[PlaneState]:
+    return [PlaneState(at, {"generation": wanted}, {"generation": realised}) for at, wanted, realised in moments]
+
+
+@pytest.mark.parametrize(
+    ("moments", "lag"),
+    [
+        ([(0, 5, 5), (1, 5, 5)], 0),
+        ([(0, 5, 5), (1, 6, 5), (2, 7, 5), (3, 8, 7), (4, 8, 8)], 2),
+        ([(0, 5, 5), (1, 6, 5), (9, 6, 5)], 8),
+        ([(0, 5, 0), (7, 9, 5)], 7),
+        ([], 0),
+    ],
+)
+def test_lag_is_how_long_a_change_waited(moments: list[tuple[float, int, int]], lag: float) -> None:
+    """From when a version was seen first until all nodes have it, or until the end."""
+    assert longest_lag(_states(*moments)) == lag
+
+
+def test_a_controller_that_is_six_seconds_behind_is_suspect() -> None:
+    """Five seconds are allowed."""
+    assert assess_controller(_states((0, 6, 5), (5, 6, 6))).reasons == ()
+    reason = "the controller was behind: a change waited 6.0 s for the nodes' flows"
+    assert assess_controller(_states((0, 6, 5), (6, 6, 6))).reasons == (reason,)
