@@ -1,4 +1,4 @@
-"""Small network programs of Kubinet's own that experiments start at places: only Python's standard library, one file each.
+"""Small network programs of our own that experiments start at places: Python's standard library only, one file each.
 
 A place may be a pod whose container knows nothing of Kubinet, so a program's text travels with the call (`running.py`).
 Each module has `main(settings)`; what it writes are JSON documents, one a line, and it ends with its standard input.

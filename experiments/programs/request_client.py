@@ -69,7 +69,7 @@ class Line:
         if not data:
             raise ConnectionResetError(errno.ECONNRESET, "closed")
         if self._settings["protocol"] == "udp":
-            return len(data) >= _ANSWER.size and _ANSWER.unpack_from(data)[0] == self.number
+            return len(data) >= _ANSWER.size and bool(_ANSWER.unpack_from(data)[0] == self.number)
         self._got += data
         return len(self._got) >= _ANSWER.size + self._settings["response"]
 
@@ -164,9 +164,8 @@ class Client:
         (self._resting if failure else self._free).append(line)
 
     def _fail(self, line: Line, error: OSError) -> None:
-        if not line.busy:
-            return  # the server closed what nobody waits for; the next request finds out
-        self._done(line, errno.errorcode.get(error.errno or 0, "timeout"))
+        if line.busy:
+            self._done(line, errno.errorcode.get(error.errno or 0, "timeout"))
         del self._by_number[line.socket.fileno()]
         line.again()
         self._by_number[line.socket.fileno()] = line

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
 from queue import Empty, Queue
@@ -104,10 +104,8 @@ class Running:
     def close(self) -> None:
         """End its input, and wait for its end."""
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError):  # it has ended by itself, with something unread
             self._process.stdin.close()
-        except OSError:
-            pass  # it has ended by itself, with something unread
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:

@@ -160,9 +160,7 @@ class Pair:
     source: str
     target: str
 
-    def reading(
-        self, metric: str, value: float, unit: str, time_s: float, sequence: int = 0, **labels: str
-    ) -> Reading:
+    def reading(self, metric: str, value: float, unit: str, time_s: float, sequence: int = 0, **labels: str) -> Reading:
         """One value."""
         return Reading(metric, value, unit, time_s, sequence, self.source, self.target, labels)
 

@@ -28,9 +28,7 @@ from experiments.workloads.common import (
 )
 from kubinet.errors import InvalidInputError, KubinetError
 
-PORT: Final = Parameter(
-    "port", 7100, 7100, "port that the servers listen on, and that `to` means if it names none", 1, 65535
-)
+PORT: Final = Parameter("port", 7100, 7100, "port of the servers, and of `to` if it names none", 1, 65535)
 PROTOCOL: Final = Parameter("protocol", "tcp", "tcp", "`tcp` or `udp`")
 LARGEST_DATAGRAM: Final = 65507 - 24
 _MORE_SECONDS: Final = 30.0
