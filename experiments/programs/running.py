@@ -76,6 +76,15 @@ class Running:
         except ValueError as error:
             raise KubinetError(f"{self._about} said what is no JSON: {line[:200]!r}") from error
 
+    def hear_or_end(self) -> Any | None:
+        """Its next document, waited for; None when it has ended well, KubinetError when it failed."""
+        line = self._lines.get()
+        if line is not None:
+            return json.loads(line)
+        if self._process.wait(_END_SECONDS) != 0:
+            raise self._ended()
+        return None
+
     def line(self, timeout: float) -> bytes | None:
         """Its next line, None at the end; DeadlineError after `timeout` seconds."""
         try:
@@ -101,11 +110,15 @@ class Running:
             parts.append(line)
         return b"".join(parts).decode(errors="replace")
 
-    def close(self) -> None:
-        """End its input, and wait for its end."""
+    def finish_input(self) -> None:
+        """End its input, which ends the program."""
         assert self._process.stdin is not None
         with suppress(OSError):  # it has ended by itself, with something unread
             self._process.stdin.close()
+
+    def close(self) -> None:
+        """End its input, and wait for its end."""
+        self.finish_input()
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:

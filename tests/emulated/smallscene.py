@@ -49,6 +49,7 @@ class SmallScene:
     started_s: float = field(default_factory=time.time)
     readings: list[Reading] = field(default_factory=list)
     kept: dict[str, bytes] = field(default_factory=dict)
+    _netns: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -65,8 +66,10 @@ class SmallScene:
             raise UsageError(f"{name!r} is no place")
         namespace, pod = _named(rest)
         handle = self.cluster.pod(pod, namespace)
-        found = json.loads(self.cluster.run([sys.executable, "-c", _NAMESPACES]).text)
-        return PodPlace(name, handle.address, found[f"{namespace}/{pod}"], self.cluster.node(handle.node))
+        if f"{namespace}/{pod}" not in self._netns:
+            self._netns = json.loads(self.cluster.run([sys.executable, "-c", _NAMESPACES]).text)
+        netns = self._netns[f"{namespace}/{pod}"]
+        return PodPlace(name, handle.address, netns, self.cluster.node(handle.node))
 
     def address(self, name: str) -> tuple[IPv4Address, int | None]:
         kind, _, rest = name.partition("/")
