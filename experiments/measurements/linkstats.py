@@ -3,17 +3,15 @@
 The same numbers as `ip -s link` and `tc -s qdisc` show, for a hundredth of what starting those programs costs.
 """
 
-import json
 import socket
 import struct
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from kubinet.errors import KubinetError
 from kubinet.netns import namespace, of_process
+from topologies.underlay_client import call
 
 _HEADER: Final = struct.Struct("=IHHII")
 _LINK: Final = struct.Struct("=BxHiII")
@@ -143,9 +141,9 @@ class End:
     pid: int
 
 
-def link_ends(listing: str, wanted: tuple[str, ...] = ()) -> list[End]:
-    """Both ends of every link, or of those wanted, from the underlay service's JSON; KubinetError for unknown ones."""
-    links = {str(link["name"]): link["ends"] for link in json.loads(listing)}
+def link_ends(listing: Iterable[Mapping[str, Any]], wanted: tuple[str, ...] = ()) -> list[End]:
+    """Both ends of every link, or of those wanted, from the underlay service's list; KubinetError for unknown ones."""
+    links = {str(link["name"]): link["ends"] for link in listing}
     for name in wanted:
         if name not in links:
             raise KubinetError(f"there is no link '{name}'; there are {', '.join(links)}")
@@ -159,9 +157,7 @@ def link_ends(listing: str, wanted: tuple[str, ...] = ()) -> list[End]:
 
 def looker(settings: Mapping[str, Any]) -> Callable[[], list[list[Any]]]:
     """Looks at both ends of every link: link, vertex, its interface's counters, its queue's or None."""
-    argv = [sys.executable, "-m", "topologies.underlay_client", "links"]
-    listing = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    ends = link_ends(listing, tuple(settings["links"]))
+    ends = link_ends(call({"command": "links"})["links"], tuple(settings["links"]))
     counters = {end.vertex: Counters(of_process(end.pid)) for end in ends}
 
     def look() -> list[list[Any]]:

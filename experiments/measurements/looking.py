@@ -25,8 +25,7 @@ def main(module: str) -> None:
             return
         due += every
         now = time.monotonic()
-        if due < now:
-            due = now  # a look took longer than `every`: the next one is not hurried
+        due = max(due, now)  # a look took longer than `every`: the next one is not hurried
         ended = bool(select.select([sys.stdin], [], [], due - now)[0])
 
 

@@ -48,7 +48,7 @@ def parse_rules(text: str) -> dict[str, int]:
 
 
 def parse_messages(text: str) -> dict[str, int]:
-    """Read `ovs-appctl coverage/show`: OpenFlow messages to and from the controller; what never happened is not there."""
+    """Read `ovs-appctl coverage/show`: OpenFlow messages to and from the controller; it lists only what happened."""
     totals = dict(_COVERAGE.findall(text))
     return {metric: int(totals.get(name, 0)) for name, metric in _MESSAGES.items()}
 

@@ -113,7 +113,7 @@ def looker(_settings: Mapping[str, Any]) -> Callable[[], list[tuple[str, str, fl
     known: dict[int, tuple[str, str]] = {}
     ticks: dict[int, int] = {}
     totals: dict[tuple[str, str], int] = {}
-    own = os.readlink("/proc/self/ns/pid")
+    own = str(Path("/proc/self/ns/pid").readlink())
     table = services_file(Path("/proc/1/cmdline").read_bytes())
 
     def look() -> list[tuple[str, str, float, float]]:

@@ -1,4 +1,4 @@
-"""Workload `probe-stream`: numbered datagrams at a fixed rate from one place to others; the base of convergence times."""
+"""Workload `probe-stream`: numbered datagrams at a fixed rate between places; the base of convergence times."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -96,7 +96,7 @@ class ProbeStream(Plugin):
 def check_stream(settings: Settings) -> None:
     """InvalidInputError for places that are none, or receivers that would not be ours."""
     check_places(settings, "from")
-    check_servers(settings | {"servers": text(settings, "servers").replace("none", "")})
+    check_servers({**settings, "servers": text(settings, "servers").replace("none", "")})
 
 
 def summary_of(found: Stream, pair: Pair) -> list[Reading]:

@@ -9,6 +9,7 @@ from experiments.base import Parameter
 from experiments.design.model import Settings
 from experiments.programs.running import program, server
 from experiments.scene import Scene
+from experiments.stats import derived_seed
 from experiments.workloads.common import (
     FROM,
     SERVERS,
@@ -82,7 +83,7 @@ class RequestResponse(Plugin):
             "request": whole(settings, "request"),
             "response": whole(settings, "response"),
             "timeout": number(settings, "timeout_s"),
-            "seed": scene.seed,
+            "seed": derived_seed(scene.seed, "requests", source, target.name),
         }
         with ExitStack() as stack:
             start_servers(stack, scene, settings)

@@ -5,6 +5,7 @@ Times are seconds since 1970; all places of a cluster share one clock, so one-wa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Stream:
             return Silence(0.0, 0.0)
         times = [self.sent_s[0], *(one.arrived_s for one in self.arrivals)]
         times.append(max(times[-1], self.sent_s[-1]))
-        gaps = [Silence(before, after) for before, after in zip(times, times[1:], strict=False)]
+        gaps = [Silence(before, after) for before, after in pairwise(times)]
         return max(gaps, key=lambda gap: gap.seconds)
 
     def last_at(self, place: str) -> Arrival | None:
