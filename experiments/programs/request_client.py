@@ -71,7 +71,8 @@ class Line:
         if self._settings["protocol"] == "udp":
             return len(data) >= _ANSWER.size and bool(_ANSWER.unpack_from(data)[0] == self.number)
         self._got += data
-        return len(self._got) >= _ANSWER.size + self._settings["response"]
+        wanted: int = _ANSWER.size + self._settings["response"]
+        return len(self._got) >= wanted
 
     def again(self) -> None:
         """A new connection after a failure; the next request waits for it."""
