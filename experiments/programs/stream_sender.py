@@ -15,12 +15,13 @@ HEADER = struct.Struct("!QQ")
 
 
 def main(settings: dict[str, Any]) -> None:
-    """Send `count` datagrams every `interval` seconds; says when each was sent, and which the sender's host refused."""
+    """Send `count` datagrams, one every `interval` seconds; says that it begins, and at last when each was sent."""
     end_with_input()
     target, size = (settings["address"], settings["port"]), settings["payload"]
     interval, filler = settings["interval"], bytes(max(0, size - HEADER.size))
     sender = _socket(target)
     began, started = time.monotonic(), time.time()
+    say({"began": started})
     offsets, refused = [], []
     for number in range(settings["count"]):
         left = began + number * interval - time.monotonic()

@@ -104,6 +104,11 @@ def check_places(settings: Settings, *parameters: str) -> None:
                 )
 
 
+def manifest(settings: Settings, name: str) -> str:
+    """Manifests in a text; its last line ends, as only a text of several lines is no file's name."""
+    return text(settings, name) + "\n"
+
+
 def check_servers(settings: Settings, to: str = "to") -> None:
     """InvalidInputError when `servers` names no places, or is needed and empty."""
     if text(settings, "servers") == NONE:

@@ -119,8 +119,8 @@ def size_class(size: int) -> str:
 def too_few(sizes: Sizes, settings: Mapping[str, object]) -> str:
     """Why no flow arrives, with the remedy."""
     return (
-        f"no flow arrives in {settings['seconds']} s: their mean is {sizes.mean / 1e6:.3g} MB, for which {settings['rate']} "
-        "is too little; raise 'rate' or 'seconds', or lower 'scale'"
+        f"no flow arrives in {settings['seconds']} s: {settings['rate']} is too little for "
+        f"flows of {sizes.mean / 1e6:.3g} MB (their mean); raise 'rate' or 'seconds', or lower 'scale'"
     )
 
 

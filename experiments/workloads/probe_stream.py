@@ -6,7 +6,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
-from experiments.programs.running import Running, program, server
+from experiments.programs.running import START_SECONDS, Running, program, server
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import (
     FROM,
@@ -136,7 +136,7 @@ class Sending:
 
 @contextmanager
 def streaming(scene: Scene, settings: Settings, seconds: float) -> Iterator[Sending]:
-    """Receivers at `servers`, or at `to`, and a sender that sends for so long."""
+    """Receivers at `servers`, or at `to`, and a sender that has begun and sends for so long."""
     source, target = text(settings, "from"), end(scene, text(settings, "to"), whole(settings, "port"))
     interval = number(settings, "interval_ms") / 1e3
     given = {
@@ -154,6 +154,7 @@ def streaming(scene: Scene, settings: Settings, seconds: float) -> Iterator[Send
             for name in names(settings, "servers") or (target.name,)
         ]
         sender = stack.enter_context(program(place(scene, source), source, "stream_sender", given))
+        sender.hear(START_SECONDS)
         yield Sending(sender, receivers, seconds)
 
 

@@ -14,6 +14,7 @@ from experiments.workloads.common import (
     FROM,
     SERVERS,
     TO,
+    End,
     Pair,
     Plugin,
     check_places,
@@ -31,6 +32,16 @@ from kubinet.errors import InvalidInputError, KubinetError
 
 PORT: Final = Parameter("port", 7100, 7100, "port of the servers, and of `to` if it names none", 1, 65535)
 PROTOCOL: Final = Parameter("protocol", "tcp", "tcp", "`tcp` or `udp`")
+ASKING: Final = (
+    Parameter("seconds", 5.0, 1.0, "how long requests begin, seconds", 0.05, 3600),
+    Parameter("connections", 1, 1, "connections (UDP: sockets); each has one request at a time", 1, 1000),
+    Parameter("rate", 0.0, 0.0, "requests per second in all, a Poisson process; 0: each at once after the last", 0),
+    Parameter("request", 64, 64, "payload of a request, bytes", 0, 100_000_000),
+    Parameter("response", 64, 64, "payload of an answer, bytes", 0, 100_000_000),
+    Parameter("timeout_s", 2.0, 1.0, "seconds after which a request has failed", 0.01, 600),
+    Parameter("keep", 10_000, 2_000, "at most so many latencies are kept, evenly chosen", 1, 1_000_000),
+)
+"""How requests are made, for every workload that makes them."""
 LARGEST_DATAGRAM: Final = 65507 - 24
 _MORE_SECONDS: Final = 30.0
 Row = TypeVar("Row")
@@ -46,13 +57,7 @@ class RequestResponse(Plugin):
         SERVERS,
         PROTOCOL,
         PORT,
-        Parameter("seconds", 5.0, 1.0, "how long requests begin, seconds", 0.05, 3600),
-        Parameter("connections", 1, 1, "connections (UDP: sockets); each has one request at a time", 1, 1000),
-        Parameter("rate", 0.0, 0.0, "requests per second in all, a Poisson process; 0: each at once after the last", 0),
-        Parameter("request", 64, 64, "payload of a request, bytes", 0, 100_000_000),
-        Parameter("response", 64, 64, "payload of an answer, bytes", 0, 100_000_000),
-        Parameter("timeout_s", 2.0, 1.0, "seconds after which a request has failed", 0.01, 600),
-        Parameter("keep", 10_000, 2_000, "at most so many latencies are kept, evenly chosen", 1, 1_000_000),
+        *ASKING,
     )
     required = ("from", "to")
     metrics: Final = {"latency": "ms", "requests per second": "1/s", "failed": "requests"}
@@ -72,33 +77,39 @@ class RequestResponse(Plugin):
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Servers, then the client."""
-        source, target = text(settings, "from"), end(scene, text(settings, "to"), whole(settings, "port"))
-        given = {
-            "address": str(target.address),
-            "port": target.port,
-            "protocol": text(settings, "protocol"),
-            "seconds": number(settings, "seconds"),
-            "connections": whole(settings, "connections"),
-            "rate": number(settings, "rate"),
-            "request": whole(settings, "request"),
-            "response": whole(settings, "response"),
-            "timeout": number(settings, "timeout_s"),
-            "seed": derived_seed(scene.seed, "requests", source, target.name),
-        }
+        target = end(scene, text(settings, "to"), whole(settings, "port"))
         with ExitStack() as stack:
             start_servers(stack, scene, settings)
-            client = stack.enter_context(program(place(scene, source), source, "request_client", given))
-            found = client.hear(number(settings, "seconds") + number(settings, "timeout_s") + _MORE_SECONDS)
-        rows = found["requests"]
-        require_success(rows, f"{source}: no request to {target}", scene, file_name("requests", source, target.name))
-        pair, started = Pair(source, target.name), float(found["started"])
-        answered = [row for row in rows if not row[2]]
-        kept = thinned(list(enumerate(answered, 1)), whole(settings, "keep"))
-        readings = [pair.reading("latency", took, "ms", started + at, index) for index, (at, took, _) in kept]
-        readings.append(pair.reading("requests per second", len(answered) / found["seconds"], "1/s", started))
-        failed = len(rows) - len(answered) + found["unsent"]
-        readings.append(pair.reading("failed", failed, "requests", started))
-        scene.record(readings)
+            ask(scene, settings, target, text(settings, "protocol"))
+
+
+def ask(scene: Scene, settings: Settings, target: End, protocol: str) -> None:
+    """Send the requests and record what came of them; KubinetError when none was answered."""
+    source = text(settings, "from")
+    given = {
+        "address": str(target.address),
+        "port": target.port,
+        "protocol": protocol,
+        "seconds": number(settings, "seconds"),
+        "connections": whole(settings, "connections"),
+        "rate": number(settings, "rate"),
+        "request": whole(settings, "request"),
+        "response": whole(settings, "response"),
+        "timeout": number(settings, "timeout_s"),
+        "seed": derived_seed(scene.seed, "requests", source, target.name),
+    }
+    with program(place(scene, source), source, "request_client", given) as client:
+        found = client.hear(number(settings, "seconds") + number(settings, "timeout_s") * 2 + _MORE_SECONDS)
+    rows = found["requests"]
+    require_success(rows, f"{source}: no request to {target}", scene, file_name("requests", source, target.name))
+    pair, started = Pair(source, target.name), float(found["started"])
+    answered = [row for row in rows if not row[2]]
+    kept = thinned(list(enumerate(answered, 1)), whole(settings, "keep"))
+    readings = [pair.reading("latency", took, "ms", started + at, index) for index, (at, took, _) in kept]
+    readings.append(pair.reading("requests per second", len(answered) / found["seconds"], "1/s", started))
+    failed = len(rows) - len(answered) + found["unsent"]
+    readings.append(pair.reading("failed", failed, "requests", started))
+    scene.record(readings)
 
 
 def start_servers(stack: ExitStack, scene: Scene, settings: Settings) -> None:
