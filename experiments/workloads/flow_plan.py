@@ -18,7 +18,7 @@ from kubinet.errors import InvalidInputError
 
 PACKET: Final = 1460
 """Bytes of TCP payload in a packet of the published distributions."""
-_PAIR: Final = re.compile(r"(\S+?)>(\S+?)(?:=(\d+(?:\.\d+)?))?")
+_PAIR: Final = re.compile(r"([^\s>=]+)>([^\s>=]+)(?:=(\d+(?:\.\d+)?))?")
 
 
 @dataclass(frozen=True, slots=True)
