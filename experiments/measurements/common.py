@@ -26,6 +26,8 @@ class Watching:
 
     required: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    """Labels of its readings, which tables and claims may name."""
 
     def check(self, settings: Settings) -> None:
         """Looks are not closer than what they cost."""

@@ -40,6 +40,7 @@ class Conntrack(Watching):
     summary = "Entries of each node's connection tracking: Open vSwitch's by protocol, and the node's kernel's."
     parameters = (EVERY,)
     metrics: Final = {"tracked connections": "connections"}
+    labels = ("tracker",)
 
     def watch(self, scene: Scene, settings: Settings) -> AbstractContextManager[None]:
         """Label `tracker` says whose they are: `Total` and protocols of Open vSwitch, or `kernel`."""

@@ -26,6 +26,7 @@ class Links(Watching):
     summary = "Bytes, packets and drops at both ends of each link of the underlay."
     parameters = (EVERY, LINKS)
     metrics: Final = {**dict(_COUNTERS.values()), "rate": "Mbit/s"}
+    labels = ("link",)
 
     def watch(self, scene: Scene, settings: Settings) -> AbstractContextManager[None]:
         """Counters are recorded as their growth since the look before; label `link` names the link."""

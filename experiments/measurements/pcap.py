@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -37,7 +36,7 @@ class Pcap(Plugin):
     )
     required = ("places",)
     metrics: Final = {"captured": "packets"}
-    programs = ("tcpdump",) if os.geteuid() == 0 else ("dumpcap",)
+    programs = ("tcpdump",)
 
     def check(self, settings: Settings) -> None:
         """Places of kinds that can be captured at."""

@@ -83,6 +83,7 @@ class Processes(Watching):
     summary = "CPU and memory of the cluster's processes: each service, each node's Open vSwitch, pods, other programs."
     parameters = (EVERY,)
     metrics: Final = {"cpu": "% of one CPU", "memory": "MiB"}
+    labels = ("group", "node")
 
     def watch(self, scene: Scene, settings: Settings) -> AbstractContextManager[None]:
         """A look says each group's total; CPU is of the time since the look before."""

@@ -18,6 +18,7 @@ class Queues(Watching):
     summary = "Each link end's queueing discipline: packets and bytes that wait, drops."
     parameters = (Parameter("every", "100ms", "100ms", "time between two looks, such as `20ms`"), LINKS)
     metrics: Final = {"queued packets": "packets", "queued": "bytes", "queue drops": "packets"}
+    labels = ("link", "discipline")
 
     def watch(self, scene: Scene, settings: Settings) -> AbstractContextManager[None]:
         """Labels: the link, and the kind of its discipline. Ends without one (links without a rate) are left out."""

@@ -33,6 +33,8 @@ class Plugin:
 
     required: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    """Labels of its readings, which tables and claims may name."""
 
     def check(self, settings: Settings) -> None:
         """Nothing beyond types and ranges."""

@@ -45,6 +45,7 @@ class Flows(Plugin):
         "goodput": "Mbit/s",
         "failed": "flows",
     }
+    labels = ("size",)
 
     def check(self, settings: Settings) -> None:
         """Places or a matrix of them, sizes and rates that can be read."""

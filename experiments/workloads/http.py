@@ -89,6 +89,7 @@ class Http(Plugin):
         "failed": "requests",
         "other status": "requests",
     }
+    labels = ("statistic",)
     programs = ("wrk",)
 
     def check(self, settings: Settings) -> None:

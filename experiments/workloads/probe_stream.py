@@ -65,6 +65,7 @@ class ProbeStream(Plugin):
     )
     required = ("from", "to")
     metrics: Final = {"delay": "ms", **STREAM_METRICS}
+    labels = ("receiver",)
 
     def check(self, settings: Settings) -> None:
         """Places; the receivers are ours, as only they know our numbers."""
