@@ -41,13 +41,13 @@ Interpret = Callable[[Mapping[str, Any]], Iterable[Reading]]
 
 @contextmanager
 def watching(scene: Scene, module: str, settings: Mapping[str, object], interpret: Interpret) -> Iterator[None]:
-    """Run `experiments.measurements.MODULE` in the sandbox; every document that it says is interpreted and recorded.
+    """Run `agents.watching.MODULE` in the sandbox; every document that it says is interpreted and recorded.
 
     It looks once before the block begins and once when it ends. KubinetError when it failed, at the end of the block.
     """
     node = sorted(underlay_of(scene.topology).racks)[0]
     # Into the sandbox by a node, and from there to the namespace of the sandbox's first process.
-    argv = ["nsenter", "--net=/proc/1/ns/net", "--", sys.executable, "-m", "experiments.measurements.looking", module]
+    argv = ["nsenter", "--net=/proc/1/ns/net", "--", sys.executable, "-m", "agents.watching", module]
     with Running(scene.cluster.node(node), "sandbox", f"measurement {module}", argv) as running:
         running.say(settings)
         failures: list[KubinetError] = []

@@ -1,9 +1,13 @@
 """Measurement `links`: bytes and packets at both ends of the underlay's links."""
 
+import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import Any, Final
 
+from agents.watching.linkstats import link_ends
 from experiments.base import Parameter
 from experiments.design.model import Settings
 from experiments.measurements.common import EVERY, Growth, Watching, watching
@@ -30,8 +34,14 @@ class Links(Watching):
 
     def watch(self, scene: Scene, settings: Settings) -> AbstractContextManager[None]:
         """Counters are recorded as their growth since the look before; label `link` names the link."""
-        given = {"every": seconds(settings, "every"), "links": names(settings, "links")}
-        return watching(scene, "linkstats", given, interpreter())
+        return watching(scene, "linkstats", looking(scene, settings), interpreter())
+
+
+def looking(scene: Scene, settings: Settings) -> dict[str, object]:
+    """How often, and at which ends of which links; KubinetError for a link that does not exist."""
+    listed = scene.cluster.run([sys.executable, "-m", "topologies.underlay_client", "links"]).stdout
+    ends = link_ends(json.loads(listed), names(settings, "links"))
+    return {"every": seconds(settings, "every"), "ends": [asdict(end) for end in ends]}
 
 
 def interpreter() -> Callable[[Mapping[str, Any]], Iterable[Reading]]:

@@ -10,9 +10,9 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Final
 
+from agents.watching.linkstats import End, link_ends
 from experiments.base import Parameter
 from experiments.design.model import Settings
-from experiments.measurements.linkstats import End, link_ends
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import Plugin, file_name, names, text, whole
 from kubinet.capturing import Limits, Place, capture, places_of

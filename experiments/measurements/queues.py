@@ -7,9 +7,8 @@ from typing import Any, Final
 from experiments.base import Parameter
 from experiments.design.model import Settings
 from experiments.measurements.common import Growth, Watching, watching
-from experiments.measurements.links import LINKS
+from experiments.measurements.links import LINKS, looking
 from experiments.scene import Reading, Scene
-from experiments.workloads.common import names, seconds
 
 
 class Queues(Watching):
@@ -22,8 +21,7 @@ class Queues(Watching):
 
     def watch(self, scene: Scene, settings: Settings) -> AbstractContextManager[None]:
         """Labels: the link, and the kind of its discipline. Ends without one (links without a rate) are left out."""
-        given = {"every": seconds(settings, "every"), "links": names(settings, "links")}
-        return watching(scene, "linkstats", given, interpreter())
+        return watching(scene, "linkstats", looking(scene, settings), interpreter())
 
 
 def interpreter() -> Callable[[Mapping[str, Any]], Iterable[Reading]]:

@@ -1,7 +1,7 @@
 """Workloads `policy-enforcement` and `endpoint-removal`: a stream of probes, a change in it, when it took hold."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from experiments.base import Parameter
@@ -38,10 +38,12 @@ _STREAM: Final = (
 )
 
 
-def change_during(scene: Scene, settings: Settings, change: Callable[[], object]) -> tuple[Stream, float, float]:
+def change_during(
+    scene: Scene, settings: Settings, change: Callable[[], object], mortal: Collection[str] = ()
+) -> tuple[Stream, float, float]:
     """The stream, and when the change was begun and when it had been accepted (seconds since 1970)."""
     before = number(settings, "after_s")
-    with streaming(scene, settings, before + number(settings, "seconds")) as sending:
+    with streaming(scene, settings, before + number(settings, "seconds"), mortal) as sending:
         time.sleep(before)  # the undisturbed part: time itself is what is waited for
         began = time.time()
         change()
@@ -130,7 +132,7 @@ class EndpointRemoval(Plugin):
         namespace, _, name = endpoint.removeprefix("pod/").rpartition("/")
         metadata = f"{{name: {name}, namespace: {namespace or 'default'}}}"
         pod = f"apiVersion: v1\nkind: Pod\nmetadata: {metadata}\n"
-        found, began, accepted = change_during(scene, settings, lambda: scene.cluster.delete(pod))
+        found, began, accepted = change_during(scene, settings, lambda: scene.cluster.delete(pod), [endpoint])
         pair = Pair(text(settings, "from"), text(settings, "to"))
         scene.record(list(removal(found, pair, endpoint, began, accepted)))
         if not any(one.place in servers(settings) and one.place != endpoint for one in found.arrivals):

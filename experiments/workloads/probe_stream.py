@@ -1,7 +1,7 @@
 """Workload `probe-stream`: numbered datagrams at a fixed rate between places; the base of convergence times."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Final
 
 from experiments.base import Parameter
@@ -120,24 +120,46 @@ def summary_of(found: Stream, pair: Pair) -> list[Reading]:
 class Sending:
     """A stream on its way."""
 
-    def __init__(self, sender: Running, receivers: Sequence[tuple[str, Running]], seconds: float) -> None:
+    def __init__(
+        self, sender: Running, receivers: Sequence[tuple[str, Running]], seconds: float, mortal: Collection[str]
+    ) -> None:
         self._sender = sender
+        self._mortal = mortal
         self._receivers = receivers
         self._seconds = seconds
 
     def finish(self) -> Stream:
         """Wait until all is sent; what came of it."""
         said = self._sender.hear(self._seconds + _MORE_SECONDS)
-        for _, receiver in self._receivers:
-            receiver.say({"last": len(said["offsets_us"]) - 1})
-        arrived = {name: receiver.hear(_MORE_SECONDS)["arrivals"] for name, receiver in self._receivers}
+        for name, receiver in self._receivers:
+            with suppress(KubinetError) if name in self._mortal else nullcontext():
+                receiver.say({"last": len(said["offsets_us"]) - 1})
+        arrived = {name: self._arrivals(name, receiver) for name, receiver in self._receivers}
         started = float(said["started"])
         return stream([started + offset / 1e6 for offset in said["offsets_us"]], arrived)
 
+    def _arrivals(self, name: str, receiver: Running) -> list[list[int]]:
+        """What came to a place; of a mortal one what it had said when it was gone."""
+        arrivals: list[list[int]] = []
+        ended = False
+        while not ended:
+            try:
+                said = receiver.hear(_MORE_SECONDS)
+            except KubinetError:
+                if name in self._mortal:
+                    return arrivals
+                raise
+            arrivals += said["arrivals"]
+            ended = said["end"]
+        return arrivals
+
 
 @contextmanager
-def streaming(scene: Scene, settings: Settings, seconds: float) -> Iterator[Sending]:
-    """Receivers at `servers`, or at `to`, and a sender that has begun and sends for so long."""
+def streaming(scene: Scene, settings: Settings, seconds: float, mortal: Collection[str] = ()) -> Iterator[Sending]:
+    """Receivers at `servers`, or at `to`, and a sender that has begun and sends for so long.
+
+    `mortal` places may be gone before the end.
+    """
     source, target = text(settings, "from"), end(scene, text(settings, "to"), whole(settings, "port"))
     interval = number(settings, "interval_ms") / 1e3
     given = {
@@ -148,15 +170,14 @@ def streaming(scene: Scene, settings: Settings, seconds: float) -> Iterator[Send
         "payload": whole(settings, "payload"),
         "new_flows": switch(settings, "new_flows"),
     }
-    port = {"port": whole(settings, "port")}
     with ExitStack() as stack:
-        receivers = [
-            (name, stack.enter_context(server(place(scene, name), name, "stream_receiver", port)))
-            for name in names(settings, "servers") or (target.name,)
-        ]
+        receivers = []
+        for name in names(settings, "servers") or (target.name,):
+            options = {"port": whole(settings, "port"), "live": name in mortal}
+            receivers.append((name, stack.enter_context(server(place(scene, name), name, "stream_receiver", options))))
         sender = stack.enter_context(program(place(scene, source), source, "stream_sender", given))
         sender.hear(START_SECONDS)
-        yield Sending(sender, receivers, seconds)
+        yield Sending(sender, receivers, seconds, mortal)
 
 
 PROBE_STREAM: Final = ProbeStream()

@@ -141,7 +141,7 @@ def test_a_stream_arrives_with_its_numbers_and_times() -> None:
     port = free_port()
     given = {"address": "127.0.0.1", "port": port, "interval": 0.002, "count": 50, "payload": 32, "new_flows": True}
     with (
-        server(HERE, "node/n1", "stream_receiver", {"port": port}) as receiver,
+        server(HERE, "node/n1", "stream_receiver", {"port": port, "live": False}) as receiver,
         program(HERE, "node/n1", "stream_sender", given) as sender,
     ):
         sender.hear(5)
@@ -228,3 +228,21 @@ def test_a_foreign_server_that_cannot_start_is_an_error() -> None:
         pytest.raises(KubinetError, match="node/n1: sh ended before it listened; it said: no such option"),
     ):
         running.until("listening")
+
+
+def test_a_live_receiver_says_all_the_time_what_came() -> None:
+    """What it had said is known when its place is gone."""
+    port = free_port()
+    given = {"address": "127.0.0.1", "port": port, "interval": 0.02, "count": 10, "payload": 32, "new_flows": False}
+    with (
+        server(HERE, "node/n1", "stream_receiver", {"port": port, "live": True}) as receiver,
+        program(HERE, "node/n1", "stream_sender", given),
+    ):
+        first = receiver.hear(5)
+        assert first["arrivals"][0][0] == 0
+        assert first["end"] is False
+        receiver.say({"last": 9})
+        rest = []
+        while not (said := receiver.hear(5))["end"]:
+            rest += said["arrivals"]
+    assert [number for number, _, _ in [*first["arrivals"], *rest, *said["arrivals"]]] == list(range(10))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from agents.watching.conntrack import parse_ct_stats, parse_kernel_entries
+from agents.watching.linkstats import LinkCounters, QueueCounters, parse_links, parse_queues
+from agents.watching.ovs import parse_datapath, parse_messages, parse_rules
+from agents.watching.processes import Usage, parse_stat, services_file
 from experiments.measure.iperf import parse_iperf
 from experiments.measure.iperf_udp import parse_iperf_udp
-from experiments.measurements.conntrack import parse_ct_stats, parse_kernel_entries
-from experiments.measurements.linkstats import LinkCounters, QueueCounters, parse_links, parse_queues
-from experiments.measurements.ovs import parse_datapath, parse_messages, parse_rules
-from experiments.measurements.processes import Usage, parse_stat, services_file
 from experiments.workloads.dns import Resolver, parse_resolver
 from experiments.workloads.fping import parse_fping
 from experiments.workloads.http import parse_wrk

@@ -5,11 +5,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from agents.watching.linkstats import link_ends
+from agents.watching.processes import Process, group_of
 from experiments import plugin_docs
 from experiments.measurements.common import Growth
 from experiments.measurements.controller import behind
-from experiments.measurements.linkstats import link_ends
-from experiments.measurements.processes import Process, group_of
 from experiments.measurements.processes import interpreter as processes_interpreter
 from experiments.plugins import complete, measurements, workloads
 from experiments.records import Value
@@ -239,7 +239,7 @@ def test_growth_of_counters() -> None:
         (Process(65, 1, "ovs-vswitchd unix:/run/kubinet/nodes/n1/db.sock ", False), ("ovs-vswitchd", "n1")),
         (Process(62, 1, "/usr/sbin/ovsdb-server /run/kubinet/nodes/n2/conf.db ", False), ("ovsdb-server", "n2")),
         (Process(120, 9, "/usr/bin/python3 -IS /coredns ", True), ("pods", "")),
-        (Process(130, 0, "python -m experiments.measurements.looking ovs ", False), ("measurement", "")),
+        (Process(130, 0, "python -m agents.watching ovs ", False), ("measurement", "")),
         (Process(131, 0, "iperf3 -s ", False), ("other", "")),
     ],
 )

@@ -1,7 +1,8 @@
-"""`python -m experiments.measurements.looking MODULE`: looks every so often, in the sandbox; ends with its input.
+"""`python -m agents.watching MODULE`: looks every so often, in the sandbox; ends with its input.
 
-MODULE has `looker(settings) -> Callable[[], object]`: made once, called for each look; what it returns is written as
-a line of JSON with the time of the look. The first line of the input is the settings, with `every` in seconds.
+MODULE, of this package, has `looker(settings) -> Callable[[], object]`: made once, called for each look; what it
+returns is written as a line of JSON with the look's time. The first line of the input is the settings, with `every`
+in seconds.
 """
 
 import importlib
@@ -14,7 +15,7 @@ import time
 def main(module: str) -> None:
     """Look at once, then every so often, and once more when the input ends."""
     settings = json.loads(sys.stdin.readline())
-    look = importlib.import_module(f"experiments.measurements.{module}").looker(settings)
+    look = importlib.import_module(f"agents.watching.{module}").looker(settings)
     due, every = time.monotonic(), float(settings["every"])
     ended = False
     while True:
