@@ -19,6 +19,7 @@ from kubinet.errors import DeadlineError, KubinetError
 PYTHON: Final = "python3"
 """The place's own: containers see this machine's programs."""
 START_SECONDS: Final = 15.0
+_TAKEN: Final = "Address already in use"
 _END_SECONDS: Final = 10.0
 _BOOT: Final = """
 import json, sys, types
@@ -159,7 +160,15 @@ def program(host: Host, where: str, name: str, settings: Mapping[str, object]) -
 def server(host: Host, where: str, name: str, settings: Mapping[str, object]) -> Iterator[Running]:
     """The same for one that says first that it is ready."""
     with program(host, where, name, settings) as running:
-        running.hear(START_SECONDS)
+        try:
+            running.hear(START_SECONDS)
+        except KubinetError as error:
+            if _TAKEN in str(error):
+                raise KubinetError(
+                    f"{where}: port {settings['port']} is taken, so {name.replace('_', '-')} cannot listen there; "
+                    "give workloads of one step and pods' own programs different ports (parameter 'port')"
+                ) from error
+            raise
         yield running
 
 

@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 from kubinet.cri import RuntimeClient
 client = RuntimeClient(Path("/run/kubinet/runtime.sock"))
-print(json.dumps({f"{one.namespace}/{one.name}": str(one.netns) for one in client.list()}))
+print(json.dumps({one.pod_uid: str(one.netns) for one in client.list()}))
 """
 
 
@@ -49,7 +49,6 @@ class SmallScene:
     started_s: float = field(default_factory=time.time)
     readings: list[Reading] = field(default_factory=list)
     kept: dict[str, bytes] = field(default_factory=dict)
-    _netns: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -66,9 +65,7 @@ class SmallScene:
             raise UsageError(f"{name!r} is no place")
         namespace, pod = _named(rest)
         handle = self.cluster.pod(pod, namespace)
-        if f"{namespace}/{pod}" not in self._netns:
-            self._netns = json.loads(self.cluster.run([sys.executable, "-c", _NAMESPACES]).text)
-        netns = self._netns[f"{namespace}/{pod}"]
+        netns = _netns(self.cluster, f"{namespace}/{pod}", handle.object["metadata"]["uid"])
         return PodPlace(name, handle.address, netns, self.cluster.node(handle.node))
 
     def address(self, name: str) -> tuple[IPv4Address, int | None]:
@@ -97,6 +94,21 @@ class SmallScene:
     def values(self, metric: str) -> list[float]:
         """What was recorded of a metric, in order."""
         return [one.value for one in self.readings if one.metric == metric]
+
+
+_KNOWN: dict[tuple[str, str], str] = {}
+
+
+def _netns(cluster: Cluster, pod: str, uid: str) -> str:
+    """The path of a pod's network namespace in the sandbox; the runtime is asked once for each pod."""
+    if (cluster.name, uid) not in _KNOWN:
+        _KNOWN.update(
+            ((cluster.name, one), path)
+            for one, path in json.loads(cluster.run([sys.executable, "-c", _NAMESPACES]).text).items()
+        )
+    if (cluster.name, uid) not in _KNOWN:
+        raise UsageError(f"pod {pod} has no network namespace yet")
+    return _KNOWN[cluster.name, uid]
 
 
 def _named(text: str) -> tuple[str, str]:

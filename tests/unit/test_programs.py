@@ -195,10 +195,17 @@ def test_a_question_is_encoded_as_rfc_1035_says() -> None:
 
 def test_a_program_that_fails_says_where_and_why() -> None:
     """The error has the place, the program, its status and its last words."""
+    with program(HERE, "pod/b", "answer_server", {}) as running:
+        with pytest.raises(KubinetError, match="pod/b: answer-server ended with status 1; it said: KeyError: 'port'"):
+            running.hear(10)
+
+
+def test_a_server_whose_port_is_taken_says_what_to_do() -> None:
+    """The error has the place, the port and the parameter."""
     port = free_port()
     with (
         answering(port),
-        pytest.raises(KubinetError, match=r"pod/b: answer-server ended with status 1; it said: OSError.*in use"),
+        pytest.raises(KubinetError, match=rf"pod/b: port {port} is taken, .*\(parameter 'port'\)"),
     ):
         with server(HERE, "pod/b", "answer_server", {"port": port}):
             pass
