@@ -44,13 +44,12 @@ class Flow:
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, "")
 
-    def send(self) -> bool:
-        """Send what can be sent; whether something is left."""
+    def send(self) -> None:
+        """Send what can be sent at once, of large flows a part, so that others have their turn."""
         while self._header:
             self._header = self._header[self.socket.send(self._header) :]
-        while self.left:
+        if self.left:
             self.left -= self.socket.send(_CHUNK[: self.left])
-        return False
 
     def completed(self) -> float | None:
         """When the receiver had everything (CLOCK_MONOTONIC), or None while it has not said so."""
@@ -111,9 +110,8 @@ class Client:
             if flow.left < 0:
                 raise OSError(-flow.left, "")
             if flow.left or flow.size == 0:
-                try:
-                    flow.send()
-                except BlockingIOError:
+                flow.send()
+                if flow.left:
                     return
                 self._poll.modify(flow.socket, select.EPOLLIN)
             at = flow.completed()

@@ -82,7 +82,7 @@ class Running:
         line = self._lines.get()
         if line is not None:
             return json.loads(line)
-        if self._process.wait(_END_SECONDS) != 0:
+        if self._status() != "0":
             raise self._ended()
         return None
 
@@ -141,7 +141,14 @@ class Running:
 
     def _ended(self) -> KubinetError:
         self._readers[1].join(1.0)
-        return KubinetError(f"{self._about} ended with status {self._process.wait(5)}; {self._last_words()}")
+        return KubinetError(f"{self._about} ended with status {self._status()}; {self._last_words()}")
+
+    def _status(self) -> str:
+        """How it ended; a program that has closed its output ends soon."""
+        try:
+            return str(self._process.wait(_END_SECONDS))
+        except subprocess.TimeoutExpired:
+            return "unknown (it closed its output, but goes on)"
 
     def _last_words(self) -> str:
         said = [line.decode(errors="replace").strip() for line in self._errors]

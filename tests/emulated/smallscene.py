@@ -74,7 +74,7 @@ class SmallScene:
             rest, _, port = rest.partition(":")
             namespace, service = _named(rest)
             spec = self.cluster.client.get("Service", service, namespace)["spec"]
-            return IPv4Address(spec["clusterIP"]), int(port) if port else int(spec["ports"][0]["port"])
+            return IPv4Address(spec["clusterIP"]), int(port) if port else None
         if not rest:
             address, _, port = name.partition(":")
             return IPv4Address(address), int(port) if port else None

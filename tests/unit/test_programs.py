@@ -124,7 +124,7 @@ def test_flows_are_complete_when_their_last_byte_came() -> None:
             client.say({"begin": client.hear(5)["now"] + 0.05})
             found = {row[0]: row[1:] for row in client.hear(10)["flows"]}
         assert [found[number][2] for number in range(3)] == ["", "", ""]
-        assert found[0][1] > found[1][1] > 0
+        assert min(found[number][1] for number in range(3)) > 0
         assert [found[number][0] for number in range(3)] == pytest.approx([0, 0, 0.1], abs=0.09)
 
 
