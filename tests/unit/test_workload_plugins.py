@@ -2,12 +2,16 @@
 
 from importlib.resources import files
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
+import yaml
 
 from agents.watching.linkstats import link_ends
 from agents.watching.processes import Process, group_of
 from experiments import plugin_docs
+from experiments.design.check import Surroundings, check
+from experiments.design.document import parse_text
 from experiments.measurements.common import Growth
 from experiments.measurements.controller import behind
 from experiments.measurements.processes import interpreter as processes_interpreter
@@ -280,3 +284,19 @@ def test_unknown_links_are_refused_with_those_that_there_are() -> None:
     assert [(end.vertex, end.pid) for end in link_ends(listing)] == [("n1", 5), ("s1", 6)]
     with pytest.raises(KubinetError, match="there is no link 'x'; there are n1-s1"):
         link_ends(listing, ("x",))
+
+
+def test_every_kind_can_be_written_in_an_experiments_file() -> None:
+    """The file's own checks take all plug-ins with the settings above."""
+    spec = {
+        "question": "Do all go?",
+        "summary": "all plug-ins",
+        "topology": {"preset": "star", "nodes": 2},
+        "workload": [{"kind": kind, **given} for kind, given in WORKLOADS.items()],
+        "measurements": [{"kind": kind, **given} for kind, given in MEASUREMENTS.items()],
+        "expect": {"runSeconds": 60, "runBytes": "1MB"},
+    }
+    document = {"apiVersion": "kubinet.dev/v1", "kind": "Experiment", "metadata": {"name": "all"}, "spec": spec}
+    file = parse_text(yaml.safe_dump(document), "all.yaml", Path())
+    check(file.design, Surroundings(workloads, measurements, lambda _: "/bin/true", lambda *_: None), file.where)
+    assert [one.kind for one in file.design.workload] == list(WORKLOADS)
