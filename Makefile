@@ -93,6 +93,7 @@ docs: test-env ## write the generated pages
 	$(PYTHON) -m controller.pipeline_docs
 	$(PYTHON) -m kubinet.cli.docs
 	$(PYTHON) -m experiments.design.docs
+	$(PYTHON) -m experiments.plugin_docs
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

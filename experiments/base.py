@@ -100,6 +100,7 @@ class Parameter:
     meaning: str
     """With the unit."""
     minimum: float | None = None
+    maximum: float | None = None
 
     def parse(self, text: str) -> Value:
         """The value written as on the command line; UsageError naming the parameter when it has the wrong type."""
@@ -119,6 +120,8 @@ class Parameter:
             raise UsageError(f"parameter '{self.name}': {value!r} is not {_article(kind)}")
         if self.minimum is not None and not isinstance(value, str) and not value >= self.minimum:
             raise UsageError(f"parameter '{self.name}': {value!r} is below its minimum {self.minimum:g}")
+        if self.maximum is not None and not isinstance(value, str) and not value <= self.maximum:
+            raise UsageError(f"parameter '{self.name}': {value!r} is above its maximum {self.maximum:g}")
         return value
 
 

@@ -27,12 +27,12 @@ from controller.walk.hops import (
 from controller.walk.packet import Packet, Seen
 from controller.walk.parse import Step
 from controller.walk.question import FromNode, FromPod, Question
-from kubinet.cli.frames import Frame, read
-from kubinet.cli.framewords import frame_words
 from kubinet.cli.livetrace.counters import FlowName, name_of
 from kubinet.cli.livetrace.experiment import Observation, Observed, check
 from kubinet.cli.livetrace.sightings import Sighting, Spot, beyond, sightings
 from kubinet.errors import KubinetError, UsageError
+from kubinet.frames import Frame, read
+from kubinet.framewords import frame_words
 from kubinet.transport import Protocol
 
 ETHERNET = bytes(12) + b"\x08\x00"

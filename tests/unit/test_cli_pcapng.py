@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from policyclusters import cluster, pod
 
 from kubinet.cli.addressnames import address_names
-from kubinet.cli.framewords import frame_words
-from kubinet.cli.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
 from kubinet.errors import KubinetError
+from kubinet.framewords import frame_words
+from kubinet.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
 
 HEADER = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)
 FRAME = bytes(12) + b"\x08\x00" + bytes(46)

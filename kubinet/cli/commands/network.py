@@ -43,7 +43,8 @@ def capture(
     import sys
     from contextlib import nullcontext
 
-    from kubinet.cli import capturing, durations
+    from kubinet import capturing
+    from kubinet.cli import durations
     from kubinet.cli.addressnames import address_names
     from kubinet.cli.clusterview import state_of
     from kubinet.cli.connection import cluster_of

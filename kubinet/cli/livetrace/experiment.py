@@ -11,13 +11,13 @@ from controller.registers import SNAT_PORTS
 from controller.walk.hops import Journey, Walk
 from controller.walk.packet import protocol_word
 from controller.walk.question import FromNode, FromOutside, FromPod, Question
+from kubinet import capturing
 from kubinet.addressing import FIRST_NODE_PORT, LAST_NODE_PORT
-from kubinet.cli import capturing
-from kubinet.cli.frames import Frame, read
 from kubinet.cli.livetrace import counters
 from kubinet.cli.livetrace.counters import FlowName
 from kubinet.cli.livetrace.sightings import Sighting, Spot, beyond, sightings
 from kubinet.errors import UsageError
+from kubinet.frames import Frame, read
 from kubinet.transport import Protocol
 
 if TYPE_CHECKING:

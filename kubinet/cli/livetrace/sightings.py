@@ -15,7 +15,7 @@ from kubinet.addressing import (
     UNDERLAY_PORT,
     UPLINK_BRIDGE,
 )
-from kubinet.cli.frames import Frame
+from kubinet.frames import Frame
 from kubinet.state import ClusterState
 
 _DEVICES = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Final
 
-from kubinet.cli.frames import GENEVE_PORT, VXLAN_PORT, read
+from kubinet.frames import GENEVE_PORT, VXLAN_PORT, read
 
 _TUNNELS: Final = {VXLAN_PORT: "VXLAN", GENEVE_PORT: "Geneve"}
 

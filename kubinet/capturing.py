@@ -7,6 +7,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,9 +16,9 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from kubinet.addressing import pod_interface
-from kubinet.cli.framewords import frame_words
-from kubinet.cli.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
 from kubinet.errors import DeadlineError, KubinetError, MissingCapabilityError, UsageError
+from kubinet.framewords import frame_words
+from kubinet.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
 
 if TYPE_CHECKING:
     from kubinet.cluster import Cluster
@@ -41,6 +42,8 @@ class Limits:
 
     count: int | None = None
     seconds: float | None = None
+    ended: threading.Event | None = None
+    """Set by another thread to end it."""
 
 
 def places_of(cluster: "Cluster", words: Sequence[str], namespace: str, packet_filter: str) -> list[Place]:
@@ -198,7 +201,7 @@ def _batches(running: "Sequence[subprocess.Popen[bytes]]", limits: Limits) -> It
         try:
             while selector.get_map():
                 wait = 0.1 if deadline is None else min(0.1, deadline - time.monotonic())
-                if deadline is not None and wait <= 0:
+                if (deadline is not None and wait <= 0) or (limits.ended is not None and limits.ended.is_set()):
                     break
                 batch: list[Packet] = []
                 for key, _ in selector.select(wait):

@@ -1,0 +1,1 @@
+"""What experiments watch inside the sandbox: each module looks at one thing, cheaply, as often as it is asked to."""

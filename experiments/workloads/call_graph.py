@@ -1,0 +1,106 @@
+"""Workload `call-graph`: a request whose service calls others, which call others; latency from end to end."""
+
+from contextlib import ExitStack
+from typing import Final
+
+from experiments.base import Parameter
+from experiments.design.model import Settings
+from experiments.programs.running import server
+from experiments.scene import Scene
+from experiments.workloads.common import (
+    FROM,
+    Plugin,
+    check_places,
+    end,
+    is_place,
+    names,
+    number,
+    one_of,
+    place,
+    text,
+    whole,
+)
+from experiments.workloads.request_response import ASKING, ask
+from kubinet.errors import InvalidInputError
+
+_PARALLEL, _SEQUENCE = "parallel", "sequence"
+
+
+def parse_calls(words: str) -> dict[str, tuple[str, ...]]:
+    """`A -> B, C; B -> D` as caller to callees; InvalidInputError for what cannot be read, and for a circle."""
+    calls: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, (part.strip() for part in words.replace("\n", ";").split(";"))):
+        caller, arrow, callees = part.partition("->")
+        found = tuple(callees.replace(",", " ").split())
+        if not arrow or not caller.strip() or not found:
+            raise InvalidInputError(f"parameter 'calls': {part!r} is not CALLER -> CALLEE, …")
+        if not is_place(caller.strip()):
+            raise InvalidInputError(f"parameter 'calls': the caller '{caller.strip()}' is no place (pod/NAME …)")
+        calls[caller.strip()] = calls.get(caller.strip(), ()) + found
+    for caller in calls:
+        _refuse_circle(caller, calls, ())
+    return calls
+
+
+def _refuse_circle(name: str, calls: dict[str, tuple[str, ...]], way: tuple[str, ...]) -> None:
+    if name in way:
+        raise InvalidInputError(f"parameter 'calls': {' -> '.join((*way, name))} is a circle: no request would end")
+    for callee in calls.get(name, ()):
+        _refuse_circle(callee, calls, (*way, name))
+
+
+class CallGraph(Plugin):
+    """The workload."""
+
+    summary = "Requests to a service that calls others in a declared tree over TCP: latency from end to end."
+    parameters = (
+        FROM,
+        Parameter("to", "", "", "the tree's root: a place, or a service whose places are in `servers`"),
+        Parameter("calls", "", "", "who calls whom: `pod/front -> pod/cart, service/search; pod/cart -> pod/db`"),
+        Parameter("servers", "", "", "more places that serve: those behind services that are called"),
+        Parameter(
+            "order", _SEQUENCE, _SEQUENCE, f"`{_SEQUENCE}`: callees one after the other; `{_PARALLEL}`: all at once"
+        ),
+        Parameter("work_ms", 0.0, 0.0, "time that each service needs itself, ms (waiting, no CPU)", 0, 60_000),
+        Parameter("port", 7500, 7500, "port of the servers, and of services that name none", 1, 65535),
+        *ASKING,
+    )
+    required = ("from", "to", "calls")
+    metrics: Final = {"latency": "ms", "requests per second": "1/s", "failed": "requests"}
+
+    def check(self, settings: Settings) -> None:
+        """Places, a tree, and servers for every service."""
+        check_places(settings, "from", "servers")
+        one_of(settings, "order", (_SEQUENCE, _PARALLEL))
+        calls = parse_calls(text(settings, "calls"))
+        called = {text(settings, "to"), *(callee for callees in calls.values() for callee in callees)}
+        services = sorted(name for name in called if not is_place(name))
+        if services and not names(settings, "servers"):
+            raise InvalidInputError(f"parameter 'servers': name the places that serve {', '.join(services)}")
+
+    def duration_s(self, settings: Settings) -> float:
+        """As set."""
+        return number(settings, "seconds")
+
+    def run(self, scene: Scene, settings: Settings) -> None:
+        """A server at every place of the tree, then the client."""
+        calls, port = parse_calls(text(settings, "calls")), whole(settings, "port")
+        everything = (text(settings, "to"), *calls, *(name for found in calls.values() for name in found))
+        places = dict.fromkeys(name for name in (*everything, *names(settings, "servers")) if is_place(name))
+        with ExitStack() as stack:
+            for name in places:
+                callees = [end(scene, callee, port) for callee in calls.get(name, ())]
+                given = {
+                    "port": port,
+                    "callees": [[str(one.address), one.port] for one in callees],
+                    "work": number(settings, "work_ms") / 1e3,
+                    "parallel": text(settings, "order") == _PARALLEL,
+                    "request": whole(settings, "request"),
+                    "response": whole(settings, "response"),
+                    "timeout": number(settings, "timeout_s"),
+                }
+                stack.enter_context(server(place(scene, name), name, "call_server", given))
+            ask(scene, settings, end(scene, text(settings, "to"), port), "tcp")
+
+
+CALL_GRAPH: Final = CallGraph()

@@ -1,0 +1,97 @@
+"""Workload `until-ready`: objects are applied; how long until each is ready."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from experiments.base import Parameter
+from experiments.design.model import Settings
+from experiments.scene import Reading, Scene
+from experiments.workloads.common import Plugin, manifest, names, number, switch, text
+from kubinet.errors import InvalidInputError
+
+_REPLICAS: Final = {"Deployment": "readyReplicas", "StatefulSet": "readyReplicas", "ReplicaSet": "readyReplicas"}
+KINDS: Final = ("Pod", "Job", "DaemonSet", *_REPLICAS)
+
+
+def is_ready(kind: str, obj: Mapping[str, Any] | None) -> bool:
+    """Whether a pod is Ready, all replicas of a workload object are, or a Job is complete."""
+    if obj is None:
+        return False
+    status = obj.get("status") or {}
+    conditions: dict[str, bool] = {one["type"]: one["status"] == "True" for one in status.get("conditions") or ()}
+    if kind in ("Pod", "Job"):
+        return conditions.get("Ready" if kind == "Pod" else "Complete", False)
+    if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0):
+        return False
+    if kind == "DaemonSet":
+        return bool(status.get("numberReady", 0) == status.get("desiredNumberScheduled", -1))
+    return bool(status.get(_REPLICAS[kind], 0) == obj["spec"].get("replicas", 1))
+
+
+def parse_object(word: str) -> tuple[str, str, str]:
+    """`Kind/NAME` or `NAMESPACE:Kind/NAME` as namespace, kind and name; InvalidInputError otherwise."""
+    namespace, colon, rest = word.rpartition(":")
+    kind, slash, name = rest.partition("/")
+    if not slash or not name or kind not in KINDS:
+        raise InvalidInputError(f"'{word}' is not KIND/NAME or NAMESPACE:KIND/NAME; kinds are {', '.join(KINDS)}")
+    return (namespace if colon else "default"), kind, name
+
+
+class UntilReady(Plugin):
+    """The workload."""
+
+    summary = "Applies objects and measures the time until each of some objects is ready."
+    parameters = (
+        Parameter("objects", "", "", "what is waited for: `Deployment/web, shop:Pod/db`"),
+        Parameter(
+            "apply", "", "", "manifests as YAML text, applied at the beginning; empty: something else changes them"
+        ),
+        Parameter("delete", False, False, "true: what was applied is deleted at the end"),
+        Parameter("timeout_s", 60.0, 60.0, "seconds after which waiting is an error", 0.1, 3600),
+    )
+    required = ("objects",)
+    metrics: Final = {"time to ready": "s", "time to apply": "s", "time to all ready": "s"}
+
+    def check(self, settings: Settings) -> None:
+        """Objects of kinds that become ready."""
+        for word in names(settings, "objects"):
+            parse_object(word)
+
+    def duration_s(self, settings: Settings) -> float:
+        """Unknown beforehand; at most the timeout."""
+        return min(10.0, number(settings, "timeout_s"))
+
+    def run(self, scene: Scene, settings: Settings) -> None:
+        """Apply, then wait for all at once."""
+        words = names(settings, "objects")
+        began = time.time()
+        try:
+            if text(settings, "apply"):
+                scene.cluster.apply(manifest(settings, "apply"))
+            applied = time.time()
+            with ThreadPoolExecutor(len(words)) as pool:
+                times = list(pool.map(lambda word: _wait(scene, word, number(settings, "timeout_s")), words))
+        finally:
+            if text(settings, "apply") and switch(settings, "delete"):
+                scene.cluster.delete(manifest(settings, "apply"))
+        rows = [Reading("time to apply", applied - began, "s", began)]
+        rows += [
+            Reading("time to ready", at - began, "s", at, index, target=word)
+            for index, (word, at) in enumerate(zip(words, times, strict=True))
+        ]
+        rows.append(Reading("time to all ready", max(times) - began, "s", max(times)))
+        scene.record(rows)
+
+
+def _wait(scene: Scene, word: str, timeout: float) -> float:
+    """When it was seen to be ready, seconds since 1970."""
+    namespace, kind, name = parse_object(word)
+    scene.cluster.wait_until(
+        kind, name, lambda obj: is_ready(kind, obj), namespace=namespace, timeout=timeout, what="being ready"
+    )
+    return time.time()
+
+
+UNTIL_READY: Final = UntilReady()
