@@ -1,0 +1,9 @@
+"""Everything that is done with a results folder: load, analyse, draw, report, compare, bundle.
+
+pandas is imported with this package; what only runs experiments does not import it.
+"""
+
+from experiments.results.collecting import collect
+from experiments.results.loading import Results, load
+
+__all__ = ["Results", "collect", "load"]
