@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ STATISTICS: Final = ("mean", "sum", "min", "max", "count")
 
 FEW_RUNS: Final = 6
 """With fewer runs no interval of the median between two runs reaches 95 %: 1 - 2 / 2^n."""
+
+Key = TypeVar("Key", bound=Hashable)
 
 _POOL: Final = 2_000_000
 _PAIRS: Final = 4_000_000
@@ -147,8 +149,8 @@ class Contrast:
 
 
 def contrast(
-    condition: Mapping[Hashable, Samples],
-    baseline: Mapping[Hashable, Samples],
+    condition: Mapping[Key, Samples],
+    baseline: Mapping[Key, Samples],
     wanted: Statistic,
     *,
     paired: bool,

@@ -5,5 +5,6 @@ pandas is imported with this package; what only runs experiments does not import
 
 from experiments.results.collecting import collect
 from experiments.results.loading import Results, load
+from experiments.results.reporting import Report, report
 
-__all__ = ["Results", "collect", "load"]
+__all__ = ["Report", "Results", "collect", "load", "report"]

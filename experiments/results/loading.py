@@ -27,7 +27,7 @@ class Results:
     unit."""
     runs: pd.DataFrame
     """One row a run that ended: run, repetition, factors, seed, state, verdict, reasons, excluded (why, or empty),
-    error, started_s, ended_s, seconds (its duration), up_seconds (bringing its cluster up), samples."""
+    error, started_s, workload_s, ended_s, seconds (its duration), up_seconds (bringing its cluster up), samples."""
     verdicts: pd.DataFrame
     """One row a reason: run, factors, verdict, reason; a run without reasons has one row with an empty reason."""
     events: pd.DataFrame
@@ -35,7 +35,7 @@ class Results:
     machine: pd.DataFrame
     """One row a second of a run: run, repetition, factors, then machine.csv's columns."""
     links: pd.DataFrame
-    """One row a link and quantity: run, then name, quantity, declared, measured, unit, within_tolerance."""
+    """One row a link and quantity: run, moment (before or after the workload), then links.json's fields."""
     plan: Mapping[str, Any]
     """design.json: seed, order and every planned run."""
     session: Mapping[str, Any]
@@ -140,7 +140,7 @@ def _runs(
 ) -> pd.DataFrame:
     columns = (
         *("run", "repetition", *factors, "seed", "state", "verdict", "reasons", "excluded", "error"),
-        *("started_s", "ended_s", "seconds", "up_seconds", "samples"),
+        *("started_s", "workload_s", "ended_s", "seconds", "up_seconds", "samples"),
     )
     rows = [
         (
@@ -154,6 +154,7 @@ def _runs(
             record.excluded(include_invalid),
             record.error,
             record.started_s,
+            record.workload_s,
             record.ended_s,
             record.ended_s - record.started_s,
             sum(record.timings.values()),
@@ -179,12 +180,12 @@ def _verdicts(records: Sequence[RunRecord], factors: Sequence[str]) -> pd.DataFr
 
 
 def _links(records: Sequence[RunRecord]) -> pd.DataFrame:
+    columns = ["run", "moment", "name", "quantity", "declared", "measured", "unit", "within_tolerance"]
     rows = [
         {"run": record.planned.index, **link}
         for record in records
         for link in layout.read_list(record.folder / layout.LINKS)
     ]
-    columns = ["run", "name", "quantity", "declared", "measured", "unit", "within_tolerance"]
     frame = pd.DataFrame(rows)
     return frame.reindex(columns=[*columns, *(name for name in frame.columns if name not in columns)])
 

@@ -23,6 +23,8 @@ class RunRecord:
     error: str
     """Why it failed; empty otherwise."""
     started_s: float
+    workload_s: float
+    """When the workload started, seconds since 1970: zero of the timeline; the run's start where it never did."""
     ended_s: float
     timings: Mapping[str, float]
     """Phase of bringing its cluster up, to seconds."""
@@ -61,6 +63,7 @@ def _read(folder: Path) -> RunRecord:
             ),
             error=_error(document.get("error")),
             started_s=float(document["started_s"]),
+            workload_s=float(document.get("workload_started_s") or document["started_s"]),
             ended_s=float(document["ended_s"]),
             timings={str(phase): float(seconds) for phase, seconds in (document.get("timings") or {}).items()},
         )

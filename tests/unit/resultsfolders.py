@@ -111,8 +111,16 @@ def write_folder(
         path / "session.json",
         {
             "state": "complete",
+            "why": "",
             "sessions": [
-                {"started_s": STARTED, "ended_s": STARTED + 10.0 * len(runs), "command": "kubinet run x.yaml"}
+                {
+                    "started": "2026-09-21T14:13:20.000+00:00",
+                    "ended": "2026-09-21T14:17:20.000+00:00",
+                    "seconds": 10.0 * len(runs),
+                    "command_line": ["kubinet", "run", "overlay.yaml"],
+                    "load_before": [0.1, 0.2, 0.3],
+                    "load_after": [1.0, 0.9, 0.5],
+                }
             ],
         },
     )
@@ -146,8 +154,9 @@ def _write_run(folder: Path, run: Run, rows: Iterable[Mapping[str, object]], cha
         for second in range(1, 9)
     ]
     _csv(folder / "machine.csv", ["time_s", "idle", "steal", "softirq", "late_ms"], seconds)
-    link = {"name": "leaf1-spine1", "quantity": "delay", "declared": 2.0, "measured": 2.03, "unit": "ms"}
-    _json(folder / "links.json", [{**link, "within_tolerance": True}])
+    link = {"name": "leaf1-spine1", "quantity": "delay", "declared": 2.0, "unit": "ms", "within_tolerance": True}
+    moments = (("before", 2.03), ("after", 2.05))
+    _json(folder / "links.json", [{**link, "measured": value, "moment": moment} for moment, value in moments])
     (folder / "topology.yaml").write_text(TOPOLOGY)
     _json(
         folder / "run.json",
@@ -158,6 +167,7 @@ def _write_run(folder: Path, run: Run, rows: Iterable[Mapping[str, object]], cha
             "seed": 100 + run.index,
             "state": "complete",
             "started_s": run.started_s,
+            "workload_started_s": run.started_s + 3,
             "ended_s": run.started_s + 9.5,
             "timings": {"underlay": 0.5, "nodes": 0.75},
             "verdict": {"verdict": "valid", "reasons": []},
@@ -169,9 +179,9 @@ def _write_run(folder: Path, run: Run, rows: Iterable[Mapping[str, object]], cha
 
 def _write_events(path: Path, run: Run) -> None:
     rows = [
-        (1.0, "planned", "link leaf1-spine1 down", "from 1s to 3s"),
         (1.01, "injected", "link leaf1-spine1 down", ""),
-        (1.2, "symptom seen", "link leaf1-spine1 down", "pod/b does not answer"),
+        (1.1, "present", "link leaf1-spine1 down", "both ends are down"),
+        (1.2, "symptom", "link leaf1-spine1 down", "pod/b does not answer"),
         (3.02, "healed", "link leaf1-spine1 down", ""),
     ]
     columns = ["time_s", "seconds", "event", "fault", "detail"]

@@ -185,6 +185,7 @@ def test_holm_corrects_for_many() -> None:
     assert holm([0.9, 0.8]) == (1.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=6))
 def test_holm_is_between_the_value_and_bonferroni(p_values: list[float]) -> None:
     """A corrected p-value is never below its own and never above Bonferroni's; the order given does not matter."""

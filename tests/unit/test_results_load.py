@@ -71,11 +71,14 @@ def test_events_machine_and_links_of_every_used_run(folder: Path) -> None:
     """Events, machine seconds and links carry their run's number."""
     found = load(folder)
     assert len(found.events) == 4 * 4
-    assert found.events.iloc[1][["run", "seconds", "event", "fault"]].tolist() == [
+    assert found.events.iloc[0][["run", "seconds", "event", "fault"]].tolist() == [
         *(0, 1.01, "injected", "link leaf1-spine1 down")
     ]
     assert found.machine.groupby("run").size().tolist() == [8, 8, 8, 8]
-    assert found.links[["run", "name", "declared", "measured"]].iloc[0].tolist() == [0, "leaf1-spine1", 2.0, 2.03]
+    assert found.links[["run", "moment", "name", "declared", "measured"]].head(2).values.tolist() == [
+        [0, "before", "leaf1-spine1", 2.0, 2.03],
+        [0, "after", "leaf1-spine1", 2.0, 2.05],
+    ]
 
 
 def test_a_run_without_run_json_did_not_happen(folder: Path) -> None:

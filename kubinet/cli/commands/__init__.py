@@ -20,6 +20,7 @@ GROUPS: Final = (
     "underlay",
     "topology",
     "experiments",
+    "results",
     "guest",
     "other",
 )
