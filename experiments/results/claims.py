@@ -1,8 +1,9 @@
 """Whether an experiment's claims are borne out by its samples. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import starmap
 from typing import Final
 
 from experiments.design.model import Claim
@@ -51,6 +52,25 @@ class ClaimResult:
 def evaluate(results: Results) -> tuple[ClaimResult, ...]:
     """Every claim of the design, in its order."""
     return tuple(_evaluate(results, claim) for claim in results.design.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAgain:
+    """A claim of one folder in another one."""
+
+    first: ClaimResult
+    second: ClaimResult
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was shown and is not any more."""
+        return self.first.outcome is Outcome.SHOWN and self.second.outcome is not Outcome.SHOWN
+
+
+def evaluate_again(first: Results, second: Results) -> tuple[ClaimAgain, ...]:
+    """Every claim of the first design, on the samples of both."""
+    there = replace(second, design=replace(second.design, claims=first.design.claims))
+    return tuple(starmap(ClaimAgain, zip(evaluate(first), evaluate(there), strict=True)))
 
 
 def outcome(claim: Claim, measured: Estimate, bound: float) -> Outcome:

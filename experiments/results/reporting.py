@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from experiments.records import Analysis, Figure
+from experiments.records import Analysis, Figure, SummaryRow
 from experiments.results import layout
 from experiments.results.analysing import Answer, Row, analyse
 from experiments.results.circumstances import (
@@ -43,7 +43,9 @@ def report(results: Results, own: Analysis | None = None) -> Report:
 
     `own`: what an experiment's own analysis found; it comes first.
     """
-    answers, claims = analyse(results), evaluate(results)
+    # An analysis of its own says what matters; the generic one joins it where the design asks for something.
+    answers = analyse(results) if own is None or results.design.analysis else ()
+    claims = evaluate(results)
     pictures: dict[str, bytes] = {}
 
     def drawn(figure: Figure) -> Picture:
@@ -70,7 +72,7 @@ def report(results: Results, own: Analysis | None = None) -> Report:
         f"{results.path.resolve().name}: the files beside this page hold everything that was measured; README.md says "
         f"which. `kubinet report` makes this page again from them."
     )
-    _summarise(results, found, answers, claims)
+    _summarise(results, found, answers, claims, own)
     return Report(
         put(results.path / layout.PAGE, to_html(f"{results.design.name} - Kubinet", blocks, pictures, footer)),
         put(results.path / layout.TEXT, to_markdown(blocks, footer)),
@@ -112,14 +114,18 @@ def topology_figure(results: Results) -> Figure | None:
     return None
 
 
-def _summarise(results: Results, found: str, answers: Sequence[Answer], claims: Sequence[ClaimResult]) -> None:
+def _summarise(
+    results: Results, found: str, answers: Sequence[Answer], claims: Sequence[ClaimResult], own: Analysis | None
+) -> None:
     # A row that several analyses have is there once, with its comparison where one of them has it.
     every = sorted((row for answer in answers for row in answer.rows), key=lambda row: row.contrast is None)
     known = {_identity(row): row for row in reversed(every)}
-    rows = [_flat(known.pop(key)) for answer in answers for row in answer.rows if (key := _identity(row)) in known]
-    names = list(dict.fromkeys(name for answer in answers for name in answer.by))
+    rows = [] if own is None else [_flat_own(row) for row in own.rows]
+    rows += [_flat(known.pop(key)) for answer in answers for row in answer.rows if (key := _identity(row)) in known]
+    names = [*(name for row in own.rows for name in row.levels)] if own is not None else []
+    names += [name for answer in answers for name in answer.by]
     columns = (
-        *names,
+        *dict.fromkeys((*names, *("source", "target") * (own is not None))),
         *(
             "metric",
             "statistic",
@@ -174,6 +180,25 @@ def claim_document(found: ClaimResult) -> dict[str, object]:
         "tolerance": found.claim.tolerance,
         "unit": found.unit,
         "runs": found.verdict.value,
+    }
+
+
+def _flat_own(row: SummaryRow) -> dict[str, object]:
+    return {
+        **row.levels,
+        "source": row.source,
+        "target": row.target,
+        "metric": row.metric,
+        "statistic": row.statistic,
+        "value": row.estimate.value,
+        "low": row.estimate.low,
+        "high": row.estimate.high,
+        "unit": row.unit,
+        "runs": row.estimate.repetitions,
+        "samples": row.estimate.samples,
+        "verdict": row.assessment.verdict.value,
+        "reasons": "; ".join(row.assessment.reasons),
+        "declared": row.declared,
     }
 
 

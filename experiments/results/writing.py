@@ -47,10 +47,22 @@ def put_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, obje
     return put(path, stream.getvalue())
 
 
+def svg(figure: Figure) -> str:
+    """A figure as SVG text, for a notebook: `IPython.display.SVG(svg(figure))`."""
+    return _rendered(figure, ("svg",))["svg"].decode()
+
+
 def put_figure(directory: Path, figure: Figure) -> bytes:
     """A figure as PNG, SVG and PDF under figures/; returns the SVG."""
     folder = directory / layout.FIGURES
     folder.mkdir(exist_ok=True)
+    written = _rendered(figure, tuple(_FORMATS))
+    for suffix, content in written.items():
+        put(folder / f"{figure.name}.{suffix}", content)
+    return written["svg"]
+
+
+def _rendered(figure: Figure, formats: Sequence[str]) -> dict[str, bytes]:
     written = {}
     # A figure that was placed by hand keeps its places: saving would lay it out again, if the settings said so.
     with mpl.rc_context({**SETTINGS, "figure.constrained_layout.use": False}):
@@ -58,9 +70,8 @@ def put_figure(directory: Path, figure: Figure) -> bytes:
             # Laid out once: the formats look the same, and take a third of the time.
             figure.drawing.draw_without_rendering()
             figure.drawing.set_layout_engine("none")
-        for suffix, options in _FORMATS.items():
+        for suffix in formats:
             stream = io.BytesIO()
-            figure.drawing.savefig(stream, format=suffix, **options)
+            figure.drawing.savefig(stream, format=suffix, **_FORMATS[suffix])
             written[suffix] = stream.getvalue()
-            put(folder / f"{figure.name}.{suffix}", written[suffix])
-    return written["svg"]
+    return written

@@ -13,6 +13,7 @@ from kubinet.errors import UsageError
 from kubinet.units import parse_percent
 
 if TYPE_CHECKING:
+    from experiments.results.claims import ClaimAgain
     from experiments.results.comparing import Comparison
     from experiments.results.reporting import Report
 
@@ -105,3 +106,49 @@ def comparison_json(found: "Comparison", tolerance: float) -> str:
     from experiments.results.comparison_text import document
 
     return to_json(document(found, tolerance))
+
+
+def claims_again(first: Path, second: Path, include_invalid: bool) -> "tuple[ClaimAgain, ...]":
+    """The claims of the first on the samples of both; UsageError where there is none."""
+    from experiments.results import load
+    from experiments.results.claims import evaluate_again
+
+    found = evaluate_again(*(load(folder, include_invalid=include_invalid) for folder in (first, second)))
+    if not found:
+        raise UsageError(f"{first}: its experiment states no claims; leave --claims out")
+    return found
+
+
+def claims_text(found: "tuple[ClaimAgain, ...]") -> str:
+    """A row for each claim, then how many are shown again."""
+    rows = [(one.first.claim.identity, one.first.outcome, one.second.outcome, one.second.words) for one in found]
+    shown = [one for one in found if one.first.outcome == "shown"]
+    kept = sum(not one.lost for one in shown)
+    table = text_table(("CLAIM", "FIRST", "SECOND", "MEASURED IN THE SECOND"), rows)
+    return f"{table}\n{kept} of {len(shown)} claims that the first shows are shown by the second.\n"
+
+
+def claims_json(found: "tuple[ClaimAgain, ...]") -> str:
+    """The same as JSON."""
+    from experiments.results.reporting import claim_document
+
+    return to_json(
+        [
+            {"id": one.first.claim.identity, "lost": one.lost}
+            | {"first": claim_document(one.first), "second": claim_document(one.second)}
+            for one in found
+        ]
+    )
+
+
+def make_bundle(folder: Path, output: Path | None, licence: Path | None) -> str:
+    """Write the archive; a folder without a report gets one first. Returns what to print."""
+    from experiments.results import finish, load
+    from experiments.results.bundling import bundle
+    from experiments.results.wording import size
+
+    results = load(folder)
+    if not (folder / "report.html").is_file():
+        finish(folder)
+    made = bundle(results, output, licence=licence)
+    return f"{made}  {size(made.stat().st_size)}\n"

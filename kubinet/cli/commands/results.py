@@ -7,6 +7,7 @@ import typer
 
 from kubinet.cli.app import Panel, command
 from kubinet.cli.options import Facts, FactsOption
+from kubinet.errors import UsageError
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder that `kubinet run` wrote.")]
 InvalidOption = Annotated[bool, typer.Option("--include-invalid", help="Use the samples of invalid runs as well.")]
@@ -70,6 +71,9 @@ def compare(
             "--higher-is-better", metavar="METRIC", help="Of a metric whose unit does not say it; repeatable."
         ),
     ] = None,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Judge A's claims only: worse is one that B does not show.")
+    ] = False,
     include_invalid: InvalidOption = False,
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="OUT.xml", help="Write the results as JUnit XML, too.")
@@ -86,6 +90,12 @@ def compare(
     from experiments.results.comparison_text import junit as to_junit
     from kubinet.cli import resultsprinting as printing
 
+    if claims:
+        if junit is not None or metrics:
+            raise UsageError("--claims judges claims, not metrics; leave --metric and --junit out")
+        again = printing.claims_again(first, second, include_invalid)
+        typer.echo(printing.claims_json(again) if output is Facts.JSON else printing.claims_text(again), nl=False)
+        return int(any(one.lost for one in again))
     began = time.monotonic()
     share = printing.share(tolerance)
     found = printing.comparison(
@@ -98,3 +108,32 @@ def compare(
     if junit is not None:
         junit.write_text(to_junit(f"{first.name} to {second.name}", found, time.monotonic() - began))
     return int(bool(found.regressions))
+
+
+@command(
+    "bundle",
+    Panel.EXPERIMENTS,
+    [
+        "kubinet bundle results/overlay-cost-20261126T024500Z-1a2b",
+        "kubinet bundle results/overlay-cost-20261126T024500Z-1a2b -o artifact.tar.gz --license LICENSE",
+    ],
+)
+def bundle(
+    folder: FolderArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.tar.gz", help="The archive.  \\[default: DIR.tar.gz]"),
+    ] = None,
+    licence: Annotated[
+        Path | None, typer.Option("--license", metavar="FILE", help="The licence to put in instead of Kubinet's.")
+    ] = None,
+) -> None:
+    """Pack a results folder for an artifact evaluation: one archive with results, claims, scripts, appendix, licence.
+
+    Inside are claims.yml (each claim with tolerance and verdict), the script `reproduce` that runs the experiment again
+    and compares, the script `figures` that makes the figures again from the results alone, a draft of the artifact
+    appendix, and RO-Crate metadata. The same folder gives the same archive.
+    """
+    from kubinet.cli import resultsprinting as printing
+
+    typer.echo(printing.make_bundle(folder, output, licence), nl=False)
