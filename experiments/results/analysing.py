@@ -13,7 +13,9 @@ from experiments.results.grouping import (
     Group,
     check_columns,
     group,
+    labels_of,
     levels_in_order,
+    metrics_of,
     mixed,
     of_metric,
     unit_of,
@@ -67,13 +69,21 @@ class Answer:
 
 
 def analyse(results: Results) -> tuple[Answer, ...]:
-    """Every analysis of the design, in its order; without any, the median of every metric.
+    """Every analysis of the design, in its order; without any, the median of every metric by what varies.
 
     An analysis whose metric has no samples, or that names what does not exist, is an Answer without rows and with a
     note: the others are still worth reading.
     """
-    wanted = results.design.analysis or tuple(AnalysisDesign(metric) for metric in results.metrics)
+    wanted = results.design.analysis or tuple(_plain(results, metric) for metric in metrics_of(results.samples))
     return _corrected([_answer(results, one) for one in wanted])
+
+
+def _plain(results: Results, metric: str) -> AnalysisDesign:
+    """The median of a metric by everything that varies, labels too, except from where to where."""
+    samples = of_metric(results.samples, metric)
+    labels = [name for name in labels_of(samples, results.design) if name not in ("source", "target")]
+    several = [name for name in labels if samples[name].nunique() > 1]
+    return AnalysisDesign(metric, by=(*varying(results.design), *several))
 
 
 def columns_of(analysis: AnalysisDesign, design: ExperimentDesign) -> tuple[str, ...]:

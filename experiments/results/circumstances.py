@@ -31,7 +31,9 @@ def _doubts(results: Results) -> Table:
         if why:
             levels = {name: str(run[name]) for name in results.factors}
             kind = "left out" if run["excluded"] else run["verdict"]
-            rows.append((str(run["run"]), levels_text(levels), str(run["repetition"]), kind, why))
+            rows.append(
+                (str(run["run"]), levels_text(levels) if levels else NOTHING, str(run["repetition"]), kind, why)
+            )
     return Table(("run", "levels", "repetition", "what", "why"), tuple(rows))
 
 
@@ -73,7 +75,8 @@ def _design_facts(design: ExperimentDesign, results: Results) -> dict[str, Any]:
         "timeline": "; ".join(design.timeline) or None,
         "state": f"{session.get('state', 'not known')}{': ' if session.get('why') else ''}{session.get('why') or ''}",
         "runs": f"{len(results.runs)} of {results.planned} planned, each in a cluster of its own",
-        "time": f"{duration(spent)} of runs; {duration(design.run_seconds)} a run were expected without its cluster",
+        "time": f"{duration(spent)} of runs"
+        + (f"; {duration(design.run_seconds)} a run were expected without its cluster" if design.run_seconds else ""),
         "disk": f"{size(design.run_bytes)} a run were expected",
         "intervals": "95 %, percentile intervals of a two-level bootstrap (runs, then samples), 2,000 resamples",
     }

@@ -7,7 +7,7 @@ from typing import Final
 
 from experiments.ranktests import holm
 from experiments.records import Verdict
-from experiments.results.grouping import Combination, Group, group, labels_of, of_metric, unit_of
+from experiments.results.grouping import Combination, Group, group, labels_of, metrics_of, of_metric, unit_of
 from experiments.results.loading import Results
 from experiments.runstats import Contrast, contrast, statistic
 from experiments.stats import derived_seed
@@ -109,7 +109,8 @@ def compare(
     Statistics are those of the first design's analyses, of other metrics the median. InvalidInputError where the two
     have nothing in common.
     """
-    chosen = tuple(metrics) or tuple(metric for metric in first.metrics if metric in second.metrics)
+    here, there = metrics_of(first.samples), metrics_of(second.samples)
+    chosen = tuple(metrics) or tuple(metric for metric in here if metric in there)
     found: list[Changed] = []
     only: dict[str, list[str]] = {"first": [], "second": []}
     for metric in chosen:
@@ -125,8 +126,8 @@ def compare(
             "levels in both"
         )
     if not metrics:
-        only["first"] += [f"metric {metric}" for metric in first.metrics if metric not in second.metrics]
-        only["second"] += [f"metric {metric}" for metric in second.metrics if metric not in first.metrics]
+        only["first"] += [f"metric {metric}" for metric in here if metric not in there]
+        only["second"] += [f"metric {metric}" for metric in there if metric not in here]
     corrected = holm([one.effect.p_value for one in found])
     return Comparison(
         tuple(replace(one, p_corrected=p_value) for one, p_value in zip(found, corrected, strict=True)),

@@ -164,7 +164,7 @@ def _cell(cell: str, text: bool) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return not cell or cell[0].isdigit() or cell[0] in (NOTHING, "+", "-", TIMES, "[", "<", "\N{MINUS SIGN}")
+    return not cell or cell[0].isdigit() or cell[0] in (NOTHING, "+", "-", TIMES, "[", "<", ">", "\N{MINUS SIGN}")
 
 
 def _list(texts: Sequence[str]) -> str:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Final
 
-from experiments.records import Analysis
 from experiments.results import layout
 from experiments.results.collecting import collect
 from experiments.results.crate import crate
 from experiments.results.loading import Results, load
+from experiments.results.own import own_analysis
 from experiments.results.reporting import Report, report
 from experiments.results.writing import put, put_json
 
@@ -15,15 +15,12 @@ LICENCE: Final = "https://spdx.org/licenses/CC-BY-4.0"
 """Of measured data, as archives recommend; whoever publishes a bundle may say another."""
 
 
-def finish(directory: Path | str, own: Analysis | None = None) -> Report:
-    """Collect, analyse, report, write README.md and RO-Crate metadata; may be called again at any time.
-
-    `own`: what the experiment's own analysis found, for experiments written in Python.
-    """
+def finish(directory: Path | str) -> Report:
+    """Collect, analyse, report, write README.md and RO-Crate metadata; may be called again at any time."""
     everything = load(directory, include_invalid=True)
     collect(everything)
     results = load(directory)
-    made = report(results, own)
+    made = report(results, own_analysis(results))
     put(results.path / layout.README, _readme(results, made))
     put_json(results.path / layout.CRATE, crate(results, results.path, licence=LICENCE, names={}))
     return made

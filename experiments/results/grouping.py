@@ -19,6 +19,10 @@ _FIXED: Final = frozenset({"run", "repetition", "verdict", "metric", "sequence",
 """Columns of samples that are neither factor nor label, source or target."""
 
 
+DURATION: Final = " duration"
+"""Metrics that end so say how long a part of a run took, in seconds from their time on: they are not results."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """The runs of one combination."""
@@ -40,6 +44,11 @@ def labels_of(samples: pd.DataFrame, design: ExperimentDesign) -> tuple[str, ...
     """The columns that tell samples of one run apart: labels, source and target."""
     factors = {factor.name for factor in design.factors}
     return tuple(name for name in samples.columns if name not in _FIXED | factors)
+
+
+def metrics_of(samples: pd.DataFrame) -> tuple[str, ...]:
+    """The metrics that are results, in the order in which they first appear."""
+    return tuple(name for name in samples["metric"].unique() if not name.endswith(DURATION))
 
 
 def of_metric(samples: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -157,7 +157,7 @@ def _runs(
             record.workload_s,
             record.ended_s,
             record.ended_s - record.started_s,
-            sum(record.timings.values()),
+            record.up_s,
             int(counts.get(record.planned.index, 0)),
         )
         for record in records
@@ -187,7 +187,8 @@ def _links(records: Sequence[RunRecord]) -> pd.DataFrame:
         for link in layout.read_list(record.folder / layout.LINKS)
     ]
     frame = pd.DataFrame(rows)
-    return frame.reindex(columns=[*columns, *(name for name in frame.columns if name not in columns)])
+    frame = frame.reindex(columns=[*columns, *(name for name in frame.columns if name not in columns)])
+    return frame.fillna({"moment": ""})
 
 
 def _design(path: Path) -> ExperimentDesign:

@@ -19,7 +19,7 @@ from experiments.results.claims import ClaimResult, evaluate
 from experiments.results.document import Block, Box, Heading, Paragraph, Picture, to_html, to_markdown
 from experiments.results.figures import draw
 from experiments.results.loading import Results
-from experiments.results.sections import answer_blocks, claims_blocks, finding, own_blocks, verdict_box
+from experiments.results.sections import answer_blocks, claims_blocks, finding, meaning_blocks, own_blocks, verdict_box
 from experiments.results.writing import put, put_csv, put_figure, put_json
 from experiments.stats import Estimate
 from kubinet.errors import InvalidInputError, KubinetError
@@ -64,6 +64,7 @@ def report(results: Results, own: Analysis | None = None) -> Report:
     if own is not None:
         blocks += [*own_blocks(own), *map(drawn, own.figures)]
     blocks += _answers(results, answers, drawn)
+    blocks += meaning_blocks(answers)
     blocks += [*excluded_blocks(results), *event_blocks(results), *design_blocks(results)]
     if (picture := topology_figure(results)) is not None:
         blocks.append(drawn(picture))
@@ -136,6 +137,8 @@ def _summarise(
             "runs",
             "samples",
             "verdict",
+            "reasons",
+            "declared",
             "runs_needed",
             "baseline",
         ),

@@ -26,8 +26,13 @@ class RunRecord:
     workload_s: float
     """When the workload started, seconds since 1970: zero of the timeline; the run's start where it never did."""
     ended_s: float
-    timings: Mapping[str, float]
-    """Phase of bringing its cluster up, to seconds."""
+    phases: Mapping[str, float]
+    """Part of the run (`up`, `ready`, `links before`, `warm-up`, `workload`, `links after`) to seconds."""
+
+    @property
+    def up_s(self) -> float:
+        """How long its cluster took to come up, seconds; zero where that is not known."""
+        return self.phases.get("up", 0.0)
 
     def excluded(self, include_invalid: bool) -> str:
         """Why its samples are left out; empty where they are not."""
@@ -65,7 +70,7 @@ def _read(folder: Path) -> RunRecord:
             started_s=float(document["started_s"]),
             workload_s=float(document.get("workload_started_s") or document["started_s"]),
             ended_s=float(document["ended_s"]),
-            timings={str(phase): float(seconds) for phase, seconds in (document.get("timings") or {}).items()},
+            phases={str(phase): float(seconds) for phase, seconds in (document.get("phases") or {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInputError(

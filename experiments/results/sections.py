@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from experiments.records import NOTHING, TIMES, Analysis, Table, Verdict
 from experiments.results.analysing import WANTED_HALF_WIDTH, Answer, Row
 from experiments.results.claims import ClaimResult, Outcome
-from experiments.results.document import Block, Box, Grid, Heading, Items, Paragraph
+from experiments.results.document import Block, Box, Fold, Grid, Heading, Items, Paragraph
 from experiments.results.loading import Results
 from experiments.results.wording import change, interval, levels_text, number, p_text, signed, with_unit
 from experiments.runstats import FEW_RUNS
 from experiments.stats import Estimate
 
-_SHOWN = 5
+_SHOWN: Final = 5
 """Reasons in the box on top; the table of runs has all."""
+_MOST_RUNS: Final = 1000
+"""Nobody makes more; the metric is not one that can be known so well."""
 
 
 def verdict_box(results: Results) -> Box:
@@ -107,7 +110,8 @@ def claims_blocks(results: Results, claims: Sequence[ClaimResult]) -> Iterator[B
 
 def answer_blocks(answer: Answer, shown: set[tuple[object, ...]]) -> Iterator[Block]:
     """The tables of one analysis; values that stand above already (`shown`) are not said again."""
-    name = answer.design.title or f"{answer.design.metric} by {' and '.join(answer.by) or 'nothing: all runs'}"
+    by = f"by {' and '.join(answer.by)}" if answer.by else "of all runs"
+    name = answer.design.title or f"{answer.design.metric} {by}"
     yield Heading(name, 3)
     rows = [row for row in answer.rows if _key(row) not in shown]
     compared = [row for row in answer.rows if row.contrast is not None and ("compared", *_key(row)) not in shown]
@@ -145,17 +149,18 @@ def _values(answer: Answer, rows: Sequence[Row]) -> Table:
             interval(row.found),
             str(row.found.repetitions),
             str(row.found.samples),
-            NOTHING if row.needed is None else str(row.needed),
+            _needed(row.needed),
             _verdict(row),
         )
         for row in rows
     )
-    caption = (
-        "The statistic of each run's samples, its median over the runs, and a percentile interval of a two-level "
-        f"bootstrap (runs, then samples). Runs for ± {WANTED_HALF_WIDTH:.0%}: how many would narrow the interval to "
-        "that, since it narrows with the square root of their number."
-    )
-    return Table(columns, cells, caption)
+    return Table(columns, cells)
+
+
+def _needed(runs: int | None) -> str:
+    if runs is None:
+        return NOTHING
+    return str(runs) if runs <= _MOST_RUNS else f"> {_MOST_RUNS}"
 
 
 def _verdict(row: Row) -> str:
@@ -189,18 +194,33 @@ def _comparisons(answer: Answer, rows: Sequence[Row]) -> Table:
                 NOTHING if row.p_corrected is None else p_text(row.p_corrected),
             )
         )
-    paired = any(row.contrast is not None and row.contrast.paired for row in rows)
-    test = "Wilcoxon's signed-rank test on runs of one block" if paired else "Mann and Whitney's test"
-    caption = (
-        "Difference and ratio of the medians; shift: the median of the differences between runs; Cliff's delta: how "
-        "much more often a run is above one of the baseline than below it. 95 % bootstrap intervals. "
-        f"p: {test}, two-sided, by permutation; corrected for all comparisons of this report by Holm's method."
-    )
-    return Table(columns, tuple(cells), caption)
+    return Table(columns, tuple(cells))
 
 
 def _signed(found: Estimate) -> str:
     return f"{signed(found.value)} [{signed(found.low)}, {signed(found.high)}]"
+
+
+def meaning_blocks(answers: Sequence[Answer]) -> Iterator[Block]:
+    """What the numbers of the tables are, once."""
+    rows = [row for answer in answers for row in answer.rows]
+    if rows:
+        texts = [
+            "Median of the runs: the statistic of each run's samples, and its median over the runs. 95 % intervals are "
+            "percentile intervals of a two-level bootstrap (runs, then samples).",
+            f"Runs for ± {WANTED_HALF_WIDTH:.0%}: how many would narrow the interval to that; it narrows with the "
+            "square root of their number.",
+        ]
+        contrasts = [row.contrast for row in rows if row.contrast is not None]
+        if contrasts:
+            paired = any(one.paired for one in contrasts)
+            test = "Wilcoxon's signed-rank test on runs of one block" if paired else "Mann and Whitney's test"
+            texts += [
+                "Difference and ratio: of the medians. Shift: the median of the differences between runs. Cliff's "
+                "delta: how much more often a run is above one of the baseline than below it.",
+                f"p: {test}, two-sided, by permutation; corrected for all comparisons of this report by Holm's method.",
+            ]
+        yield Fold("What the numbers mean", (Items(tuple(texts)),))
 
 
 def own_blocks(own: Analysis) -> Iterator[Block]:

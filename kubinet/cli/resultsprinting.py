@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 def make_report(folder: Path, include_invalid: bool) -> "Report":
     """Write the report, with the experiment's own analysis where it has one."""
     from experiments.results import load
+    from experiments.results.own import own_analysis
     from experiments.results.reporting import report
 
-    return report(load(folder, include_invalid=include_invalid))
+    results = load(folder, include_invalid=include_invalid)
+    return report(results, own_analysis(results))
 
 
 def report_text(made: "Report") -> str:

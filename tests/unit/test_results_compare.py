@@ -183,3 +183,15 @@ def test_worse_one_way_is_better_the_other_way(value: float, width: float, bette
         assert there is Change.SAME
     if value - width > tolerance * 100 and better is Better.LOWER:
         assert there is Change.WORSE
+
+
+def test_how_long_parts_took_is_no_result(tmp_path: Path, folders: dict[str, Path]) -> None:
+    """Metrics that say how long a part of a run took are compared only when they are named."""
+
+    def readings(run: Run, dice: random.Random) -> list[dict[str, object]]:
+        rows = pings(run, dice)
+        return [*rows, {**rows[0], "metric": "rtt duration", "unit": "s"}]
+
+    first, second = (load(write_folder(tmp_path / name, readings=readings)) for name in "ab")
+    assert {one.metric for one in compare(first, second).changes} == {"rtt"}
+    assert {one.metric for one in compare(first, second, metrics=["rtt duration"]).changes} == {"rtt duration"}

@@ -171,5 +171,5 @@ def test_run_json_keeps_its_form(folder: Path) -> None:
     record = load(folder).records[2]
     written = json.loads((folder / "runs" / "0002" / "run.json").read_text())
     assert record.planned.levels == written["levels"]
-    assert (record.planned.seed, record.started_s, record.timings) == (102, written["started_s"], written["timings"])
+    assert (record.planned.seed, record.started_s, record.up_s) == (102, written["started_s"], 1.25)
     assert record.assessment.reasons == ("the hypervisor took 12% of the CPU time", "late")

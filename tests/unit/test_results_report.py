@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from resultsfolders import OVERLAYS, write_folder
 
 from experiments.design.model import AnalysisDesign, Claim
-from experiments.records import Table
+from experiments.records import Analysis, Assessment, Recording, SummaryRow, Table, Verdict
 from experiments.results import load, report
 from experiments.results.analysing import analyse
 from experiments.results.claims import Outcome, evaluate, outcome
@@ -22,6 +23,7 @@ from experiments.results.document import Grid, Paragraph, Picture, to_html, to_m
 from experiments.results.figures import draw
 from experiments.results.grouping import natural
 from experiments.results.loading import Results
+from experiments.results.own import own_analysis
 from experiments.results.panels import MOST_PANELS, divide, grid
 from experiments.results.reporting import Report
 from experiments.results.series import Mark, marks
@@ -403,3 +405,49 @@ def test_kubinet_report_refuses_other_folders(tmp_path: Path, capsys: pytest.Cap
     """A folder without results is named; exit status 2."""
     assert kubinet(["report", str(tmp_path)]) == 2
     assert f"Error: {tmp_path}: not a results folder" in capsys.readouterr().err
+
+
+def test_an_experiments_own_analysis_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an experiment written in Python the report has its finding, table and figures, from the folder alone."""
+    path = write_folder(tmp_path / "r", experiment=OVERLAYS.split("  analysis:")[0], repetitions=2)
+    plan = json.loads((path / "design.json").read_text())
+    (path / "design.json").write_text(json.dumps(plan | {"implementation": f"{__name__}:OwnExperiment"}))
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    results = load(path)
+    made = report(results, own_analysis(results))
+    assert made.finding == "240 samples, 6 repetitions of cells"
+    text = made.text.read_text()
+    assert "| overlay | samples |" in text
+    assert "- read from the folder" in text
+    table = pd.read_csv(path / "summary.csv")
+    assert table[["overlay", "metric", "value", "reasons"]].values.tolist() == [["vxlan", "rtt", 1.5, "made up"]]
+
+
+class OwnExperiment:
+    """An experiment with an analysis of its own."""
+
+    def analyse(self, recording: Recording) -> Analysis:
+        assert recording.topology["kind"] == "Topology"
+        assert recording.samples[0].levels == {"overlay": recording.samples[0].levels["overlay"]}
+        assert (recording.machine[0].idle, recording.links[0].name) == (0.5, "leaf1-spine1")
+        doubtful = Assessment(Verdict.SUSPECT, ("made up",))
+        estimate = Estimate(1.5, 1.4, 1.6, 20, 2)
+        row = SummaryRow({"overlay": "vxlan"}, "a", "b", "rtt", "p50", estimate, "ms", None, doubtful)
+        cells = {sample.order for sample in recording.samples}
+        return Analysis(
+            finding=f"{len(recording.samples)} samples, {len(cells)} repetitions of cells",
+            rows=(row,),
+            table=Table(("overlay", "samples"), (("vxlan", "20"),)),
+            figures=(),
+            assessment=doubtful,
+            notes=("read from the folder",),
+        )
+
+
+def test_an_experiment_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    """When the Python experiment is missing, the error says which and what to do."""
+    path = write_folder(tmp_path / "r", repetitions=1)
+    plan = json.loads((path / "design.json").read_text())
+    (path / "design.json").write_text(json.dumps(plan | {"implementation": "nowhere.to_be_found:Experiment"}))
+    with pytest.raises(InvalidInputError, match=r"experiment 'nowhere\.to_be_found:Experiment' cannot be"):
+        own_analysis(load(path))
