@@ -69,7 +69,7 @@ def _box(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
         axes.set_xticks(range(len(levels)), [_wrapped(level) for level in levels])
         axes.set_xlim(-0.6, len(levels) - 0.4)
         axes.grid(visible=False, axis="x")
-        axes.set_xlabel(division.axis)
+        axes.set_xlabel(_axis_label(results.design, division.axis))
     finish(drawing, panels, division, analysis, y_label=f"{wanted.name} of {label}")
     marks = verdict_marks(groups)
     legend(drawing, division, _boxes, marks)

@@ -1,6 +1,8 @@
 """A results folder as data frames, and its tables of all samples."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -173,3 +175,12 @@ def test_run_json_keeps_its_form(folder: Path) -> None:
     assert record.planned.levels == written["levels"]
     assert (record.planned.seed, record.started_s, record.up_s) == (102, written["started_s"], 1.25)
     assert record.assessment.reasons == ("the hypervisor took 12% of the CPU time", "late")
+
+
+def test_the_command_line_starts_without_pandas() -> None:
+    """Who does not ask for results does not wait for pandas, pyarrow or matplotlib."""
+    code = (
+        "import sys, kubinet.cli.commands, experiments; print({'pandas', 'pyarrow', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
