@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from resultsfolders import OVERLAYS, write_folder
 
 from experiments.results import bundle, finish, load
+from experiments.results.appendix import reproduce_script
 from kubinet.cli.main import run as kubinet
 from kubinet.errors import UsageError
 
@@ -210,6 +212,17 @@ def test_the_reproduce_script_is_safe_to_run_twice(unpacked: Path, tmp_path: Pat
     assert reproduce("--quick") == (1, ["run results/experiment.yaml --output-dir reproduced --quick"])
     assert reproduce() == (0, [f"run --resume {again}", *ending])
     assert reproduce() == (0, ending)
+
+
+def test_an_experiment_in_python_is_reproduced_by_its_name(folder: Path) -> None:
+    """Its own analysis comes with its name: the script names it, and everything that was set."""
+    results = load(folder)
+    design = replace(results.design, parameters={"words": "two words", "fast": True, "seconds": 2})
+    script = reproduce_script(replace(results, design=design, plan={"implementation": "package.module:Class"}))
+    assert (
+        "run overlay-cost --seed 7 --repetitions 8 --topology leaf-spine --nodes 4 -p 'words=two words' -p fast=true "
+        '-p seconds=2 --output-dir reproduced "$@"\n'
+    ) in script
 
 
 def test_scripts_say_what_is_missing(unpacked: Path, tmp_path: Path) -> None:
