@@ -21,6 +21,7 @@ GROUPS: Final = (
     "topology",
     "experiments",
     "calibration",
+    "results",
     "guest",
     "other",
 )

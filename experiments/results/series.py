@@ -1,0 +1,111 @@
+"""A metric over the time of a run, with the faults of its timeline marked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from experiments.design.model import AnalysisDesign
+from experiments.records import Figure
+from experiments.report.style import BLUE, ORANGE
+from experiments.results.analysing import columns_of
+from experiments.results.figures import canvas, finish, left_out_words
+from experiments.results.grouping import group, of_metric, unit_of, where
+from experiments.results.loading import Results
+from experiments.results.panels import MOST_PANELS, Division, Panel
+from experiments.results.wording import levels_text, with_unit
+
+DONE: Final = ("injected", "healed", "renewed", "failed")
+"""Events that say what was done; others say what was seen of it, and are not marked."""
+_BINS: Final = 60
+_POINTS: Final = 400
+"""Of one run; more cannot be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that was done to the network, at its median time over the runs."""
+
+    seconds: float
+    """After the workload's start."""
+    text: str
+
+
+def with_seconds(results: Results, samples: pd.DataFrame) -> pd.DataFrame:
+    """The samples with a column `seconds`: their time after their run's workload started."""
+    starts = results.runs.set_index("run")["workload_s"]
+    return samples.assign(seconds=samples["time_s"] - samples["run"].map(starts))
+
+
+def marks(events: pd.DataFrame) -> tuple[Mark, ...]:
+    """What was done, once for each event and fault, at the median of its times over the runs, in that order.
+
+    The n-th time that something happens in a run is an event of its own (a link that flaps).
+    """
+    done = events[events["event"].isin(DONE)]
+    if done.empty:
+        return ()
+    turn = done.groupby(["run", "event", "fault"]).cumcount()
+    medians = done.assign(turn=turn).groupby(["event", "fault", "turn"])["seconds"].median().reset_index()
+    ordered = medians.sort_values(["seconds", "event"])
+    return tuple(Mark(float(row.seconds), f"{row.event}: {row.fault}") for row in ordered.itertuples())
+
+
+def draw_series(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
+    """A panel for each combination: single runs as thin lines, the median over them as a thick one, faults marked."""
+    by = columns_of(analysis, results.design)
+    samples = with_seconds(results, of_metric(results.samples, analysis.metric))
+    unit = unit_of(samples, analysis.metric)
+    groups = list(group(samples, by, results.design))
+    shown = [dict(zip(by, levels, strict=True)) for levels in groups[:MOST_PANELS]]
+    panels = tuple(Panel(levels_text(levels) if by else "", ()) for levels in shown)
+    division = Division("", "", panels, len(groups) - len(shown))
+    drawing, every = canvas(division, height=2.0, share_y=True)
+    done = marks(results.events)
+    for axes, levels in zip(every, shown, strict=True):
+        _panel(axes, where(samples, levels))
+        _mark(axes, done)
+        axes.set_xlabel("seconds after the workload's start")
+    if not analysis.log_y and float(samples["value"].min()) >= 0:
+        every[0].set_ylim(bottom=0)
+    finish(drawing, every, division, analysis, y_label=with_unit(analysis.metric, f"({unit})" if unit else ""))
+    words = "; ".join(f"{number} at {mark.seconds:.2f} s {mark.text}" for number, mark in enumerate(done, 1))
+    caption = (
+        f"{analysis.title or f'{analysis.metric} over time'}: thin lines are single runs, the thick line is the median "
+        f"over the runs in each {_BINS}th part of the time. "
+        + (f"Marks: {words}." if words else "Nothing was done to the network during the runs.")
+        + left_out_words(division)
+    )
+    return Figure(name, caption, drawing)
+
+
+def _panel(axes: Axes, part: pd.DataFrame) -> None:
+    for _, run in part.groupby("run"):
+        ordered = run.sort_values("seconds")
+        step = max(1, len(ordered) // _POINTS)
+        axes.plot(ordered["seconds"][::step], ordered["value"][::step], color=BLUE, linewidth=0.5, alpha=0.35)
+    first, last = float(part["seconds"].min()), float(part["seconds"].max())
+    edges = np.linspace(first, last if last > first else first + 1, _BINS + 1)
+    place = np.digitize(part["seconds"], edges[1:-1])
+    # The median of a run first, then over the runs: a run with many samples counts like the others.
+    medians = part.groupby([place, part["run"]])["value"].median().groupby(level=0).median()
+    middles = (edges[:-1] + edges[1:]) / 2
+    axes.plot(middles[medians.index], medians.to_numpy(), color=BLUE, linewidth=1.6)
+
+
+def _mark(axes: Axes, done: Sequence[Mark]) -> None:
+    for number, mark in enumerate(done, 1):
+        axes.axvline(mark.seconds, color=ORANGE, linestyle=":", linewidth=1)
+        axes.annotate(
+            str(number),
+            (mark.seconds, 0.98),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -7 * ((number - 1) % 3)),
+            textcoords="offset points",
+            va="top",
+            fontsize=6.5,
+            color=ORANGE,
+        )
