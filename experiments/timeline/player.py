@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from experiments.scene import Scene
+from experiments.base import RunningCluster
 from experiments.timeline.actions import Action, Event, Heal, concerns
 from experiments.timeline.board import Board
 from experiments.timeline.faults.base import Case, Stay
@@ -24,6 +24,29 @@ from kubinet.errors import KubinetError
 
 _LOG = logging.getLogger(__name__)
 _JOIN_SECONDS: Final = 120.0
+
+
+class Stage(Protocol):
+    """What a timeline needs of a run; `experiments.scene.Scene` is one."""
+
+    @property
+    def cluster(self) -> RunningCluster:
+        """The run's cluster."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        ...
+
+    @property
+    def started_s(self) -> float:
+        """Zero of the timeline, seconds since 1970."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Tell the user, one short line."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +92,12 @@ class _Due:
     ends: bool = False
 
 
-def site_of(scene: Scene, folder: Path) -> Site:
-    """What faults reach of a scene's cluster; KubinetError when it is none of this machine."""
-    cluster = scene.cluster
+def site_of(stage: Stage, folder: Path) -> Site:
+    """What faults reach of a run's cluster; KubinetError when it is none of this machine."""
+    cluster = stage.cluster
     if not isinstance(cluster, Cluster):
         raise KubinetError("a timeline needs a cluster of this machine: faults act inside its sandbox")
-    return Site(cluster, scene.seed, folder)
+    return Site(cluster, stage.seed, folder)
 
 
 class Player:
@@ -87,7 +110,7 @@ class Player:
         folder: Path = Path(),
         checks: bool = True,
         find: Finder = fault_of,
-        open_site: Callable[[Scene, Path], Site] = site_of,
+        open_site: Callable[[Stage, Path], Site] = site_of,
     ) -> None:
         """`folder`: what manifest files are relative to. `checks`: look for presence, symptom and recovery."""
         self._events = tuple(events)
@@ -108,12 +131,12 @@ class Player:
             if not isinstance(event.action, Heal):
                 self._find(event.action).check(Case(site, event.action))
 
-    def start(self, scene: Scene) -> None:
-        """Play in threads of its own; times count from `scene.started_s`."""
-        self._scene = scene
-        self._site = self._open_site(scene, self._folder)
+    def start(self, stage: Stage) -> None:
+        """Play in threads of its own; times count from `stage.started_s`."""
+        self._stage = stage
+        self._site = self._open_site(stage, self._folder)
         self._board = Board(self._site.cluster.info.state_dir)
-        self._clock = time.monotonic() - (time.time() - scene.started_s)
+        self._clock = time.monotonic() - (time.time() - stage.started_s)
         self._player = threading.Thread(target=self._play, args=(self._plan(),), name="timeline", daemon=True)
         self._player.start()
 
@@ -282,6 +305,6 @@ class Player:
         now = time.time()
         with self._lock:
             self._happenings.append(
-                Happening(now, now - self._scene.started_s, event, str(active.event.action), detail, late)
+                Happening(now, now - self._stage.started_s, event, str(active.event.action), detail, late)
             )
-        self._scene.tell(f"{active.event.action}: {event} ({detail})")
+        self._stage.tell(f"{active.event.action}: {event} ({detail})")

@@ -21,9 +21,7 @@ class KilledService(Fault[Kill]):
     does = "kills the service's process (SIGKILL); the sandbox's first process starts another"
     presence = "the process is gone"
     effect = "the supervisor counts one restart more; the bridges keep their flows meanwhile"
-    recovery = (
-        "none is needed: the new process is ready and answers, and for the controller all nodes' flows are current"
-    )
+    recovery = "none is needed: the new process is ready and answers, and for the controller a new pod becomes Ready"
     stay = Stay.PASSES
 
     def check(self, case: Case[Kill]) -> None:
@@ -67,8 +65,8 @@ class PausedService(Fault[Pause]):
     example = "from 5s to 15s: pause controller"
     does = "stops the service's process (SIGSTOP): it is there and does nothing"
     presence = "the process's state is T (stopped)"
-    effect = "the API or the agents service gives no answer within 1 s; without the controller a new pod does not become Ready"
-    recovery = "continues it (SIGCONT); it answers, and for the controller all nodes' flows are current"
+    effect = "the API or the agents service gives no answer within 1 s; without the controller no new pod is Ready"
+    recovery = "continues it (SIGCONT); it answers, and for the controller a new pod becomes Ready"
 
     def check(self, case: Case[Pause]) -> None:
         _pid(case.site, case.action.service)
@@ -83,10 +81,6 @@ class PausedService(Fault[Pause]):
         return Check(state == "T", f"process {case.memory['pid']} is in state {state or 'gone'}")
 
     def symptom(self, case: Case[Pause]) -> Check:
-        if case.action.service == "controller":
-            with case.site.probe_pod(case.site.facts.nodes[0].name) as pod:
-                ready = pod.ready(_PATIENCE)
-            return Check(not ready.holds, ready.seen)
         answer = _answers(case.site, case.action.service, _PATIENCE)
         return Check(not answer.holds, answer.seen)
 
@@ -111,7 +105,8 @@ def _answers(site: Site, service: str, seconds: float) -> Check:
     """Whether the service does its work within that time."""
     match service:
         case "controller":
-            return site.realised(seconds)
+            with site.probe_pod(site.facts.nodes[0].name) as pod:
+                return pod.ready(seconds)
         case "agents":
             try:
                 agents = site.agents("list", seconds=seconds)["agents"]
