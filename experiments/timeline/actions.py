@@ -132,7 +132,8 @@ class Churn:
 
     def __str__(self) -> str:
         where = "" if self.namespace == "default" else f" in {self.namespace}"
-        return f"churn {self.percent!r}% of pods {word_text(self.selector)}{where} every {duration_text(self.every)}"
+        share = repr(self.percent).removesuffix(".0")
+        return f"churn {share}% of pods {word_text(self.selector)}{where} every {duration_text(self.every)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from experiments.timeline.actions import Event, Heal, Injection
 from experiments.timeline.board import Board, Entry
 from experiments.timeline.faults.base import Case, Stay
 from experiments.timeline.faults.catalogue import GOING_ON, fault_of
-from experiments.timeline.language import has_time, parse_action, parse_timeline
+from experiments.timeline.language import TimelineError, has_time, parse_action, parse_timeline
 from experiments.timeline.performing import Injected, heal, inject, matching, renew, take_turn
 from experiments.timeline.player import Happening, Player
 from experiments.timeline.site import Check, Site
@@ -49,12 +49,18 @@ class _Report:
 def inject_lines(cluster: Cluster, lines: Sequence[str], output: Facts) -> None:
     """One action now, or timed lines played to their end."""
     site, board = Site(cluster, folder=Path.cwd()), Board(cluster.info.state_dir)
-    if all(has_time(line) for line in lines):
-        _play(site, parse_timeline(lines, "fault"), output)
+    try:
+        if all(has_time(line) for line in lines):
+            events = parse_timeline(lines, "timeline")
+        elif len(lines) > 1:
+            raise UsageError("several lines are a timeline: each begins with `at TIME:` or `from TIME to TIME:`")
+        else:
+            events, action = (), parse_action(lines[0])
+    except TimelineError as error:
+        raise UsageError(str(error)) from error
+    if events:
+        _play(site, events, output)
         return
-    if len(lines) > 1:
-        raise UsageError("several lines are a timeline: each begins with `at TIME:` or `from TIME to TIME:`")
-    action = parse_action(lines[0])
     if isinstance(action, Heal):
         heal_faults(cluster, matching(board, action.what, action.target), output)
         return
