@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from experiments.base import RunningCluster
-from experiments.timeline.actions import Action, Event, Heal, concerns
+from experiments.timeline.actions import Action, CrashNode, Event, Heal, RestartSwitch, concerns
 from experiments.timeline.board import Board
 from experiments.timeline.faults.base import Case, Stay
 from experiments.timeline.faults.catalogue import GOING_ON, fault_of
@@ -242,10 +242,12 @@ class Player:
             turns.start()
         if self._checks:
             self._look(active, done)
-        if done.fault.stay is Stay.PASSES:
-            if self._checks:
-                self._tell(active, done.healed(), "recovered", "not recovered")
+        elif isinstance(action, RestartSwitch):
+            done.symptom()  # the new bridges are programmed
+        if isinstance(action, RestartSwitch):
             self._renew(active)
+        if done.fault.stay is Stay.PASSES and self._checks:
+            self._tell(active, done.healed(), "recovered", "not recovered")
 
     def _look(self, active: _Active, done: Injected) -> None:
         for find, good, bad in ((done.present, "present", "absent"), (done.symptom, "symptom", "no symptom")):
@@ -292,7 +294,8 @@ class Player:
         self._note("healed", active, f"{lateness}in {done.seconds:.3f} s", late)
         if self._checks:
             self._tell(active, done.healed(), "recovered", "not recovered")
-        self._renew(active)
+        if isinstance(action, CrashNode):
+            self._renew(active)
 
     def _renew(self, active: _Active) -> None:
         for name in renew(self._site.fresh(threading.Event()), self._board, find=self._find):
