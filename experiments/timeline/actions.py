@@ -245,7 +245,7 @@ def subject(action: Injection) -> tuple[str, str]:
             return "delete", file
 
 
-SUBJECTS: Final = ("partition", "link", "service", "ovs", "agent", "node", "churn", "scale", "apply", "delete")
+SUBJECTS: Final = ("partition", "link", "service", "agent", "node", "churn", "scale", "apply", "delete")
 """Words that `heal` takes beside `all`."""
 
 

@@ -185,7 +185,7 @@ def test_faults_by_hand(site: Site) -> None:
     healed = "link-1 healed: link n2-s1 down\nrecovered: 40 of 40 frames arrived\n"
     assert (done.returncode, done.stdout) == (0, healed), done.stderr
     wrong = _kubinet(site, "inject", "link n9-s1 down")
-    message = "Error: link 'n9-s1' is not in this cluster; its links: n1-s1, n2-s1, n3-s1\n"
+    message = "Error: link 'n9-s1' is not in this cluster; its links: n1-s1, n2-s1, n3-s1, internet-s1\n"
     assert (wrong.returncode, wrong.stderr) == (2, message)
     wrong = _kubinet(site, "inject", "link n1-s1 sideways")
     assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (

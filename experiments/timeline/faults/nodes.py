@@ -8,6 +8,7 @@ from typing import Any, Final
 from experiments.timeline.actions import CrashNode, RestartSwitch, StopAgent
 from experiments.timeline.faults.base import Case, Fault, Memory, Stay
 from experiments.timeline.site import Check, Site, ready_pods
+from kubinet.client import Object
 from kubinet.errors import KubinetError
 from kubinet.state import NodeFacts
 
@@ -111,7 +112,7 @@ class CrashedNode(Fault[CrashNode]):
     presence = "its links are down, its agent is stopped, no process is left on it"
     effect = (
         "no other node reaches it while their flows to it stay; after the grace of 15 s the Node's condition Ready is "
-        "Unknown and nothing is scheduled there"
+        "Unknown, and none of its pods is Ready"
     )
     recovery = (
         "sets the links up and starts the agent, which starts Open vSwitch and the containers of pods that restart; "
@@ -145,8 +146,10 @@ class CrashedNode(Fault[CrashNode]):
         reached = _reached(case.site, case.action.node)
         other = next((one.name for one in case.site.facts.nodes if one.name != node.name), None)
         kept = [line for line in case.site.flows(other) if str(node.underlay.ip) in line] if other else []
-        seen = f"Ready is {ready}, {reached.seen}, {len(kept)} flows of {other} lead to it"
-        return Check(ready == "Unknown" and not reached.holds and (other is None or bool(kept)), seen)
+        pods = len(list(ready_pods(_pods(case.site, node.name))))
+        seen = f"Ready is {ready}, {reached.seen}, {len(kept)} flows of {other} lead to it, {pods} pods on it are Ready"
+        lost = ready == "Unknown" and not reached.holds and pods == 0
+        return Check(lost and (other is None or bool(kept)), seen)
 
     def heal(self, case: Case[CrashNode]) -> None:
         for link in case.memory.get("links") or _links(case.site, case.action.node):
@@ -206,9 +209,14 @@ def _reached(site: Site, node: str) -> Check:
     return Check(False, f"{' and '.join(others)} do not reach {node}")
 
 
+def _pods(site: Site, node: str) -> list[Object]:
+    found: list[Object] = site.client.list("Pod", field_selector=f"spec.nodeName={node}")["items"]
+    return found
+
+
 def _unready(site: Site, node: str) -> list[str]:
     """Pods of the node that should be Ready and are not."""
-    pods = site.client.list("Pod", field_selector=f"spec.nodeName={node}")["items"]
+    pods = _pods(site, node)
     good = {pod["metadata"]["uid"] for pod in ready_pods(pods)}
     found = []
     for pod in pods:
