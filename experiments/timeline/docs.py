@@ -1,4 +1,4 @@
-"""Writes the table of docs/faults.md from the faults: `python -m experiments.timeline.docs`. A test compares the two."""
+"""Writes the table of docs/faults.md: `python -m experiments.timeline.docs`. A test compares page and faults."""
 
 from pathlib import Path
 from typing import Final
@@ -11,9 +11,11 @@ END: Final = "\n<!-- End of what is generated. -->\n"
 
 
 def with_table(page: str) -> str:
-    """The page with the table as the faults have it now."""
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
+    """The page with the table as the faults have it now; ValueError without the marks around it."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE}: the marks around the table are missing")
     return f"{head}{BEGIN}{table()}{END}{tail}"
 
 

@@ -35,7 +35,7 @@ from experiments.timeline.actions import (
     duration_text,
 )
 from kubinet.errors import InvalidInputError
-from topologies.links.change import QUANTITIES
+from topologies.links.quantities import QUANTITIES
 
 SERVICES: Final = ("controller", "api", "agents")
 """Services of the sandbox that can be killed and paused."""

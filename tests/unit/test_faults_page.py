@@ -17,7 +17,7 @@ def test_the_table_of_faults_is_the_codes() -> None:
 
 def test_the_pages_lines_are_of_the_language() -> None:
     """Every line that the page shows in its examples can be read."""
-    timed = re.findall(r"[\"'`]((?:at|from) \d[^\"'`]*: [^\"'`]+)[\"'`]", TEXT)
+    timed = re.findall(r"[\"'`]((?:at|from) \d[^\"'`\n]*: [^\"'`\n]+)[\"'`]", TEXT)
     assert len(timed) > 10
     for line in timed:
         parse_event(line)

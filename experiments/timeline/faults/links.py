@@ -9,9 +9,12 @@ from experiments.timeline.faults.base import Case, Fault, Memory
 from experiments.timeline.site import Check, Site
 from kubinet.errors import UsageError
 from kubinet.units import format_duration, format_percent, format_plain
-from topologies.links.change import QUANTITIES
+from topologies.links.mechanism import Wire
+from topologies.links.quantities import QUANTITIES
 
 _FRAMES: Final = 20
+_IMPAIRED: Final = ("delay", "jitter", "loss")
+_PLAIN: Final = str(Wire.VETH)
 _MOST_FRAMES: Final = 1000
 _LOST: Final = 14
 """Lost frames to be expected of a probe: none at all would be a chance of one in a million."""
@@ -103,6 +106,13 @@ class ChangedLink(Fault[LinkSet]):
                     f"link '{case.action.link}' declares no {name} and could not be without one again; "
                     "declare one in the topology, and change it then"
                 )
+
+        worse = {name for name, text in case.action.settings if name in _IMPAIRED and _value(name, text)}
+        if worse and link["wire"] == _PLAIN:
+            raise UsageError(
+                f"link '{case.action.link}' was made without delay, jitter and loss and cannot get them while it runs; "
+                "declare one for it in the topology, however small (delay: 1us)"
+            )
 
     def inject(self, case: Case[LinkSet]) -> Memory:
         link = case.site.link(case.action.link)
