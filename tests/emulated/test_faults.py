@@ -49,6 +49,7 @@ _MEANT = re.compile(
 )
 """Errors that the faults are made for."""
 
+BAD = ("absent", "no symptom", "not recovered", "failed")
 LINES = [
     "link n1-s1 down",
     "link n2-s1 flap every 200ms",
@@ -164,6 +165,8 @@ def test_a_partition_outlives_controller_and_switch(site: Site) -> None:
         "symptom",
         "recovered",
     ]
+    bad = [(one.event, one.fault, one.detail) for one in rows if one.event in BAD]
+    assert bad == []
     assert max(one.late_s for one in rows if one.late_s is not None) < 0.5
 
 

@@ -14,6 +14,7 @@ from kubinet.state import NodeFacts
 
 _DURATION: Final = re.compile(r"duration=([0-9.]+)s")
 _ASKED: Final = 3
+_COOKIE: Final = re.compile(r"cookie=0x([0-9a-f]+)")
 _BRIDGES: Final = ("br-int", "br-phy")
 
 
@@ -73,7 +74,7 @@ class RestartedSwitch(Fault[RestartSwitch]):
 
     def inject(self, case: Case[RestartSwitch]) -> Memory:
         pids = _switch(case.site, case.action.node)
-        flows = sum(len(case.site.flows(case.action.node, bridge)) for bridge in _BRIDGES)
+        flows = len(_programmed(case.site, case.action.node))
         began = time.time()
         case.site.signal(pids, signal.SIGTERM)
         return {"pids": pids, "flows": flows, "began": began}
@@ -83,7 +84,7 @@ class RestartedSwitch(Fault[RestartSwitch]):
         return Check(not left, f"processes {left} live" if left else f"processes {case.memory['pids']} are gone")
 
     def symptom(self, case: Case[RestartSwitch]) -> Check:
-        flows = [line for bridge in _BRIDGES for line in case.site.flows(case.action.node, bridge)]
+        flows = _programmed(case.site, case.action.node)
         passed = time.time() - case.memory["began"]
         ages = [float(found[1]) for line in flows if (found := _DURATION.search(line))]
         oldest = max(ages, default=0.0)
@@ -173,6 +174,13 @@ class CrashedNode(Fault[CrashNode]):
 def _agent_is(site: Site, node: str, wanted: str) -> Check:
     state = site.agents("list")["agents"][node]
     return Check(state == wanted, f"agent of {node} is {state}")
+
+
+def _programmed(site: Site, node: str) -> list[str]:
+    """The flows that the controller made: without those of partitions, and those that a switch learned."""
+    lines = [line for bridge in _BRIDGES for line in site.flows(node, bridge)]
+    cookies = ((line, _COOKIE.search(line)) for line in lines)
+    return [line for line, cookie in cookies if cookie is None or not int(cookie[1], 16) >> 63]
 
 
 def _links(site: Site, node: str) -> list[str]:
