@@ -130,6 +130,25 @@ def test_a_fault_is_there_hurts_and_goes(site: Site, line: str) -> None:
     assert board.entries() == ()
 
 
+def test_a_partition_cuts_pods(site: Site) -> None:
+    """Pods of different groups do not reach each other, pods of one group do; afterwards all do."""
+    pods = {pod["spec"]["nodeName"]: pod for pod in site.client.list("Pod", "default")["items"]}
+    assert set(pods) == {"n1", "n2", "n3"}
+
+    def reaches(source: str, target: str) -> bool:
+        argv = ["ping", "-n", "-c", "1", "-W", "1", pods[target]["status"]["podIP"]]
+        return site.cluster.pod(pods[source]["metadata"]["name"]).exec(argv, check=False).exit_code == 0
+
+    board = Board(site.cluster.info.state_dir)
+    done = inject(site, board, _injection("partition [n1] [n2, n3]"))
+    assert done.present().holds
+    assert [reaches("n1", "n2"), reaches("n3", "n1"), reaches("n2", "n3")] == [False, False, True]
+    healed = heal(site, board, done.name)
+    assert healed is not None
+    assert healed.healed().holds
+    assert [reaches("n1", "n2"), reaches("n3", "n1"), reaches("n2", "n3")] == [True, True, True]
+
+
 class _Stage:
     """A run of the module's cluster."""
 
