@@ -43,6 +43,12 @@ kind: NetworkPolicy
 metadata: {name: closed, namespace: default}
 spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}
 """
+_SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+"""
 _MEANT = re.compile(
     r"supervisor: service (controller|api|agents) ended with status -9$"  # killed by the test
     r"|dpif_netdev\|ERR\|error receiving data from n\d-eth0: Network is down$"  # its link was set down
@@ -67,7 +73,7 @@ LINES = [
     "restart ovs on n2",
     "scale deploy/web 5",
     "apply policy.yaml",
-    "delete policy.yaml",
+    "delete service.yaml",
     "churn 50% of pods app=web every 500ms",
     "crash node n3",
 ]
@@ -78,11 +84,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Three nodes around a switch, a pod on each."""
     folder = tmp_path_factory.mktemp("faults")
     (folder / "policy.yaml").write_text(_POLICY)
+    (folder / "service.yaml").write_text(_SERVICE)
     settings = {"network.dnsReplicas": 0, "delay": "1ms", "rate": "50mbit"}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         with Cluster("star", nodes=3, settings=settings) as cluster:
-            cluster.apply(_WEB)
+            cluster.apply(_WEB + "---" + _SERVICE)
             cluster.wait("Deployment", "web", "Available", namespace="default")
             yield Site(cluster, folder=folder)
             trouble = [line for line in trouble_in_logs(cluster.info.state_dir / "logs") if not _MEANT.search(line)]

@@ -85,7 +85,7 @@ class DeletedFile(Fault[Delete]):
     does = "deletes the objects of a manifest file"
     presence = "the API has none of them"
     effect = "all nodes' flows are current"
-    recovery = "with an end, creates them again; the API has each and all nodes' flows are current"
+    recovery = "with an end, creates those again that were there; the API has each and all nodes' flows are current"
     stay = Stay.STEP
     presence_seconds = 40.0
 
@@ -93,8 +93,10 @@ class DeletedFile(Fault[Delete]):
         _objects(case.site, case.action.file)
 
     def inject(self, case: Case[Delete]) -> Memory:
-        _delete(case.site, [_place(obj) for obj in _objects(case.site, case.action.file)])
-        return {}
+        places = [_place(obj) for obj in _objects(case.site, case.action.file)]
+        there = [place for place in places if _is_there(case.site, *place)]
+        _delete(case.site, there)
+        return {"deleted": there}
 
     def present(self, case: Case[Delete]) -> Check:
         return _exist(case.site, [_place(obj) for obj in _objects(case.site, case.action.file)], there=False)
@@ -104,10 +106,11 @@ class DeletedFile(Fault[Delete]):
 
     def heal(self, case: Case[Delete]) -> None:
         for obj in _objects(case.site, case.action.file):
-            case.site.client.apply(obj)
+            if _place(obj) in case.memory.get("deleted", ()):
+                case.site.client.apply(obj)
 
     def healed(self, case: Case[Delete]) -> Check:
-        there = _exist(case.site, [_place(obj) for obj in _objects(case.site, case.action.file)], there=True)
+        there = _exist(case.site, case.memory["deleted"], there=True)
         return case.site.realised(2.0) if there.holds else there
 
 
