@@ -1,6 +1,6 @@
 """Whether a timeline fits a topology: its nodes, links and files are there. Pure but for a look at the files."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from experiments.timeline.actions import (
     RestartSwitch,
     StopAgent,
 )
+from experiments.timeline.language import parse_event
 from kubinet.errors import InvalidInputError
 
 
@@ -28,6 +29,11 @@ def check_timeline(events: Iterable[Event], topology: Mapping[str, Any], folder:
     for event in events:
         for problem in _problems(event, nodes, links, folder):
             raise InvalidInputError(f"{event.where}: `{event.action}`: {problem}")
+
+
+def line_checker(folder: Path) -> Callable[[str, Mapping[str, Any]], None]:
+    """What `experiments.design.check.Surroundings.check_line` is: a line and a topology in, InvalidInputError out."""
+    return lambda line, topology: check_timeline([parse_event(line)], topology, folder)
 
 
 def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterable[str]:
