@@ -94,6 +94,7 @@ docs: test-env ## write the generated pages
 	$(PYTHON) -m kubinet.cli.docs
 	$(PYTHON) -m experiments.design.docs
 	$(PYTHON) -m experiments.plugin_docs
+	$(PYTHON) -m experiments.timeline.docs
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

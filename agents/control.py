@@ -4,6 +4,7 @@ Requests: `{"command": "list"}`, `{"command": "stats"}`, `{"command": "stop", "n
 "node": "n1"}`, `{"command": "reachability", "timeout": 60}`. A refused request is answered with `{"error": "…"}`.
 """
 
+import contextlib
 import json
 import logging
 import socketserver
@@ -29,7 +30,9 @@ class ControlServer:
         class Connection(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 if line := self.rfile.readline(_LINE_LIMIT):
-                    self.wfile.write(json.dumps(answer(line, handlers)).encode() + b"\n")
+                    told = json.dumps(answer(line, handlers)).encode() + b"\n"
+                    with contextlib.suppress(ConnectionError):  # whoever asked waits no more
+                        self.wfile.write(told)
 
         class Server(socketserver.ThreadingUnixStreamServer):
             daemon_threads = True

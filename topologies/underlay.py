@@ -4,15 +4,18 @@ Protocol on `underlay.sock`: a JSON line as request, one as answer. `{"command":
 `{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "set", "name": ..., "values":
 {"delay": "5ms"}}` changes its quantities; `{"command": "measure", "names": [...], "seconds": 0.5}` measures links (all
 without names), with so many seconds of full frames in each direction, 0 for none;
+`{"command": "probe", "name": ..., "frames": 20}` sends a few frames each way and says how many arrived;
 `{"command": "cli"}` with three file descriptors beside it (stdin, stdout, stderr) runs Mininet's own prompt to its end.
 """
 
 import array
+import fcntl
 import json
 import logging
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Mapping
@@ -27,7 +30,7 @@ from kubinet.client import Client
 from kubinet.errors import KubinetError
 from kubinet.facts import facts_to_json
 from kubinet.netlink import Netlink
-from kubinet.netns import of_process
+from kubinet.netns import namespace, of_process
 from kubinet.service import ServiceContext
 from topologies.announcer import Announcer
 from topologies.build import Underlay, build, restore_routes
@@ -35,6 +38,7 @@ from topologies.datapath import choose_datapath, detect_datapaths
 from topologies.document import parse_topology, spell, to_document
 from topologies.links.change import apply_change, changed
 from topologies.links.measure import measure
+from topologies.links.probe import probe
 from topologies.links.tools import detect_tools
 from topologies.links.wires import LinkEnds
 from topologies.model import Role, Topology
@@ -45,6 +49,8 @@ from topologies.underlay_protocol import SOCKET
 _LOG = logging.getLogger(__name__)
 _CHANGING = threading.Lock()
 _MEASURING = threading.Lock()
+_SIOCGIFFLAGS = 0x8913
+_IFF_UP = 1
 
 
 def serve(context: ServiceContext) -> None:
@@ -132,6 +138,9 @@ def _do(underlay: Underlay, announcer: Announcer, request: dict[str, Any], fds: 
             names = [str(name) for name in request.get("names") or underlay.ends]
             seconds = float(request.get("seconds", 0.5))
             return {"links": [_measured(underlay, name, seconds) for name in names]}
+        case "probe":
+            ends = _ends(underlay, str(request.get("name")))
+            return {"directions": [asdict(one) for one in probe(ends, int(request.get("frames") or 20))]}
         case "cli" if len(fds) == 3:
             return {"exit": _prompt(underlay, fds)}
         case command:
@@ -155,11 +164,25 @@ def _describe(underlay: Underlay, name: str) -> dict[str, Any]:
         "delay": link.delay,
         "jitter": link.jitter,
         "loss": link.loss,
+        "queue": None if link.queue is None else str(link.queue),
         "ends": [
-            {"vertex": end.vertex, "interface": end.name, "pid": pid, "address": str(end.address or "")}
+            {
+                "vertex": end.vertex,
+                "interface": end.name,
+                "pid": pid,
+                "address": str(end.address or ""),
+                "up": _is_up(end.name, pid),
+            }
             for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b))
         ],
     }
+
+
+def _is_up(interface: str, pid: int) -> bool:
+    """Whether the interface is set up (netdevice(7): IFF_UP)."""
+    with namespace(of_process(pid)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sh14x", interface.encode(), 0))
+    return bool(struct.unpack("16sh14x", answer)[1] & _IFF_UP)
 
 
 def _set_link(underlay: Underlay, announcer: Announcer, name: str, *, up: bool) -> dict[str, Any]:

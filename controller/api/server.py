@@ -42,6 +42,7 @@ from controller.workloads.apiservice import API_PORT, ApiService
 from controller.workloads.garbage import Garbage
 from controller.workloads.manager import Workloads
 from controller.workloads.namespaces import Namespaces, ensure_defaults
+from controller.workloads.nodelifecycle import NodeLifecycle
 from controller.workloads.scheduling import Scheduling
 from controller.workloads.serviceaccounts import ServiceAccounts
 from controller.workloads.servicecycles import ServiceCycles
@@ -173,9 +174,11 @@ async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
     """The API and the life cycles on its store, without a listening address yet."""
     ensure_defaults(api.objects)
     objects = api.objects
-    cycles: list[Namespaces | Scheduling | Garbage | ServiceCycles | Workloads | ServiceAccounts | ApiService]
+    cycles: list[
+        Namespaces | Scheduling | Garbage | ServiceCycles | Workloads | ServiceAccounts | ApiService | NodeLifecycle
+    ]
     cycles = [ServiceAccounts(objects, api.authority), ServiceCycles(objects), Namespaces(objects), Scheduling(objects)]
-    cycles += [Garbage(objects), Workloads(objects)]
+    cycles += [Garbage(objects), Workloads(objects), NodeLifecycle(objects)]
     if api.network is not None:
         cycles.append(ApiService(objects, api.network))
     runner = web.ServerRunner(web.Server(api.handle, access_log=None), shutdown_timeout=1.0)

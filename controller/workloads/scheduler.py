@@ -187,16 +187,18 @@ def _refusal(spec: Object, node: _Node, ports: set[_HostPort]) -> str:
     return ""
 
 
+def tolerates(toleration: Object, taint: Object) -> bool:
+    """Whether a pod with this toleration may be where this taint is."""
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("key") not in (None, "", taint["key"]):
+        return False
+    exists = toleration.get("operator") == "Exists"
+    return exists or (toleration.get("value") or "") == (taint.get("value") or "")
+
+
 def _tolerated(taint: Object, tolerations: Sequence[Object]) -> bool:
-    for toleration in tolerations:
-        if toleration.get("effect") not in (None, "", taint["effect"]):
-            continue
-        if toleration.get("key") not in (None, "", taint["key"]):
-            continue
-        exists = toleration.get("operator") == "Exists"
-        if exists or (toleration.get("value") or "") == (taint.get("value") or ""):
-            return True
-    return False
+    return any(tolerates(toleration, taint) for toleration in tolerations)
 
 
 def _affine(spec: Object, node: _Node) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from kubinet.manifests import parse_manifests
 from topologies.checks import check
 from topologies.document import parse_topology, schema, spell
-from topologies.links.change import QUANTITIES
+from topologies.links.quantities import QUANTITIES
 from topologies.presets import PRESETS
 from topologies.resolve import load_topology
 

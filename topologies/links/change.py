@@ -1,26 +1,17 @@
 """Changing a link of a running cluster: rate, delay, jitter, loss, queue."""
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from kubinet.errors import InvalidInputError, KubinetError
 from kubinet.netlink import Netlink
 from kubinet.netns import namespace, of_process
-from kubinet.units import parse_duration, parse_percent, parse_queue, parse_rate
 from topologies.checks import quantity_problems
 from topologies.links.mechanism import LinkTools, Wire, choose_wire, shaper
+from topologies.links.quantities import QUANTITIES
 from topologies.links.wires import LinkEnds, WireMaker, shape
 from topologies.model import Link
-
-QUANTITIES: Mapping[str, Callable[[object], Any]] = {
-    "rate": parse_rate,
-    "delay": parse_duration,
-    "jitter": parse_duration,
-    "loss": parse_percent,
-    "queue": parse_queue,
-}
 
 
 def changed(link: Link, settings: Mapping[str, object], tools: LinkTools, mtu: int) -> Link:

@@ -1,9 +1,11 @@
 """Making links: veth pairs, a netem pair or a userspace wire, each end named, addressed and shaped in its namespace."""
 
+import errno
 import os
 import re
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -107,8 +109,11 @@ class WireMaker:
         for side, end, pid in (("a", ends.a, ends.pid_a), ("b", ends.b, ends.pid_b)):
             tap = f"w{ends.number}{side}"
             _run(["ip", "tuntap", "add", "dev", tap, "mode", "tap"], f"link '{link.name}'")
-            switch = ["vde_switch", "-x", "-s", str(folder / side), "-t", tap, "-n", "4"]
-            processes.append(_start(switch, folder / side / "ctl", link.name))
+            console = folder / f"{side}.console"
+            switch = ["vde_switch", "-x", "-s", str(folder / side), "-t", tap, "-n", "4", "-M", str(console)]
+            processes.append(_start(switch, console, link.name))
+            # Its sockets are there before it opens the tap by its name; it greets when everything is done.
+            _greeted(console, link.name)
             self._root.run(
                 [
                     netlink.change_link(tap, name=end.name, mac=end.mac, mtu=ends.mtu, queue=_QUEUE),
@@ -143,6 +148,21 @@ def shape(index: int, shaper: Shaper) -> Request:
 
 def _end(interface: Interface, pid: int) -> VethEnd:
     return VethEnd(interface.name, interface.mac, pid=pid, queue=_QUEUE)
+
+
+def _greeted(console: Path, link: str) -> None:
+    """Wait until a vde_switch serves its console, and so everything else."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_START_SECONDS)
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            while connection.connect_ex(str(console)) == errno.ECONNREFUSED and time.monotonic() < deadline:
+                time.sleep(0.001)  # bound, but it does not listen yet: nothing tells of that
+            greeting = connection.recv(1)
+        except OSError as error:
+            raise KubinetError(f"link '{link}': its vde_switch does not answer: {error}") from error
+    if not greeting:
+        raise KubinetError(f"link '{link}': its vde_switch ended while it started")
 
 
 def _console(path: Path, commands: list[str], link: str) -> None:

@@ -22,6 +22,7 @@ GROUPS: Final = (
     "experiments",
     "calibration",
     "results",
+    "faults",
     "guest",
     "other",
 )

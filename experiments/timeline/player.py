@@ -1,0 +1,313 @@
+"""Plays a timeline against a running cluster: in time, with every fault's checks, and heals what is left at the end.
+
+Each event has a thread of its own from its moment on, so that no check delays the next event; a fault's end waits for
+its injection only.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from experiments.base import RunningCluster
+from experiments.timeline.actions import Action, CrashNode, Event, Heal, RestartSwitch, concerns
+from experiments.timeline.board import Board
+from experiments.timeline.faults.base import Case, Stay
+from experiments.timeline.faults.catalogue import GOING_ON, fault_of
+from experiments.timeline.performing import Finder, Injected, heal, inject, renew, stays, take_turn
+from experiments.timeline.site import Check, Site
+from kubinet.cluster import Cluster
+from kubinet.errors import KubinetError
+
+_LOG = logging.getLogger(__name__)
+_JOIN_SECONDS: Final = 120.0
+
+
+class Stage(Protocol):
+    """What a timeline needs of a run; `experiments.scene.Scene` is one."""
+
+    @property
+    def cluster(self) -> RunningCluster:
+        """The run's cluster."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        ...
+
+    @property
+    def started_s(self) -> float:
+        """Zero of the timeline, seconds since 1970."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Tell the user, one short line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A row of events.csv."""
+
+    time_s: float
+    """Seconds since 1970."""
+    seconds: float
+    """After the workload's start."""
+    event: str
+    """`injected`, `present`, `symptom`, `recovered`, their opposites `absent`, `no symptom`, `not recovered`; `healed`,
+    `renewed`, `failed`."""
+    fault: str
+    """The action as the timeline writes it."""
+    detail: str
+    """What was seen."""
+    late_s: float | None = None
+    """Of what was planned for a moment: how late it began."""
+
+
+@dataclass(slots=True)
+class _Active:
+    """A fault of the timeline from its moment on."""
+
+    event: Event
+    injected: threading.Event = field(default_factory=threading.Event)
+    """The injection is over, whatever came of it."""
+    over: threading.Event = field(default_factory=threading.Event)
+    """It is being healed: nobody checks or takes turns any more."""
+    name: str = ""
+    """On the board."""
+    healing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    at: float
+    order: int
+    action: Action
+    active: _Active | None
+    """Whose fault begins or ends; None for `heal`."""
+    ends: bool = False
+
+
+def site_of(stage: Stage, folder: Path) -> Site:
+    """What faults reach of a run's cluster; KubinetError when it is none of this machine."""
+    cluster = stage.cluster
+    if not isinstance(cluster, Cluster):
+        raise KubinetError("a timeline needs a cluster of this machine: faults act inside its sandbox")
+    return Site(cluster, stage.seed, folder)
+
+
+class Player:
+    """One playing of a timeline: `start` at the workload's start, `stop` at its end."""
+
+    def __init__(
+        self,
+        events: Iterable[Event],
+        *,
+        folder: Path = Path(),
+        checks: bool = True,
+        find: Finder = fault_of,
+        open_site: Callable[[Stage, Path], Site] = site_of,
+    ) -> None:
+        """`folder`: what manifest files are relative to. `checks`: look for presence, symptom and recovery."""
+        self._events = tuple(events)
+        self._folder = folder
+        self._checks = checks
+        self._find = find
+        self._open_site = open_site
+        self._lock = threading.Lock()
+        self._happenings: list[Happening] = []
+        self._active: list[_Active] = []
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._defects: list[BaseException] = []
+
+    def check(self, site: Site) -> None:
+        """Refuse what the cluster has not (UsageError), before anything happens."""
+        for event in self._events:
+            if not isinstance(event.action, Heal):
+                self._find(event.action).check(Case(site, event.action))
+
+    def start(self, stage: Stage) -> None:
+        """Play in threads of its own; times count from `stage.started_s`."""
+        self._stage = stage
+        self._site = self._open_site(stage, self._folder)
+        self._board = Board(self._site.cluster.info.state_dir)
+        self._clock = time.monotonic() - (time.time() - stage.started_s)
+        self._player = threading.Thread(target=self._play, args=(self._plan(),), name="timeline", daemon=True)
+        self._player.start()
+
+    def wait(self) -> None:
+        """Return when the last event of the timeline and all checks are over."""
+        self._player.join()
+        self._join()
+
+    def stop(self) -> tuple[Happening, ...]:
+        """Play no more, heal what is still injected, wait for the recovery; all that happened, in order of time."""
+        self._stopping.set()
+        self._player.join()
+        for active in tuple(self._active):
+            self._start(self._heal, active, None)
+        self._join()
+        if self._defects:
+            raise self._defects[0]
+        return self.happenings
+
+    @property
+    def happenings(self) -> tuple[Happening, ...]:
+        """What has happened so far, in order of time."""
+        with self._lock:
+            return tuple(sorted(self._happenings, key=lambda one: one.time_s))
+
+    # The plan
+
+    def _plan(self) -> list[_Due]:
+        due = []
+        for order, event in enumerate(self._events):
+            if isinstance(event.action, Heal):
+                due.append(_Due(event.start, order, event.action, None))
+                continue
+            active = _Active(event)
+            due.append(_Due(event.start, order, event.action, active))
+            if event.end is not None:
+                due.append(_Due(event.end, order, event.action, active, ends=True))
+        return sorted(due, key=lambda one: (one.at, not one.ends, one.order))
+
+    def _play(self, plan: list[_Due]) -> None:
+        for due in plan:
+            moment = self._clock + due.at
+            if self._stopping.wait(max(0.0, moment - time.monotonic())):
+                return
+            late = max(0.0, time.monotonic() - moment)
+            if due.active is None:
+                assert isinstance(due.action, Heal)
+                for active in self._meant(due.action):
+                    self._start(self._heal, active, late)
+            elif due.ends:
+                self._start(self._heal, due.active, late)
+            else:
+                self._active.append(due.active)
+                self._start(self._inject, due.active, late)
+
+    def _meant(self, wanted: Heal) -> list[_Active]:
+        found = []
+        for active in self._active:
+            assert not isinstance(active.event.action, Heal)
+            if not active.over.is_set() and concerns(wanted, active.event.action):
+                found.append(active)
+        return found
+
+    def _start(self, work: Callable[[_Active, float | None], None], active: _Active, late: float | None) -> None:
+        def run() -> None:
+            try:
+                work(active, late)
+            except KubinetError as error:
+                self._note("failed", active, str(error), late)
+            except Exception as error:
+                _LOG.exception("%s", active.event)
+                self._defects.append(error)
+                self._note("failed", active, f"a defect of the fault: {error!r}", late)
+
+        thread = threading.Thread(target=run, name=str(active.event.action), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _join(self) -> None:
+        deadline = time.monotonic() + _JOIN_SECONDS
+        for thread in tuple(self._threads):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        left = [thread.name for thread in self._threads if thread.is_alive()]
+        if left:
+            raise KubinetError(f"timeline: still at work after {_JOIN_SECONDS:g} s: {', '.join(left)}")
+
+    # Faults
+
+    def _inject(self, active: _Active, late: float | None) -> None:
+        action = active.event.action
+        assert not isinstance(action, Heal)
+        site = self._site.fresh(active.over)
+        try:
+            done = inject(site, self._board, action, has_end=active.event.end is not None, find=self._find)
+            active.name = done.name
+        finally:
+            active.injected.set()
+        lateness = "" if late is None else f"{late:.3f} s late, "
+        self._note("injected", active, f"{lateness}in {done.seconds:.3f} s", late)
+        if isinstance(action, GOING_ON):
+            turns = threading.Thread(target=self._turns, args=(active,), name=f"turns of {action}", daemon=True)
+            self._threads.append(turns)
+            turns.start()
+        if self._checks:
+            self._look(active, done)
+        elif isinstance(action, RestartSwitch):
+            done.symptom()  # the new bridges are programmed
+        if isinstance(action, RestartSwitch):
+            self._renew(active)
+        if done.fault.stay is Stay.PASSES and self._checks:
+            self._tell(active, done.healed(), "recovered", "not recovered")
+
+    def _look(self, active: _Active, done: Injected) -> None:
+        for find, good, bad in ((done.present, "present", "absent"), (done.symptom, "symptom", "no symptom")):
+            if isinstance(done.case.action, GOING_ON):
+                entry = self._board.entry(done.name)
+                if entry is not None:
+                    done = replace(done, case=replace(done.case, memory=entry.memory))
+            check = find()
+            if active.over.is_set() and not check.holds:
+                return  # it was healed before anything was to be seen
+            self._tell(active, check, good, bad)
+
+    def _turns(self, active: _Active) -> None:
+        action = active.event.action
+        assert isinstance(action, GOING_ON)
+        site = self._site.fresh(active.over)
+        moment = self._clock + active.event.start
+        while True:
+            moment = max(moment + action.every, time.monotonic() - action.every)  # a turn that is missed is left out
+            if active.over.wait(max(0.0, moment - time.monotonic())):
+                return
+            try:
+                if take_turn(site, self._board, active.name, find=self._find) is None:
+                    return
+            except KubinetError as error:
+                self._note("failed", active, str(error), None)
+
+    def _heal(self, active: _Active, late: float | None) -> None:
+        action = active.event.action
+        assert not isinstance(action, Heal)
+        if not stays(action, self._find(action), has_end=active.event.end is not None):
+            return
+        active.over.set()
+        active.injected.wait()
+        with self._lock:
+            if active.healing or not active.name:
+                return
+            active.healing = True
+        site = self._site.fresh(threading.Event())
+        done = heal(site, self._board, active.name, find=self._find)
+        if done is None:
+            return  # by hand, meanwhile
+        lateness = "at the end, " if late is None else f"{late:.3f} s late, "
+        self._note("healed", active, f"{lateness}in {done.seconds:.3f} s", late)
+        if self._checks:
+            self._tell(active, done.healed(), "recovered", "not recovered")
+        if isinstance(action, CrashNode):
+            self._renew(active)
+
+    def _renew(self, active: _Active) -> None:
+        for name in renew(self._site.fresh(threading.Event()), self._board, find=self._find):
+            self._note("renewed", active, f"{name} was set again", None)
+
+    def _tell(self, active: _Active, check: Check, good: str, bad: str) -> None:
+        self._note(good if check.holds else bad, active, check.seen, None)
+
+    def _note(self, event: str, active: _Active, detail: str, late: float | None) -> None:
+        now = time.time()
+        with self._lock:
+            self._happenings.append(
+                Happening(now, now - self._stage.started_s, event, str(active.event.action), detail, late)
+            )
+        self._stage.tell(f"{active.event.action}: {event} ({detail})")

@@ -1,0 +1,71 @@
+"""Whether a timeline fits a topology: its nodes, links and files are there. Pure but for a look at the files."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.timeline.actions import (
+    CONTROL,
+    Apply,
+    CrashNode,
+    Delete,
+    Event,
+    LinkDown,
+    LinkFlap,
+    LinkSet,
+    Partition,
+    RestartSwitch,
+    StopAgent,
+)
+from experiments.timeline.language import parse_event
+from kubinet.errors import InvalidInputError
+
+
+def check_timeline(events: Iterable[Event], topology: Mapping[str, Any], folder: Path) -> None:
+    """InvalidInputError for the first event that a resolved Topology document or the folder has not, with its line."""
+    spec = topology["spec"]
+    nodes = [str(node["name"]) for node in spec["nodes"]]
+    links = {str(link["name"]): link for link in spec["links"]}
+    for event in events:
+        for problem in _problems(event, nodes, links, folder):
+            raise InvalidInputError(f"{event.where}: `{event.action}`: {problem}")
+
+
+def line_checker(folder: Path) -> Callable[[str, Mapping[str, Any]], None]:
+    """What `experiments.design.check.Surroundings.check_line` is: a line and a topology in, InvalidInputError out."""
+    return lambda line, topology: check_timeline([parse_event(line)], topology, folder)
+
+
+def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterable[str]:
+    match event.action:
+        case Partition(groups):
+            for name in (name for group in groups for name in group if name != CONTROL):
+                yield from _known("node", name, nodes)
+        case RestartSwitch(node) | StopAgent(node) | CrashNode(node):
+            yield from _known("node", node, nodes)
+        case LinkDown(link) | LinkFlap(link):
+            yield from _known("link", link, links)
+        case LinkSet(link, settings):
+            yield from _known("link", link, links)
+            yield from _settable(links[link], dict(settings))
+        case Apply(file) | Delete(file):
+            if not (folder / file).is_file():
+                yield f"there is no file {folder / file}; files are relative to the experiment's folder"
+        case _:
+            return
+
+
+def _known(what: str, name: str, known: Iterable[str]) -> Iterable[str]:
+    known = list(known)
+    if name not in known:
+        yield f"there is no {what} '{name}'; {what}s: {', '.join(known)}"
+
+
+def _settable(link: Mapping[str, Any], settings: Mapping[str, str]) -> Iterable[str]:
+    """A link gets at run time only what it has the means for."""
+    for name in ("rate", "queue"):
+        if name in settings and not link.get(name):
+            yield f"the link declares no {name} and could not be without one again; declare one in the topology"
+    impaired = {"delay", "jitter", "loss"}
+    if impaired & settings.keys() and not any(link.get(name) for name in impaired):
+        yield "the link declares no delay, jitter or loss; declare one in the topology, however small (delay: 1us)"
