@@ -38,7 +38,11 @@ Facts = dict[str, Any]
 
 
 def shell(command: str) -> str:
-    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+    path = (
+        f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"  # Debian's ordinary users lack administrators' programs
+    )
+    environment = os.environ | {"PATH": path}
+    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:

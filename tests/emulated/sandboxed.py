@@ -17,7 +17,7 @@ import pytest
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _AS_USER = _REPOSITORY / "tools" / "as-user.sh"
-_FURNISH = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
+_FURNISH = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
 
 
 def call_sandboxed(function: Callable[..., Any], *arguments: Any, user: bool = False, timeout: float = 120.0) -> Any:
