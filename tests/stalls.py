@@ -53,7 +53,7 @@ class Monitor:
         return max((seconds for began, seconds in self.stalls if began + seconds > begin), default=0.0)
 
     def settle(self) -> None:
-        """Wait until the nap of this moment is over: whoever a stall made fail may run before the thread does."""
+        """Wait until the nap of this moment is over: whoever a stall disturbed may run before the thread does."""
         self._woke.clear()
         self._woke.wait(2 * _LATE)
 
@@ -69,11 +69,21 @@ class Monitor:
                 return
 
 
+MONITOR: Final = Monitor()
+"""The run's own."""
+
+
+def running_time() -> float:
+    """Seconds like `time.monotonic`, without those in which the machine stood still: for limits that are the fact."""
+    MONITOR.settle()
+    return time.monotonic() - sum(seconds for _, seconds in MONITOR.stalls)
+
+
 class Plugin:
     """The monitor in pytest: in the report of each test that fails, and at the end of the run."""
 
-    def __init__(self) -> None:
-        self._monitor = Monitor()
+    def __init__(self, monitor: Monitor = MONITOR) -> None:
+        self._monitor = monitor
         self._begin = 0.0
         self._found: list[tuple[float, str]] = []
 

@@ -81,7 +81,7 @@ def _spine_shares(ports: int) -> dict[str, int]:
     with namespace(of_process(underlay.pid("n4"))):
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind(("", 4789))
-    receiver.settimeout(10)
+    receiver.settimeout(30)
     with namespace(of_process(underlay.pid("n1"))):
         for port in range(49152, 49152 + ports):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:

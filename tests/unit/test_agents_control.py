@@ -35,7 +35,7 @@ def test_a_request_is_answered_over_the_socket(tmp_path: Path) -> None:
     path.touch()
     server = ControlServer(path, HANDLERS)
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(30)
         connection.connect(str(path))
         connection.sendall(b'{"command": "echo", "x": 7}\n')
         with connection.makefile("rb") as lines:

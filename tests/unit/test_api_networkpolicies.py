@@ -325,9 +325,9 @@ def test_large_policies_are_accepted() -> None:
         for i in range(5000)
     ]
     terms = [{"key": f"k{i}", "operator": "NotIn", "values": [f"v{j}" for j in range(10)]} for i in range(100)]
-    began = time.perf_counter()
+    began = time.process_time()
     stored = create("NetworkPolicy", policy(ingress=rules, podSelector={"matchExpressions": terms}))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert stored["spec"]["ingress"] == rules
     assert stored["spec"]["podSelector"]["matchExpressions"] == terms
 

@@ -27,8 +27,9 @@ def test_the_longest_stall_of_a_time_is_known() -> None:
 
 def test_a_failed_test_says_that_the_machine_stood_still(pytester: pytest.Pytester) -> None:
     """In its report; the summary names every test that a stall reached into, the longest first."""
-    plugin = Plugin()
-    plugin._monitor.stalls.append(Stall(time.monotonic() + 100, 6.2))
+    monitor = Monitor()
+    plugin = Plugin(monitor)
+    monitor.stalls.append(Stall(time.monotonic() + 100, 6.2))
     pytester.makepyfile("def test_good(): pass\ndef test_bad(): assert False")
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider", plugins=[plugin])
     done.assert_outcomes(passed=1, failed=1)

@@ -1,12 +1,12 @@
 """Topology files: what they say, what is refused and how it is said."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stalls import running_time
 
 from kubinet.errors import InvalidInputError, KubinetError, UsageError
 from kubinet.facts import network_to_document
@@ -265,10 +265,10 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_files_are_refused_quickly(tmp_path: Path, kind: str) -> None:
     """Alias bombs, depth, size, truncation and the like end in an error that names the file, within 10 seconds."""
-    began = time.monotonic()
+    began = running_time()
     words = _refusal(tmp_path, HOSTILE[kind])
     assert words.startswith("lab.yaml")
-    assert time.monotonic() - began < 10
+    assert running_time() - began < 10
 
 
 _SCALARS = (
