@@ -47,8 +47,8 @@ test: test-env ## every test that this machine can run
 	$(BY_FILE) tests/ovs tests/client -m "not ryu"
 	@$(MAKE) --no-print-directory emulated user
 
-check: test-env lint types ## lint, types, unit and repository tests: no root, under 30 s
-	$(SPREAD) tests/unit tests/repo
+check: test-env lint types ## lint, types, quick unit and repository tests: no root, under 30 s
+	$(SPREAD) tests/unit tests/repo -m "not slow"
 
 lint: test-env
 	$(PYTHON) -m ruff check .

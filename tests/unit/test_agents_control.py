@@ -57,6 +57,7 @@ def test_refusals_are_answers(line: bytes, error: str) -> None:
     assert answer(line, HANDLERS) == {"error": error}
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=40), st.recursive(
     st.none() | st.booleans() | st.text(max_size=5) | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["command", "x"]), inner),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Network
 
+import pytest
 from policyclusters import NAMESPACES, cluster, label, netpol, pod
 
 from controller import compile as compiler
@@ -163,6 +164,7 @@ def test_a_policy_moves_to_another_tier() -> None:
     assert moved[INTEGRATION_BRIDGE].table() == compiler.programs(admin, admin.nodes["n1"])[INTEGRATION_BRIDGE].table()
 
 
+@pytest.mark.slow
 def test_a_long_policy_is_enforced_to_its_last_rule() -> None:
     """5,000 different rules: no flow has more clauses than a message holds, and no rule is missing."""
     rules = [

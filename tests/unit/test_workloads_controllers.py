@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -341,6 +342,7 @@ def apply_step(objects: Objects, step: tuple[str, Any]) -> None:
         set_status(objects, pod, "Failed" if word == "fail" else "Running", word == "ready")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(steps, st.sampled_from(["RollingUpdate", "Recreate"]))
 def test_any_history_converges(history: list[tuple[str, Any]], strategy: str) -> None:
