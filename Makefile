@@ -5,6 +5,9 @@ PYTHON := $(VENV)/bin/python
 # Mininet comes from Debian and must be visible in the environment, so the environment is made of Debian's own Python.
 SYSTEM_PYTHON := /usr/bin/python3
 PYTEST := $(PYTHON) -m pytest
+# Some container images forbid Python its cache. Every start of a program would compile all its modules again: several
+# seconds of processor time for each cluster, and for each process that collects tests.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests that share nothing run on all processors, file by file where a module's tests share a fixture. Clusters wait more
 # than they work, and two of them keep two processors busy; what measures time or rates has the machine for itself.
 JOBS := $(shell nproc)
