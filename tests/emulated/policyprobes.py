@@ -254,7 +254,7 @@ class Prober:
         argv = inside(cluster.info.pid, [PYTHON, "-c", PROGRAM])
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def probe(self, probes: Sequence[Probe], *, grace: float = 0.3, seconds: float = 8.0) -> list[str]:
+    def probe(self, probes: Sequence[Probe], *, grace: float = 0.3, seconds: float = 20.0) -> list[str]:
         """What each probe got: `ok`, `silence` or the name of an error.
 
         It ends as soon as all that should arrive has arrived and nothing else came for `grace` seconds.
