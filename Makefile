@@ -5,8 +5,17 @@ PYTHON := $(VENV)/bin/python
 # Mininet comes from Debian and must be visible in the environment, so the environment is made of Debian's own Python.
 SYSTEM_PYTHON := /usr/bin/python3
 PYTEST := $(PYTHON) -m pytest
+# Some container images forbid Python its cache. Every start of a program would compile all its modules again: several
+# seconds of processor time for each cluster, and for each process that collects tests.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests that share nothing run on all processors, file by file where a module's tests share a fixture. Clusters wait more
+# than they work, and two of them keep two processors busy; what measures time or rates has the machine for itself.
+JOBS := $(shell nproc)
+SPREAD := $(PYTEST) -n $(JOBS) --dist worksteal
+BY_FILE := $(PYTEST) -n $(JOBS) --dist loadfile
+CLUSTERS := $(PYTEST) -n $(shell test $(JOBS) -gt 2 && echo 2 || echo $(JOBS))
 
-.PHONY: help packages test-packages env test-env demo test user check lint types unit ovs emulated client test-guest test-ryu bench docs clean
+.PHONY: help packages test-packages env test-env demo test user check lint types unit models ovs client emulated test-guest test-ryu bench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,19 +46,12 @@ demo: env ## the main job: a cluster, an application, the first experiment, a re
 
 test: test-env ## every test that this machine can run
 	@$(MAKE) --no-print-directory lint types
-	$(PYTEST) -m "not guest and not ryu"
-	@$(MAKE) --no-print-directory user
+	$(SPREAD) tests/unit tests/repo tests/models
+	$(BY_FILE) tests/ovs tests/client -m "not ryu"
+	@$(MAKE) --no-print-directory emulated user
 
-user: test-env ## whole clusters again, as an ordinary user
-	@if tools/as-user.sh test -x $(PYTHON); then \
-	    tools/as-user.sh $(PYTHON) -m pytest -p no:cacheprovider tests/emulated/test_cluster_connectivity.py \
-	        tests/emulated/test_cluster_life.py; \
-	else \
-	    echo "SKIPPED: an ordinary user cannot read $(CURDIR); clone into a folder that others may read"; \
-	fi
-
-check: test-env lint types ## lint, types, unit and repository tests: no root, under 30 s
-	$(PYTEST) tests/unit tests/repo
+check: test-env lint types ## lint, types, quick unit and repository tests: no root, under 30 s
+	$(SPREAD) tests/unit tests/repo -m "not slow"
 
 lint: test-env
 	$(PYTHON) -m ruff check .
@@ -60,16 +62,28 @@ types: test-env
 	$(PYTHON) -m mypy
 
 unit: test-env ## unit tests
-	$(PYTEST) tests/unit
+	$(SPREAD) tests/unit
+
+models: test-env ## exhaustive unit tests: every upstream case in flows, long random histories, damaged compilers
+	$(SPREAD) tests/models
 
 ovs: test-env ## tests on a private Open vSwitch with the dummy datapath
-	$(PYTEST) tests/ovs -m "not ryu"
-
-emulated: test-env ## tests with real packets in the sandbox
-	$(PYTEST) tests/emulated
+	$(BY_FILE) tests/ovs -m "not ryu"
 
 client: test-env ## tests with kubectl and client libraries
-	$(PYTEST) tests/client
+	$(BY_FILE) tests/client
+
+emulated: test-env ## tests with real packets in the sandbox
+	$(CLUSTERS) --dist loadfile tests/emulated -m "not alone"
+	$(PYTEST) tests/emulated -m alone
+
+user: test-env ## whole clusters again, as an ordinary user
+	@if tools/as-user.sh test -x $(PYTHON); then \
+	    tools/as-user.sh $(CLUSTERS) --dist worksteal -p no:cacheprovider tests/emulated/test_cluster_connectivity.py \
+	        tests/emulated/test_cluster_life.py; \
+	else \
+	    echo "SKIPPED: an ordinary user cannot read $(CURDIR); clone into a folder that others may read"; \
+	fi
 
 test-guest: test-env ## the kernel datapath and netem, in guest kernels (QEMU, user-mode Linux)
 	@tools/install-packages.sh tools/guest-packages.txt

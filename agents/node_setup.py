@@ -43,6 +43,7 @@ NODE_SYSCTLS: Final = {
 _GATEWAY_SYSCTLS: Final = {f"net.ipv4.conf.{GATEWAY_INTERFACE}.accept_local": "1"}
 _NEIGHBOUR_SECONDS: Final = "3600"
 """The longest that ovs-vswitchd keeps an idle tunnel neighbour (lib/tnl-neigh-cache.c)."""
+_ADDRESS_SECONDS: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -101,8 +102,8 @@ def set_up_node(facts: ClusterFacts, node: NodeFacts, home: SwitchHome, empty_da
     running = NodeSwitch(facts, node, home, database_server, switch, database, clock.laps)
     configure_interfaces(facts, node)
     clock.lap("interfaces")
-    seed_neighbours(running)
-    clock.lap("neighbours")
+    seed_tunnel(running)
+    clock.lap("tunnel")
     return running
 
 
@@ -150,15 +151,37 @@ def segment_neighbours(facts: ClusterFacts, node: NodeFacts) -> list[tuple[IPv4I
     return found
 
 
-def seed_neighbours(running: NodeSwitch) -> None:
-    """Tell the userspace tunnel its neighbours: it drops the first packet to an unknown one and asks by ARP."""
-    network = running.facts.network
+def seed_tunnel(running: NodeSwitch) -> None:
+    """Tell the userspace tunnel its routes and its neighbours.
+
+    The switch does not read the kernel's routes (`SwitchHome.ensure_switch`). It would read them all again after every
+    change of an interface in the node's namespace, such as a pod's that comes or goes, and know none meanwhile: flows
+    that are revalidated then lose their tunnel, and with it a few packets between nodes.
+    It drops the first packet to a neighbour that it does not know and asks by ARP.
+    """
+    network, node = running.facts.network, running.node
     if network.datapath is Datapath.SYSTEM or network.overlay is Overlay.DIRECT:
-        return  # the kernel's own neighbour table is used
+        return  # the kernel's own routes and neighbours are used
     with running.appctl() as appctl:
+        _add_tunnel_route(appctl, node, str(node.underlay.network), UPLINK_BRIDGE)
+        if node.gateway is not None:
+            _add_tunnel_route(appctl, node, "0.0.0.0/0", UPLINK_BRIDGE, str(node.gateway))
         appctl("tnl/neigh/aging", _NEIGHBOUR_SECONDS)
-        for neighbour, mac in segment_neighbours(running.facts, running.node):
+        for neighbour, mac in segment_neighbours(running.facts, node):
             appctl("tnl/neigh/set", UPLINK_BRIDGE, str(neighbour.ip), mac)
+
+
+def _add_tunnel_route(appctl: Appctl, node: NodeFacts, *route: str) -> None:
+    """Repeated until the switch has heard from the kernel of the address that is the route's source."""
+    deadline = time.monotonic() + _ADDRESS_SECONDS
+    while True:
+        try:
+            appctl("ovs/route/add", *route)
+            return
+        except OvsError as error:
+            if time.monotonic() > deadline:
+                raise OvsError(f"node {node.name}: ovs/route/add {' '.join(route)}: {error}") from error
+            time.sleep(0.01)
 
 
 class _Clock:

@@ -86,8 +86,12 @@ class SwitchHome:
         )
 
     def ensure_switch(self) -> Daemon:
-        """The running ovs-vswitchd, started when there is none; it has configured itself when this returns."""
-        return self._running(SWITCH) or self._start(SWITCH, [f"unix:{self.database_socket}"], "vswitchd")
+        """The running ovs-vswitchd, started when there is none; it has configured itself when this returns.
+
+        It knows the routes of its tunnels from the agent alone (`agents.node_setup.seed_tunnel`).
+        """
+        arguments = [f"unix:{self.database_socket}", "--disable-system-route"]
+        return self._running(SWITCH) or self._start(SWITCH, arguments, "vswitchd")
 
     def _running(self, name: str) -> Daemon | None:
         try:

@@ -57,7 +57,7 @@ current-context: c
     )
     yield Server(url, token, state, config)
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     process.stdout.close()
     log_text = (state / "log").read_text()
     assert "Traceback" not in log_text, log_text

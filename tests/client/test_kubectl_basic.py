@@ -120,7 +120,7 @@ def test_describe_names_the_reason(kubectl: Kubectl) -> None:
         '"containers":[{"name":"c","image":"busybox"}]}}'
     )
     kubectl("create", "-f", "-", stdin=pod)
-    kubectl("wait", "--for=condition=PodScheduled=false", "pod/nowhere", "--timeout=10s")
+    kubectl("wait", "--for=condition=PodScheduled=false", "pod/nowhere", "--timeout=30s")
     told = kubectl("describe", "pod", "nowhere").stdout
     assert "FailedScheduling" in told
     assert "node(s) didn't match Pod's node affinity/selector" in told
@@ -129,8 +129,8 @@ def test_describe_names_the_reason(kubectl: Kubectl) -> None:
 
 def test_wait_label_patch_explain(kubectl: Kubectl, running_pod: str) -> None:
     """wait, label, patch, explain, api-resources and auth-free discovery work."""
-    kubectl("wait", "--for=condition=Ready", f"pod/{running_pod}", "--timeout=10s")
-    kubectl("wait", "--for=jsonpath={.status.podIP}=10.244.1.2", f"pod/{running_pod}", "--timeout=10s")
+    kubectl("wait", "--for=condition=Ready", f"pod/{running_pod}", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.podIP}=10.244.1.2", f"pod/{running_pod}", "--timeout=30s")
     kubectl("label", "pod", running_pod, "tier=front")
     assert kubectl("get", "pods", "-l", "tier in (front,back),!x", "-o", "name").stdout == f"pod/{running_pod}\n"
     assert kubectl("get", "pods", "--field-selector", "status.phase=Failed", "-o", "name").stdout == ""

@@ -36,10 +36,10 @@ def test_a_daemon_on_each_node(kubectl: Kubectl) -> None:
     ]  # fmt: skip
     assert lines[1][:7] == ["agent", "2", "2", "2", "2", "2", "<none>"]
     kubectl("taint", "node", "n2", "k=v:NoExecute")
-    kubectl("wait", "--for=jsonpath={.status.desiredNumberScheduled}=1", "ds/agent", "--timeout=9s")
-    kubectl("wait", "--for=jsonpath={.status.numberMisscheduled}=0", "ds/agent", "--timeout=9s")
+    kubectl("wait", "--for=jsonpath={.status.desiredNumberScheduled}=1", "ds/agent", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.numberMisscheduled}=0", "ds/agent", "--timeout=30s")
     kubectl("taint", "node", "n2", "k-")
-    kubectl("wait", "--for=jsonpath={.status.numberAvailable}=2", "ds/agent", "--timeout=9s")
+    kubectl("wait", "--for=jsonpath={.status.numberAvailable}=2", "ds/agent", "--timeout=30s")
 
 
 def test_a_daemons_history(kubectl: Kubectl) -> None:

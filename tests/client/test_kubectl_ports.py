@@ -116,7 +116,7 @@ def forwarded(server: Any, version: str, *arguments: str) -> Iterator[int]:
         yield int(match[1])
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
         process.stdout.close()
 
 
@@ -124,7 +124,7 @@ def round_trip(port: int, size: int = SIZE) -> bool:
     """Whether so many bytes come back over one connection, which is then half closed."""
     payload = bytes(range(256)) * (size // 256)
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
-        connection.settimeout(20)
+        connection.settimeout(30)
 
         def send() -> None:
             connection.sendall(payload)
@@ -153,7 +153,7 @@ def test_port_forward(server: Any, pod: str, echo_port: int, web_port: int, vers
             thread.join()
         assert results == [True] * 8
     with forwarded(server, version, f"pod/{pod}", f":{web_port}") as port:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/hello", timeout=30) as answer:
             assert json.load(answer)["path"] == "/hello"
 
 
@@ -172,12 +172,12 @@ def test_a_port_without_a_listener_is_named(server: Any, pod: str) -> None:
     assert process.stdout is not None
     port = int(process.stdout.readline().split(":")[1].split()[0])
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
-        connection.settimeout(10)
+        connection.settimeout(30)
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(10) == b""
     process.terminate()
     told = process.stdout.read()
-    process.wait(10)
+    process.wait(30)
     process.stdout.close()
     assert f"failed to connect to localhost:{number} inside the pod: connection refused" in told
 
@@ -201,7 +201,7 @@ def test_the_python_client_forwards_ports(server: Any, pod: str, web_port: int, 
         )
         echo = forward.socket(echo_port)
         echo.setblocking(True)
-        echo.settimeout(10)
+        echo.settimeout(30)
         echo.sendall(b"over channels")
         assert echo.recv(100) == b"over channels"
         web = http.client.HTTPConnection("pod", web_port)
@@ -284,10 +284,10 @@ def test_kubectl_proxy(server: Any, pod: str) -> None:
     try:
         port = int(process.stdout.readline().rsplit(":", 1)[1])
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{port}/api/v1/namespaces/default/pods/{pod}:http/proxy/page", timeout=10
+            f"http://127.0.0.1:{port}/api/v1/namespaces/default/pods/{pod}:http/proxy/page", timeout=30
         ) as answer:
             assert json.load(answer)["path"] == "/page"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
         process.stdout.close()

@@ -18,7 +18,7 @@ def _spec(kubectl: Kubectl, name: str) -> dict[str, object]:
 
 def _until(kubectl: Kubectl, text: str, *arguments: str) -> str:
     """Standard output of a command once it contains a text."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while text not in (shown := kubectl(*arguments, code=None).stdout):
         assert time.monotonic() < deadline, shown
         time.sleep(0.05)

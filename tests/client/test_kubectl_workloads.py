@@ -77,12 +77,13 @@ def test_pause_and_resume(kubectl: Kubectl) -> None:
     assert kubectl("rollout", "pause", "deployment/web").stdout == "deployment.apps/web paused\n"
     sets = _value(kubectl, "rs", "{.items[*].metadata.name}")
     kubectl("set", "image", "deployment/web", "one=three:3")
-    kubectl("wait", "--for=jsonpath={.status.observedGeneration}=" + _generation(kubectl), "deploy/web", "--timeout=9s")
+    seen = f"--for=jsonpath={{.status.observedGeneration}}={_generation(kubectl)}"
+    kubectl("wait", seen, "deploy/web", "--timeout=30s")
     assert _value(kubectl, "rs", "{.items[*].metadata.name}") == sets
     reason = '{.status.conditions[?(@.type=="Progressing")].reason}'
     assert _value(kubectl, "deploy/web", reason) == "DeploymentPaused"
     kubectl("scale", "deploy/web", "--replicas=4")
-    kubectl("wait", "--for=jsonpath={.status.readyReplicas}=4", "deploy/web", "--timeout=9s")
+    kubectl("wait", "--for=jsonpath={.status.readyReplicas}=4", "deploy/web", "--timeout=30s")
     kubectl("rollout", "resume", "deployment/web")
     kubectl("rollout", "status", "deployment/web", "--timeout=30s")
     assert set(_value(kubectl, "pods", "{.items[*].spec.containers[0].image}").split()) == {"three:3"}
@@ -95,11 +96,11 @@ def _generation(kubectl: Kubectl) -> str:
 def test_scale(kubectl: Kubectl) -> None:
     """`scale` works on Deployments and on sets, with a precondition, and `/scale` is an autoscaling/v1 Scale."""
     assert kubectl("scale", "deploy/web", "--replicas=2").stdout == "deployment.apps/web scaled\n"
-    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deploy/web", "--timeout=9s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deploy/web", "--timeout=30s")
     wrong = kubectl("scale", "deploy/web", "--current-replicas=7", "--replicas=3", code=1).stderr
     assert "Expected replicas to be 7, was 2" in wrong
     kubectl("scale", "deploy/web", "--current-replicas=2", "--replicas=3")
-    kubectl("wait", "--for=jsonpath={.status.replicas}=3", "deploy/web", "--timeout=9s")
+    kubectl("wait", "--for=jsonpath={.status.replicas}=3", "deploy/web", "--timeout=30s")
     scale = json.loads(kubectl("get", "--raw", "/apis/apps/v1/namespaces/default/deployments/web/scale").stdout)
     assert (scale["kind"], scale["apiVersion"]) == ("Scale", "autoscaling/v1")
     assert (scale["spec"], scale["status"]) == ({"replicas": 3}, {"replicas": 3, "selector": "app=web"})

@@ -53,7 +53,7 @@ def test_exec_and_log(core: Any, running_pod: str) -> None:
     command = ["sh", "-c", "echo out; exit 3"]
     options = {"command": command, "stdout": True, "stderr": True, "_preload_content": False}
     answer = kubernetes.stream.stream(core.connect_get_namespaced_pod_exec, running_pod, "default", **options)
-    answer.run_forever(timeout=10)
+    answer.run_forever(timeout=30)
     assert (answer.read_stdout(), answer.returncode) == ("out\n", 3)
     answer.sock.shutdown()  # the client leaves the socket open when the server closed first
     assert core.read_namespaced_pod_log(running_pod, "default", tail_lines=1) == "third\n"

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from patient import PatientSocket
+
 from kubinet.netns import namespace, of_process
 
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
@@ -70,12 +72,10 @@ def _talk(connection: socket.socket, words: bytes) -> None:
             connection.sendall(words)
 
 
-def client(pid: int, kind: int = TCP, timeout: float = 2.0) -> socket.socket:
+def client(pid: int, kind: int = TCP, timeout: float = 2.0) -> PatientSocket:
     """A client socket of the host."""
     with namespace(of_process(pid)):
-        opened = socket.socket(socket.AF_INET, kind)
-    opened.settimeout(timeout)
-    return opened
+        return PatientSocket(kind, limit=timeout)
 
 
 def talk(opened: socket.socket) -> str:

@@ -254,7 +254,7 @@ class Prober:
         argv = inside(cluster.info.pid, [PYTHON, "-c", PROGRAM])
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def probe(self, probes: Sequence[Probe], *, grace: float = 0.3, seconds: float = 8.0) -> list[str]:
+    def probe(self, probes: Sequence[Probe], *, grace: float = 0.3, seconds: float = 20.0) -> list[str]:
         """What each probe got: `ok`, `silence` or the name of an error.
 
         It ends as soon as all that should arrive has arrived and nothing else came for `grace` seconds.
@@ -273,7 +273,7 @@ class Prober:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, f"the prober ended with {self._process.wait(5)}"
+        assert answer, f"the prober ended with {self._process.wait(30)}"
         found: dict[str, Any] = json.loads(answer)
         return found
 
@@ -287,5 +287,5 @@ class Prober:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(30)
         self._process.stdout.close()

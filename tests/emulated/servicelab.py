@@ -195,7 +195,7 @@ class Lab:
 
     def until_event(self, name: str, reason: str) -> str:
         """The message of an event, as soon as it is there."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while reason not in (found := self.events(name)) and time.monotonic() < deadline:
             pass
         assert reason in found

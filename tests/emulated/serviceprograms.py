@@ -6,6 +6,7 @@ HOLD JSON           opens connections and keeps them; each line on standard inpu
 TRAFFIC JSON        one long transfer and many new connections a second until standard input ends.
 """
 
+from pathlib import Path
 from typing import Final
 
 PYTHON: Final = "/usr/bin/python3"
@@ -60,15 +61,19 @@ while True:
     signal.pause()
 """
 
-_COMMON: Final = r"""
-import json, os, select, socket, sys, threading, time
+PATIENT: Final = Path(__file__).with_name("patient.py").read_text()
+"""`PatientSocket`, for programs to begin with."""
+
+_COMMON: Final = (
+    PATIENT
+    + r"""
+import json, sys, threading, time
 
 KINDS = {"tcp": (socket.SOCK_STREAM, 0), "udp": (socket.SOCK_DGRAM, 0), "sctp": (socket.SOCK_STREAM, 132)}
 
 
 def opened(to):
-    made = socket.socket(socket.AF_INET, *KINDS[to["protocol"]])
-    made.settimeout(to["timeout"])
+    made = PatientSocket(*KINDS[to["protocol"]], to["timeout"])
     if to["bind"]:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((to["bind"], 0))
@@ -124,6 +129,7 @@ def said_once(stream, to, size):
     said = greeting(stream)
     return said if echoed(stream, size) else "corrupt"
 """
+)
 
 ASK: Final = (
     _COMMON

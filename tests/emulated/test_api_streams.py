@@ -28,7 +28,7 @@ def _pod(name: str, node: str, *command: str, **more: Any) -> dict[str, Any]:
 
 
 def _fetch(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=30) as answer:
         return str(answer.read().decode())
 
 
@@ -85,7 +85,7 @@ def test_streams_of_pods(start_cluster: Callable[..., Cluster], tmp_path: Path) 
             assert [_fetch(int(match[1])) for _ in range(3)] == ["inside\n"] * 3
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(30)
             process.stdout.close()
     assert run("get", "--raw", "/api/v1/namespaces/default/pods/outer/proxy/index.html") == "inside\n"
     assert run("get", "--raw", "/api/v1/namespaces/default/pods/host:8001/proxy/index.html") == "inside\n"

@@ -46,10 +46,10 @@ def test_two_clusters_live_side_by_side(start_cluster: Callable[..., Cluster]) -
     """Clusters of different names share nothing, not even addresses' meaning."""
     first, second = start_cluster("star", nodes=2, name="one"), start_cluster("star", nodes=2, name="two")
     assert [info.name for info in launcher.list_clusters() if info.alive] == ["one", "two"]
-    first.node("n1").exec(["ping", "-c", "1", "-W", "2", str(first.node("n2").address)])
+    first.node("n1").exec(["ping", "-c", "1", "-W", "20", str(first.node("n2").address)])
     assert first.node("n1").address == second.node("n1").address
     second.stop()
-    first.node("n1").exec(["ping", "-c", "1", "-W", "2", str(first.node("n2").address)])
+    first.node("n1").exec(["ping", "-c", "1", "-W", "20", str(first.node("n2").address)])
 
 
 def test_a_second_up_of_the_same_name_is_refused_and_the_first_runs_on(start_cluster: Callable[..., Cluster]) -> None:
@@ -69,7 +69,7 @@ def test_a_killed_service_comes_back_and_pods_keep_talking(start_cluster: Callab
         cluster.client.create(_pause(name, node))
         cluster.wait("Pod", name, "Ready", namespace="default")
     target = str(cluster.pod("b").address)
-    ping = cluster.pod("a").exec(["sh", "-c", f"ping -i 0.05 -c 100 -W 2 -q {target} >/tmp/ping 2>&1 & echo started"])
+    ping = cluster.pod("a").exec(["sh", "-c", f"ping -i 0.05 -c 100 -W 20 -q {target} >/tmp/ping 2>&1 & echo started"])
     assert ping.text == "started\n"
     kill_inside(cluster, int(str(cluster.services()[service]["pid"])))
 
@@ -77,7 +77,7 @@ def test_a_killed_service_comes_back_and_pods_keep_talking(start_cluster: Callab
     cluster.wait_until("Node", "n1", lambda node: node is not None, timeout=30)
     cluster.client.create(_pause("c", "n1"))
     cluster.wait("Pod", "c", "Ready", namespace="default", timeout=60)
-    cluster.pod("c").exec(["ping", "-c", "1", "-W", "3", target])
+    cluster.pod("c").exec(["ping", "-c", "1", "-W", "20", target])
     restarted = cluster.services()[service]
     assert restarted["restarts"] == 1
     wait = "for i in $(seq 100); do grep -q received /tmp/ping && break; sleep 0.1; done; cat /tmp/ping"

@@ -230,7 +230,7 @@ _CLIENT = """
 import socket, sys
 kind = socket.SOCK_STREAM if sys.argv[1] == "tcp" else socket.SOCK_DGRAM
 connection = socket.socket(socket.AF_INET, kind)
-connection.settimeout(10)
+connection.settimeout(30)
 connection.connect((sys.argv[2], 8000))
 connection.sendall(b"x" * (200000 if sys.argv[1] == "tcp" else 1))
 print(connection.recv(100).decode())

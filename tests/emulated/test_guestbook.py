@@ -26,14 +26,14 @@ def _available(cluster: Cluster, name: str, count: int) -> None:
 
 
 def _entries(host: HostHandle, where: str) -> list[str]:
-    done = host.exec(["curl", "-s", "-f", "-m", "5", f"http://{where}/entries"], check=False)
+    done = host.exec(["curl", "-s", "-f", "-m", "30", f"http://{where}/entries"], check=False)
     found: list[str] = json.loads(done.text) if done.exit_code == 0 else [f"curl ended with {done.exit_code}"]
     return found
 
 
 def _until(host: HostHandle, where: str, expected: list[str]) -> None:
     """Entries appear when the followers have them."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (found := _entries(host, where)) != expected and time.monotonic() < deadline:
         pass
     assert found == expected
@@ -59,12 +59,12 @@ def test_the_guestbook_works_from_outside(start_cluster: Callable[..., Cluster],
     _until(outside, balancer, [])
     posted = []
     for where, text in ((balancer, "by the balancer"), (node_port, "by a node port")):
-        argv = ["curl", "-s", "-f", "-m", "5", "-d", f"message={text}", f"http://{where}/entries"]
+        argv = ["curl", "-s", "-f", "-m", "30", "-d", f"message={text}", f"http://{where}/entries"]
         outside.exec(argv)
         posted.insert(0, text)
     for where in (balancer, node_port, *(f"{node.underlay.ip}:30080" for node in cluster.facts.nodes)):
         _until(outside, where, posted)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while posted[0] not in (page := outside.exec(["curl", "-s", "-f", f"http://{balancer}/"]).text):
         assert time.monotonic() < deadline, page
     assert "<ul><li>by a node port<li>by the balancer</ul>" in page

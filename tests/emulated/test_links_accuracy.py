@@ -13,7 +13,7 @@ from topologies.links.measure import LinkMeasurement, measure
 from topologies.links.tools import detect_tools
 from topologies.resolve import load_topology
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
 LINK = "n1-s1"
 

@@ -9,7 +9,7 @@ import pytest
 
 from kubinet.cluster import Cluster
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
 
 def _ask(cluster: Cluster, *words: str) -> Any:

@@ -65,7 +65,7 @@ def ready(pod: Object | None) -> str:
     return next((entry["status"] for entry in conditions if entry["type"] == "Ready"), "")
 
 
-def until_ready(cluster: Cluster, name: str, wanted: bool = True, timeout: float = 15) -> Object:
+def until_ready(cluster: Cluster, name: str, wanted: bool = True, timeout: float = 30) -> Object:
     text = "True" if wanted else "False"
     return cluster.wait_until("Pod", name, lambda pod: ready(pod) == text, namespace="default", timeout=timeout)
 
@@ -80,7 +80,7 @@ def until_restarted(cluster: Cluster, name: str) -> Object:
         entry = (pod or {}).get("status", {}).get("containerStatuses", [{}])[0]
         return entry.get("restartCount") == 1 and "running" in entry["state"]
 
-    return cluster.wait_until("Pod", name, restarted, namespace="default", timeout=20, what="one restart")
+    return cluster.wait_until("Pod", name, restarted, namespace="default", timeout=30, what="one restart")
 
 
 def events(cluster: Cluster, name: str) -> dict[str, list[str]]:
@@ -94,7 +94,7 @@ def events(cluster: Cluster, name: str) -> dict[str, list[str]]:
 
 def until(fact: Callable[[], Any], what: str) -> Any:
     """Poll what nothing tells about: events are written in the background."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while not (value := fact()):
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -149,7 +149,7 @@ def test_readiness_follows_http_and_exec_probes_and_readiness_gates(
                 bool(pod) and [one["ready"] for one in pod["status"].get("containerStatuses", [])] == [first, second]
             ),
             namespace="default",
-            timeout=10,
+            timeout=30,
         )
 
     def condition(pod: Object, kind: str) -> tuple[str, str, str]:
@@ -250,7 +250,7 @@ def test_a_terminating_pod_tells_its_readiness_until_its_end(cluster: Cluster, c
                 "preStop": {"httpGet": {"host": str(cluster.pod("witness").address), "port": 8080, "path": "/bye"}}
             },
         },
-        terminationGracePeriodSeconds=20,
+        terminationGracePeriodSeconds=60,
     )
     until_ready(cluster, "leaving")
     began = time.monotonic()
@@ -259,8 +259,8 @@ def test_a_terminating_pod_tells_its_readiness_until_its_end(cluster: Cluster, c
     unready = until_ready(cluster, "leaving", False)
     assert [one["restartCount"] for one in statuses(unready)] == [0, 0]
     assert "running" in statuses(unready)[0]["state"]
-    cluster.wait("Pod", "leaving", "delete", namespace="default", timeout=15)
-    assert 2.5 <= time.monotonic() - began < 15
+    cluster.wait("Pod", "leaving", "delete", namespace="default", timeout=30)
+    assert 2.5 <= time.monotonic() - began < 40
     assert "GET /bye" in cluster.pod("witness").logs()
     assert sorted(events(cluster, "leaving")["Killing"]) == ["Stopping container c0", "Stopping container c1"]
 
@@ -284,7 +284,7 @@ def test_post_start_hooks_belong_to_the_start(cluster: Cluster, create: Callable
         "failing",
         lambda pod: bool(pod) and "CrashLoopBackOff" in json.dumps(pod["status"]),
         namespace="default",
-        timeout=20,
+        timeout=30,
     )
 
 

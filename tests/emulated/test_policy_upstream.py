@@ -15,7 +15,7 @@ from policyworld import Case
 pytestmark = pytest.mark.emulated
 
 SOME = {"end-port", "pathological", "ip-block-no-except", "ip-block-with-except"}
-"""Tags of the cases of peers and ports that are worth their time; the flows of all: unit/test_policy_cases_flows."""
+"""Tags of the cases of peers and ports that are worth their time; the flows of all: models/test_policy_cases_flows."""
 DETAILS = [case for case in CYCLONUS if SOME & (tags := set(case.upstream.split())) and "multi-peer" not in tags]
 CASES = (*ACTIONS, *RULES, *NAMESPACES, *DETAILS, *CONFLICTS, *E2E, *NETPOL)
 

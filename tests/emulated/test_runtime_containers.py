@@ -179,7 +179,7 @@ def test_stop_sends_sigterm_then_sigkill(runtime: Running) -> None:
         # The shell's trap is set when an exec sees its output in the log.
         while "up" not in (runtime.log(name="polite") or [""]):
             with runtime.client.exec("u1", "polite", ["true"]) as process:
-                process.wait(10)
+                process.wait(30)
         runtime.client.stop_container("u1", "polite", 30)
         runtime.client.stop_container("u1", "deaf", 0.1)
         codes = {ended.name: ended.exit_code for ended in (next_exit(events), next_exit(events))}
@@ -196,7 +196,7 @@ def test_exec_passes_streams_and_status(runtime: Running) -> None:
     with runtime.client.exec(
         "u1", "c", ["sh", "-c", "read x; hostname; echo $x $A; exit 7"], stdin=stdin, stdout=stdout
     ) as process:
-        assert process.wait(20) == 7
+        assert process.wait(30) == 7
     os.close(stdout)
     with os.fdopen(from_process) as output:
         assert output.read() == "host-u1\ntyped b\n"
@@ -210,7 +210,7 @@ def test_exec_with_terminal(runtime: Running) -> None:
     runtime.client.start_container(ContainerSpec("u1", "c", 0, ("sleep", "60")))
     master, slave = os.openpty()
     with runtime.client.exec("u1", "c", ["sh", "-c", "stty rows 33; stty size </dev/tty"], stdin=slave, tty=True) as p:
-        assert p.wait(20) == 0
+        assert p.wait(30) == 0
     assert os.read(master, 100).strip() == b"33 0"
     os.close(slave)
     os.close(master)
@@ -228,7 +228,7 @@ def test_exec_errors(runtime: Running) -> None:
         runtime.client.exec("u2", "c", ["true"])
     with runtime.client.exec("u1", "c", ["sleep", "60"]) as process:
         process.kill()
-        assert process.wait(20) == 128 + signal.SIGKILL
+        assert process.wait(30) == 128 + signal.SIGKILL
 
 
 def test_volumes(runtime: Running) -> None:
@@ -266,7 +266,7 @@ def test_agnhost_serves_its_pod(runtime: Running, images: ImageTable) -> None:
     reader, writer = os.pipe()
     ask = "until /agnhost connect localhost:8080; do sleep 0.05; done; curl -s localhost:8080/hostname"
     with runtime.client.exec("u1", "server", ["sh", "-c", ask], stdout=writer) as process:
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
     os.close(writer)
     with os.fdopen(reader) as output:
         assert output.read() == "host-u1"
@@ -288,7 +288,7 @@ def test_death_of_the_runtime_ends_its_containers(runtime: Running) -> None:
         runtime.process.kill()
         runtime.process.wait()
         with pytest.raises(RuntimeUnavailableError):
-            process.wait(20)
+            process.wait(30)
         with pytest.raises(RuntimeUnavailableError):
             next_exit(events)
     with pytest.raises(RuntimeUnavailableError, match="is the cluster up"):
@@ -306,7 +306,7 @@ def test_two_hundred_pause_pods(runtime: Running, images: ImageTable, capsys: py
     assert {status.phase for status in statuses} == {ContainerPhase.RUNNING}
     reader, writer = os.pipe()
     with runtime.client.exec("p0", "c", ["cat", "/proc/1/smaps_rollup"], stdout=writer) as process:
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
     os.close(writer)
     with os.fdopen(reader) as output:
         pss = next(int(line.split()[1]) for line in output if line.startswith("Pss:"))

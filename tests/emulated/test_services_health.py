@@ -39,7 +39,7 @@ def _get(host: HostHandle, url: str) -> tuple[int, str]:
 
 def _wait(host: HostHandle, url: str, status: int) -> tuple[int, str]:
     """The answer as soon as it has the status, or what it is after ten seconds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (found := _get(host, url))[0] != status and time.monotonic() < deadline:
         pass
     return found

@@ -207,7 +207,7 @@ def test_session_affinity_times_out(lab: Lab) -> None:
     lab.start(pod("t0", "n1", labels))
     address = lab.serve(service(
         "timeout", labels, sessionAffinity="ClientIP",
-        sessionAffinityConfig={"clientIP": {"timeoutSeconds": 4}},
+        sessionAffinityConfig={"clientIP": {"timeoutSeconds": 10}},
     ))  # fmt: skip
     places = [lab.pod("client"), lab.pod("other"), lab.node("n1"), lab.node("n2")]
     for place in places:

@@ -48,7 +48,7 @@ def _silent_pairs(preset: str, parameters: dict[str, object]) -> list[str]:
     for name in hosts:
         for other, address in hosts.items():
             if other != name:
-                argv = ["nsenter", f"--net=/proc/{underlay.pid(name)}/ns/net", "ping", "-c3", "-i0.2", "-W3", address]
+                argv = ["nsenter", f"--net=/proc/{underlay.pid(name)}/ns/net", "ping", "-c1", "-i0.2", "-w20", address]
                 running[f"{name}->{other}"] = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     silent = [pair for pair, process in running.items() if process.wait() != 0]
     underlay.close()
@@ -81,7 +81,7 @@ def _spine_shares(ports: int) -> dict[str, int]:
     with namespace(of_process(underlay.pid("n4"))):
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind(("", 4789))
-    receiver.settimeout(10)
+    receiver.settimeout(30)
     with namespace(of_process(underlay.pid("n1"))):
         for port in range(49152, 49152 + ports):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:

@@ -42,7 +42,7 @@ def test_a_deployment_rolls_to_a_new_template(
     assert not set(first) & {pod["metadata"]["name"] for pod in second}  # type: ignore[index]
     assert {pod["metadata"]["labels"]["version"] for pod in second} == {"2"}  # type: ignore[index]
     one, two = (cluster.pod(pod["metadata"]["name"]) for pod in second[:2])  # type: ignore[index]
-    one.exec(["ping", "-c", "1", "-W", "2", str(two.address)])
+    one.exec(["ping", "-c", "1", "-W", "20", str(two.address)])
     deployment = cluster.client.get("deployments", "web", "default")
     counts = {key: value for key, value in deployment["status"].items() if key != "conditions"}
     assert counts == {

@@ -67,7 +67,7 @@ class ControllerProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
         self._states.close()
         if self.process.stdout is not None:
             self.process.stdout.close()

@@ -41,7 +41,7 @@ class OpenVSwitch:
     def stop(self) -> None:
         for process in reversed(self._processes):
             process.terminate()
-            process.wait(10)
+            process.wait(30)
 
     def run(self, argv: Sequence[str], stdin: str | None = None) -> str:
         done = subprocess.run(

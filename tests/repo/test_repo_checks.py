@@ -1,8 +1,7 @@
-"""The repository's own rules: import directions, lint, examples that can be read."""
+"""The repository's own rules, besides those of `make lint`: examples that can be read, files that are not too long."""
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,10 @@ import pytest
 from kubinet.manifests import read_manifests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BIN = Path(sys.executable).parent
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
-
-
-def test_imports_go_one_way() -> None:
-    """No module imports against the direction cli, experiments, topologies, agents or controller, kubinet."""
-    done = run(str(BIN / "lint-imports"), "--no-cache")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_ruff_is_clean() -> None:
-    """Lint and form of all Python files are clean."""
-    for command in (["check", "."], ["format", "--check", "."]):
-        done = run(sys.executable, "-m", "ruff", *command)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.name)

@@ -42,7 +42,7 @@ class Connection:
             assert answer.status == 200, await answer.text()
 
             async def event() -> tuple[str, Any]:
-                line = await asyncio.wait_for(answer.content.readline(), 5)
+                line = await asyncio.wait_for(answer.content.readline(), 30)
                 if not line:
                     return "END", None
                 decoded = json.loads(line)

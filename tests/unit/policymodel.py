@@ -20,7 +20,6 @@ from controller.openflow.fields import (
     SCTP_DST,
     TCP_DST,
     UDP_DST,
-    Field,
 )
 from controller.openflow.flow import Flow
 from controller.pipeline import EGRESS_ENTRY, INGRESS_ENTRY, L3_FORWARD, POLICY_ACCEPT, POLICY_DENY
@@ -31,62 +30,87 @@ from kubinet.state import ClusterState
 from kubinet.transport import Protocol
 
 _PORT_FIELDS = {Protocol.TCP: TCP_DST, Protocol.UDP: UDP_DST, Protocol.SCTP: SCTP_DST}
+_PROTOCOLS = {field.name: int(protocol) for protocol, field in _PORT_FIELDS.items()}
+"""The protocol whose packets alone have the field."""
 
 
 @dataclass
 class Packet:
     """Fields by name, as numbers; what is missing is 0."""
 
-    fields: dict[Field, int] = field(default_factory=dict)
+    fields: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, source: int, destination: int, protocol: int, port: int, *, state: str = "new", mark: int = 0
     ) -> "Packet":
         """A packet of a connection: addresses as numbers; `state` in the words of ct_state."""
-        bits = sum(CT_STATES[word] for word in ("trk", *state.split("+")))
-        fields = {ETH_TYPE: 0x800, IPV4_SRC: source, IPV4_DST: destination, IP_PROTO: protocol}
-        fields |= {CT_STATE: bits, CT_MARK: mark}
-        if protocol in set(Protocol):
-            fields[_PORT_FIELDS[Protocol(protocol)]] = port
+        bits = CT_STATES["trk"]
+        for word in state.split("+"):
+            bits |= CT_STATES[word]
+        fields = {ETH_TYPE.name: 0x800, IPV4_SRC.name: source, IPV4_DST.name: destination, IP_PROTO.name: protocol}
+        fields |= {CT_STATE.name: bits, CT_MARK.name: mark}
+        for name, number in _PROTOCOLS.items():
+            if number == protocol:
+                fields[name] = port
         return cls(fields)
 
     def from_pod(self, port: int) -> "Packet":
         """It comes from a local pod."""
-        self.fields |= {IN_PORT: port, REG0: SOURCE(Place.POD).value}
+        self.fields |= {IN_PORT.name: port, REG0.name: SOURCE(Place.POD).value}
         return self
 
     def from_place(self, place: Place) -> "Packet":
         """It comes from elsewhere."""
-        self.fields[REG0] = SOURCE(place).value
+        self.fields[REG0.name] = SOURCE(place).value
         return self
 
     def to_pod(self, port: int) -> "Packet":
         """It is about to go to a local pod."""
-        self.fields[REG0] = self.fields.get(REG0, 0) | DESTINATION(Place.POD).value
-        self.fields[REG1] = port
+        self.fields[REG0.name] = self.fields.get(REG0.name, 0) | DESTINATION(Place.POD).value
+        self.fields[REG1.name] = port
         return self
 
-    def matches(self, flow: Flow) -> bool:
+
+class _Row:
+    """A flow, and what a lookup asks of it, worked out once."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.terms = [(term.field.name, term.mask, term.value) for term in flow.match.terms]
+        self.protocols = {_PROTOCOLS[name] for name, _, _ in self.terms if name in _PROTOCOLS}
+        self.clauses = [action for action in flow.actions if isinstance(action, Conjunction)]
+        self.verdict = tuple(action for action in flow.actions if isinstance(action, Goto | Ct))
+
+    def matches(self, fields: dict[str, int]) -> bool:
         """Whether the flow's match holds; ports of another protocol are no field of the packet."""
-        protocol = self.fields.get(IP_PROTO)
-        for term in flow.match.terms:
-            if term.field in _PORT_FIELDS.values() and _PORT_FIELDS.get(Protocol(protocol or 6)) is not term.field:
+        for name, mask, value in self.terms:
+            if fields.get(name, 0) & mask != value:
                 return False
-            if self.fields.get(term.field, 0) & term.mask != term.value:
-                return False
-        return True
+        return not self.protocols or self.protocols == {fields.get(IP_PROTO.name, int(Protocol.TCP))}
+
+
+class _Table:
+    """A table's flows: by priority, the highest first, and those that match on a conjunction's number."""
+
+    def __init__(self) -> None:
+        self.levels: list[tuple[int, list[_Row]]] = []
+        self.joined: list[_Row] = []
 
 
 class Model:
     """A bridge's flows, by table."""
 
     def __init__(self, flows: Iterable[Flow]) -> None:
-        self._tables: dict[int, list[Flow]] = {}
-        for flow in flows:
-            self._tables.setdefault(flow.table, []).append(flow)
-        for table in self._tables.values():
-            table.sort(key=lambda flow: -flow.priority)
+        self._tables: dict[int, _Table] = {}
+        rows = sorted(map(_Row, flows), key=lambda row: -row.flow.priority)
+        for row in rows:
+            table = self._tables.setdefault(row.flow.table, _Table())
+            if not table.levels or table.levels[-1][0] != row.flow.priority:
+                table.levels.append((row.flow.priority, []))
+            table.levels[-1][1].append(row)
+            if any(name == CONJ_ID.name for name, _, _ in row.terms):
+                table.joined.append(row)
 
     def run(self, packet: Packet, table: int, ends: Mapping[int, bool]) -> tuple[bool, list[Flow]]:
         """From `table` on until one of `ends` (table: verdict) or the deny table; the flows that it met."""
@@ -97,8 +121,8 @@ class Model:
             following = None
             for action in flow.actions:
                 if isinstance(action, SetField):
-                    known = packet.fields.get(action.term.field, 0)
-                    packet.fields[action.term.field] = known & ~action.term.mask | action.term.value
+                    name, mask = action.term.field.name, action.term.mask
+                    packet.fields[name] = packet.fields.get(name, 0) & ~mask | action.term.value
                 elif isinstance(action, Goto):
                     following = action.table
                 else:
@@ -110,29 +134,24 @@ class Model:
 
     def lookup(self, packet: Packet, table: int) -> Flow:
         """The flow that applies: by priority, conjunctions counting where all their clauses are matched."""
-        flows = self._tables[table]
-        priorities = sorted({flow.priority for flow in flows}, reverse=True)
-        for priority in priorities:
-            level = [flow for flow in flows if flow.priority == priority and packet.matches(flow)]
+        found, fields = self._tables[table], packet.fields
+        for _, rows in found.levels:
+            level = [row for row in rows if row.matches(fields)]
             clauses: dict[int, set[int]] = {}
             sizes: dict[int, int] = {}
-            for flow in level:
-                for action in flow.actions:
-                    if isinstance(action, Conjunction):
-                        clauses.setdefault(action.id, set()).add(action.clause)
-                        sizes[action.id] = action.clauses
-            whole = [number for number, found in clauses.items() if len(found) == sizes[number]]
-            decided = [flow for flow in level if not any(isinstance(action, Conjunction) for action in flow.actions)]
-            for number in whole:
-                packet.fields[CONJ_ID] = number
-                decided += [
-                    flow for flow in flows if CONJ_ID in {t.field for t in flow.match.terms} and packet.matches(flow)
-                ]
-            packet.fields.pop(CONJ_ID, None)
-            verdicts = {tuple(a for a in flow.actions if isinstance(a, Goto | Ct)) for flow in decided}
-            assert len(verdicts) <= 1, f"flows of one priority disagree: {[flow.to_text() for flow in decided]}"
+            for row in level:
+                for action in row.clauses:
+                    clauses.setdefault(action.id, set()).add(action.clause)
+                    sizes[action.id] = action.clauses
+            decided = [row for row in level if not row.clauses]
+            for number, matched in clauses.items():
+                if len(matched) == sizes[number]:
+                    joined = {**fields, CONJ_ID.name: number}
+                    decided += [row for row in found.joined if row.matches(joined)]
+            verdicts = {row.verdict for row in decided}
+            assert len(verdicts) <= 1, f"flows of one priority disagree: {[row.flow.to_text() for row in decided]}"
             if decided:
-                return decided[0]
+                return decided[0].flow
         raise AssertionError(f"table {table} has no flow for the packet")
 
 

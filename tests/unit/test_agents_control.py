@@ -35,7 +35,7 @@ def test_a_request_is_answered_over_the_socket(tmp_path: Path) -> None:
     path.touch()
     server = ControlServer(path, HANDLERS)
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(30)
         connection.connect(str(path))
         connection.sendall(b'{"command": "echo", "x": 7}\n')
         with connection.makefile("rb") as lines:
@@ -57,6 +57,7 @@ def test_refusals_are_answers(line: bytes, error: str) -> None:
     assert answer(line, HANDLERS) == {"error": error}
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=40), st.recursive(
     st.none() | st.booleans() | st.text(max_size=5) | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["command", "x"]), inner),

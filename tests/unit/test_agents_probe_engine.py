@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stalls import running_time
 
 from agents.events import Subject
 from agents.probes import engine
@@ -280,7 +281,7 @@ def engine_of(told: Told, wakes: list[str] | None = None) -> Iterator[Prober]:
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.005)
@@ -357,7 +358,7 @@ def test_many_probes_that_hang_do_not_hold_up_the_others(monkeypatch: pytest.Mon
     """With room for 4 and 40 silent servers, a probe that comes last passes before their time limit is over."""
     monkeypatch.setattr(engine, "_AT_ONCE", 4)
     monkeypatch.setattr(engine, "_PATIENCE_SECONDS", 0.01)
-    began = time.monotonic()
+    began = running_time()
     with silent() as port, server(answer("200 OK")) as (good, _), engine_of(Told()) as prober:
         late = Probe(Kind.READINESS, HttpGet(port), timeout=30.0)
         for number in range(40):
@@ -365,7 +366,7 @@ def test_many_probes_that_hang_do_not_hold_up_the_others(monkeypatch: pytest.Mon
         prober.watch("u", {"main": watched(HttpGet(good))})
         until(lambda: prober.health("u")["main"][1].ready, "ready")
         assert prober.runs >= 41
-    assert time.monotonic() - began < 10
+    assert running_time() - began < 10
 
 
 def test_events_of_a_probe_that_keeps_failing_become_rare() -> None:

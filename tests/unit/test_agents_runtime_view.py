@@ -32,7 +32,7 @@ class Stream:
         self.exits: queue.Queue[ContainerExit | None] = queue.Queue()
 
     def __iter__(self) -> Iterator[ContainerExit]:
-        while (found := self.exits.get(timeout=10)) is not None:
+        while (found := self.exits.get(timeout=30)) is not None:
             yield found
         raise RuntimeUnavailableError("gone")
 
@@ -77,7 +77,7 @@ def test_an_exit_wakes_its_node_and_is_seen() -> None:
     runtime.sandboxes = (sandbox(status()),)
     view, changes = view_of(runtime)
     runtime.streams[0].exits.put(ended(code=3))
-    assert changes.get(timeout=10) == "n1"
+    assert changes.get(timeout=30) == "n1"
     last, _ = view.containers("u")
     assert (last["main"].phase, last["main"].exit_code) == (ContainerPhase.EXITED, 3)
     view.stop()
@@ -99,7 +99,7 @@ def test_an_exit_that_is_told_before_the_answer_to_the_start_is_not_lost() -> No
 
     def early() -> None:
         runtime.streams[0].exits.put(ended(attempt=1, code=4))
-        assert noted.wait(10)
+        assert noted.wait(30)
 
     runtime.before_answer = early
     view.begin([ContainerSpec("u", "main", 1, ("true",))])
@@ -117,7 +117,7 @@ def test_after_an_interruption_everything_is_read_again() -> None:
     epoch = view.epoch
     runtime.sandboxes = ()
     runtime.streams[0].exits.put(None)
-    assert changes.get(timeout=10) is None
+    assert changes.get(timeout=30) is None
     assert (view.sandbox("u"), view.epoch) == (None, epoch + 1)
     view.stop()
 
@@ -129,7 +129,7 @@ def test_a_sandbox_that_was_made_anew_has_none_of_the_old_containers() -> None:
     view, changes = view_of(runtime)
     runtime.sandboxes = (sandbox(netns="/proc/1/fd/2"),)
     runtime.streams[0].exits.put(None)
-    assert changes.get(timeout=10) is None
+    assert changes.get(timeout=30) is None
     assert view.containers("u") == ({}, {})
     view.stop()
 

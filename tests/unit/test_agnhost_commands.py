@@ -36,7 +36,7 @@ def port() -> Iterator[int]:
 
 
 def ask(port: int, target: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", target, headers={"Connection": "close", **(headers or {})})
     response = connection.getresponse()
     body = response.read().decode()
@@ -87,7 +87,7 @@ def test_three_hundred_connections_at_once(port: int) -> None:
 
 def test_malformed_request_is_refused(port: int) -> None:
     """What is not HTTP gets 400, and the server goes on."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(b"hello\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 400 Bad Request")
     assert ask(port, "/hostname")[0] == 200
@@ -205,26 +205,26 @@ def test_netexec_delays_its_end_when_told_to(tmp_path: Path) -> None:
         with log.open("w") as errors:
             argv = [AGNHOST, "netexec", "--http-port=0", "--udp-port=-1", flag]
             process = subprocess.Popen(argv, stderr=errors)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 30
             while "Started HTTP server" not in log.read_text():
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             began = time.monotonic()
             process.terminate()
-            found.append((process.wait(10), time.monotonic() - began >= 1))
+            found.append((process.wait(30), time.monotonic() - began >= 1))
     assert found == [(0, True), (2, False)]
 
 
 def test_pause_is_a_shell_that_leaves_its_output_alone() -> None:
     """No Python runs, SIGTERM ends it with status 2, and what it printed stays for the container's log."""
     with subprocess.Popen([str(AGNHOST), "pause"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        own, deadline = Path(f"/proc/{process.pid}"), time.monotonic() + 10
+        own, deadline = Path(f"/proc/{process.pid}"), time.monotonic() + 30
         try:
             while (own / "fd/0").readlink() != (own / "fd/2").readlink():
                 assert time.monotonic() < deadline
             assert (own / "cmdline").read_text().split("\0") == ["/bin/sh", str(AGNHOST.parent / "pause"), "2", "1", ""]
             process.terminate()
-            assert process.communicate(timeout=10) == (b"Paused\n", b"")
+            assert process.communicate(timeout=30) == (b"Paused\n", b"")
             assert process.returncode == 2
         finally:
             process.kill()  # leaving the block waits for its end

@@ -387,6 +387,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.sampled_from(WAYS), ANYTHING)
 def test_any_part_replaced_by_anything_is_accepted_or_refused(case: tuple[str, tuple[Step, ...]], value: Any) -> None:

@@ -3,6 +3,7 @@
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+import pytest
 from dns.rcode import NOERROR, NXDOMAIN
 from dns.rdatatype import ANY, CNAME, PTR, SOA, SRV, A, RdataType
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,8 @@ from agents.dns.cluster import Cluster
 from agents.dns.names import Key, name_of, reverse_key
 from agents.dns.rdata import target
 from agents.dns.records import ClusterNames
+
+pytestmark = pytest.mark.slow
 
 NAMES = ClusterNames(reverse=(IPv4Network("10.96.0.0/16"), IPv4Network("10.244.0.0/16")))
 _NAMESPACES = st.sampled_from(["a", "b", "kube-system"])

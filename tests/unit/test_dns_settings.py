@@ -80,6 +80,7 @@ def test_settings_that_cannot_be_followed_are_named(data: dict[str, str], words:
         forwarding(data, DEFAULT, OWN)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 32))
 def test_the_reverse_zones_of_a_network_hold_exactly_its_addresses(bits: int, length: int) -> None:
     """First and last address are in one of the zones, their neighbours outside are in none."""

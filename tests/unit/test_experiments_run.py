@@ -392,6 +392,7 @@ def test_failed_run_keeps_what_was_measured_and_says_so(tmp_path: Path) -> None:
     assert cluster.objects == []
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_design(tmp_path: Path) -> None:
     """Two runs with one seed plan the same order, nodes and manifests; another seed plans another order."""
 

@@ -48,6 +48,7 @@ def test_interval_depends_on_nothing_but_samples_and_seed() -> None:
     assert percentiles(samples, [50], seed=2, resamples=200) != first
 
 
+@pytest.mark.slow
 def test_interval_covers_the_true_median_about_as_often_as_it_says() -> None:
     """95 % intervals of medians of 12 repetitions cover the true median in 88 % to 100 % of 80 trials."""
     generator = np.random.default_rng(20)
@@ -68,6 +69,7 @@ def test_repetitions_that_differ_widen_the_interval() -> None:
     assert (moody.high - moody.low) > 1.2 * (mixed.high - mixed.low)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(REPETITIONS, st.integers(0, 2**32))
 def test_estimate_lies_between_smallest_and_largest_sample(repetitions: list[list[float]], seed: int) -> None:

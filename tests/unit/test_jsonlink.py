@@ -36,7 +36,7 @@ class Server:
 @contextmanager
 def link_to(*connections: Sequence[bytes]) -> Iterator[tuple[JsonLink, Server]]:
     server = Server(connections)
-    link = JsonLink(server.url, "secret", ca=None, timeout=5)
+    link = JsonLink(server.url, "secret", ca=None, timeout=30)
     yield link, server
     link.close()
     server.thread.join(5)
@@ -87,7 +87,7 @@ def test_a_connection_that_the_server_closed_is_replaced() -> None:
         bodies = []
         for _ in range(3):
             bodies.append(link.request("GET", "/", {}).body)
-            server.closed.acquire(timeout=5)
+            server.closed.acquire(timeout=30)
     assert bodies == [b"1", b"2", b"1"]
 
 

@@ -129,6 +129,7 @@ _SERVICES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(_SERVICES, max_size=4), min_size=1, max_size=5))
 def test_any_history_ends_where_a_fresh_load_ends(states: list[list[Service]]) -> None:

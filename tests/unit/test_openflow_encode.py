@@ -247,6 +247,7 @@ def parsed(flow: Flow) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(flows(), st.integers(1, 0x7FFF))
 def test_bytes_and_text_of_a_flow_mean_the_same_to_open_vswitch(flow: Flow, generation: int) -> None:

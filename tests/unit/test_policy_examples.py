@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+import pytest
 from policyclusters import cluster, label, netpol, node, pod
 from policymodel import Model, Packet
 
@@ -187,6 +188,7 @@ def test_a_node_whose_flows_cannot_be_made_does_not_hold_up_the_others() -> None
     assert one[INTEGRATION_BRIDGE].table() == compiler.programs(good, good.nodes["n1"])[INTEGRATION_BRIDGE].table()
 
 
+@pytest.mark.slow
 def test_numbers_are_the_same_in_every_process() -> None:
     """Whatever order a process gives its sets: what a command says of a number is what the controller meant."""
     program = (

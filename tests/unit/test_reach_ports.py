@@ -58,6 +58,7 @@ def test_ports_are_cut_where_policies_and_names_cut() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(clusters(3), st.integers(1, 65535), st.sampled_from(Protocol))
 def test_a_spans_first_port_speaks_for_all_of_it(found: ClusterState, port: int, protocol: Protocol) -> None:
     """The oracle says of any port what it says of the first port of its span."""

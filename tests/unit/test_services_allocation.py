@@ -314,6 +314,7 @@ def _step(objects: Objects, name: str, kind: str, address: str, node_port: int) 
         _create(objects, name, **spec)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(_STEPS)
 def test_no_number_is_ever_held_twice_and_all_come_back(steps: list[tuple[str, str, str, int]]) -> None:

@@ -236,6 +236,7 @@ def test_what_is_written_is_read_back(placed: list[tuple[str, Placed]]) -> None:
 _CHANGES = st.lists(st.tuples(st.booleans(), _placements()), max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(_CHANGES)
 def test_slices_say_what_should_be_and_change_little(changes: list[tuple[bool, tuple[str, Placed]]]) -> None:

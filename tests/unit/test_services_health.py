@@ -99,7 +99,7 @@ def test_methods_are_read(head: bytes, method: str | None) -> None:
 
 
 def _ask(port: int, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
         found = b""
         while part := connection.recv(4096):

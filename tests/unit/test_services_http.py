@@ -75,7 +75,7 @@ def test_status_is_got_patched_and_replaced(tmp_path: Path) -> None:
             code, got, _ = await ask("PUT", f"{SERVICES}/a/status", got)
             assert (code, got["status"]["conditions"], got["spec"]) == (200, [condition], made["spec"])
             for wanted in ("patched", "conditions"):
-                event = json.loads(await asyncio.wait_for(watch.content.readline(), 5))
+                event = json.loads(await asyncio.wait_for(watch.content.readline(), 30))
                 assert event["type"] == "MODIFIED"
                 assert wanted in json.dumps(event["object"])
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -346,6 +347,7 @@ _CHURN = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(_CHURN)
 def test_slices_are_what_pods_and_services_say(steps: list[tuple[str, str, bool, int, str]]) -> None:

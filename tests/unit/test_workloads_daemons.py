@@ -72,6 +72,7 @@ def test_counts() -> None:
     assert count(fits, pods, update, 10.0) == Counts(3, 2, 1, 2, 1, 1, 13.0)
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 6),
     st.lists(st.tuples(st.integers(0, 7), st.booleans(), st.booleans(), st.booleans()), max_size=10),

@@ -25,8 +25,8 @@ from kubinet.state import ClusterState
 
 _ROOT = Path(__file__).parents[2]
 _ANEW = ("controller.policy", "controller.compile", "controller.features.policies", "controller.policy_docs")
-_CHECKS = ("test_policy_page", "test_policy_examples", "test_policy_compile", "test_policy_verdicts")
-_TESTS = (*_CHECKS, "policymodel", "policyclusters")
+_CHECKS = ("test_policy_page", "test_policy_examples", "test_policy_compile")
+_TESTS = (*_CHECKS, "test_policy_verdicts", "test_policy_histories", "policymodel", "policyclusters")
 
 MUTATIONS = (
     ("except is forgotten", "blocks", "for exception in block.exceptions:", "for exception in ():"),
@@ -113,7 +113,7 @@ def _checks() -> Iterator[Callable[[], None]]:
             if not hasattr(test, "hypothesis"):
                 yield test
     verdicts = importlib.import_module("test_policy_verdicts").test_the_tables_say_what_the_oracle_says
-    histories = importlib.import_module("test_policy_compile").test_programs_do_not_depend_on_what_was_compiled_before
+    histories = importlib.import_module("test_policy_histories").test_programs_do_not_depend_on_what_was_compiled_before
 
     def judged(state: ClusterState, data: st.DataObject) -> None:
         verdicts.hypothesis.inner_test(state, data)
