@@ -31,6 +31,11 @@ class RunningCluster(Protocol):
     """What experiments use of a cluster; `kubinet.cluster.Cluster` satisfies it."""
 
     @property
+    def name(self) -> str:
+        """How `kubinet --cluster` calls it."""
+        ...
+
+    @property
     def topology(self) -> Mapping[str, Any]:
         """The resolved Topology document."""
         ...
@@ -77,6 +82,14 @@ class RunningCluster(Protocol):
 
     def node(self, name: str) -> Host:
         """A handle of a node."""
+        ...
+
+    def outside(self, name: str | None = None) -> Host:
+        """A handle of an outside host; the first where no name is given."""
+        ...
+
+    def wait_realised(self, timeout: float = 60.0) -> None:
+        """Return when every node's flows include all that was changed by now; `timeout` in seconds."""
         ...
 
 
