@@ -21,7 +21,7 @@ from experiments.engine.files import (
 )
 from experiments.engine.readiness import awaited, is_ready
 from experiments.engine.scene import LiveScene
-from experiments.engine.tools import Tell, TimelineEvent, Tools
+from experiments.engine.tools import Telling, TimelineEvent, Tools
 from experiments.engine.verdict import verdict_of
 from experiments.monitor import MachineMonitor
 from experiments.records import Assessment, LinkCheck, MachineSecond, Verdict
@@ -64,7 +64,7 @@ def outcome_of(folder: Path) -> RunOutcome | None:
     )
 
 
-def carry_out(spec: RunSpec, folder: Path, cluster_name: str, tools: Tools, tell: Tell) -> RunOutcome:
+def carry_out(spec: RunSpec, folder: Path, cluster_name: str, tools: Tools, telling: Telling) -> RunOutcome:
     """Do one run and write its folder; run.json comes last, so a run without it did not happen.
 
     A run that fails (KubinetError or anything else but an interruption) is recorded as failed, with its error. What
@@ -75,7 +75,7 @@ def carry_out(spec: RunSpec, folder: Path, cluster_name: str, tools: Tools, tell
     record: dict[str, Any] = {**asdict(spec.run), "cluster": cluster_name, "started_s": time.time()}
     phases: dict[str, float] = {}
     try:
-        assessment = _Run(spec, folder, cluster_name, tools, tell, record, phases).do()
+        assessment = _Run(spec, folder, cluster_name, tools, telling, record, phases).do()
         record |= {"state": COMPLETE, "verdict": asdict(assessment), "error": None}
     except OSError as error:
         if error.errno is not None and _disk_is_full(error):
@@ -110,7 +110,7 @@ class _Run:
     folder: Path
     cluster_name: str
     tools: Tools
-    tell: Tell
+    telling: Telling
     record: dict[str, Any]
     phases: dict[str, float]
 
@@ -118,30 +118,30 @@ class _Run:
         wanted = awaited(self.spec.manifests, self.spec.ready)
         for name, text in self.spec.manifests.items():
             write_text(self.folder / "manifests" / name, text)
-        self.tell("cluster: coming up")
+        self.telling.step("cluster: coming up")
         with ExitStack() as stack:
             with self._phase("up"):
                 cluster = stack.enter_context(
-                    self.tools.cluster(self.spec.topology, self.cluster_name, self.folder, self.tell)
+                    self.tools.cluster(self.spec.topology, self.cluster_name, self.folder, self.telling.step)
                 )
             self.record["timings"] = dict(cluster.timings)
             _write_topology(self.folder / "topology.yaml", cluster.topology)
             with self._phase("ready"):
                 self._make_ready(cluster, wanted)
             table = ReadingTable(self.folder / "samples.csv")
-            scene = LiveScene(cluster, self.spec.run.seed, self.folder, table, self.tell)
+            scene = LiveScene(cluster, self.spec.run.seed, self.folder, table, self.telling)
             stack.callback(scene.close)
             assessment = self._measure(cluster, scene)
-            self.tell("cluster: going down")
+            self.telling.step("cluster: going down")
         return assessment
 
     def _make_ready(self, cluster: RunningCluster, wanted: Sequence[Any]) -> None:
         for name, text in self.spec.manifests.items():
-            self.tell(f"applying {name}")
+            self.telling.step(f"applying {name}")
             cluster.apply(text if "\n" in text else f"{text}\n")
         deadline = time.monotonic() + READY_SECONDS
         for one in wanted:
-            self.tell(f"waiting for {one}")
+            self.telling.step(f"waiting for {one}")
             left = max(1.0, deadline - time.monotonic())
             cluster.wait_until(one.kind, one.name, is_ready, namespace=one.namespace, timeout=left, what="readiness")
         cluster.wait_realised(max(1.0, deadline - time.monotonic()))
@@ -162,7 +162,7 @@ class _Run:
             with MachineMonitor(second):
                 with self._phase("warm-up"):
                     if self.spec.warmup_s:
-                        self.tell(f"warm-up of {self.spec.warmup_s:g} s")
+                        self.telling.step(f"warm-up of {self.spec.warmup_s:g} s")
                         threading.Event().wait(self.spec.warmup_s)
                 with self._phase("workload"):
                     self._workload(scene, events)
@@ -170,7 +170,7 @@ class _Run:
         return verdict_of(seconds, before, after)
 
     def _links(self, cluster: RunningCluster, when: str, before: Sequence[LinkCheck]) -> Sequence[LinkCheck]:
-        self.tell(f"measuring links {when} the workload")
+        self.telling.step(f"measuring links {when} the workload")
         with self._phase(f"links {when}"):
             checks = self.tools.links(cluster)
         found = {"before": before, "after": checks} if when == "after" else {"before": checks, "after": []}
@@ -184,7 +184,7 @@ class _Run:
         def write(event: TimelineEvent) -> None:
             with lock:
                 events.add([asdict(event)])
-            self.tell(f"{event.seconds:.1f} s: {event.event} {event.fault} {event.detail}".rstrip())
+            self.telling.step(f"{event.seconds:.1f} s: {event.event} {event.fault} {event.detail}".rstrip())
 
         # Plug-ins are found before anything is sent.
         plugins = {one.name: self.tools.workload(one.kind) for one in self.spec.workload}
@@ -199,7 +199,7 @@ class _Run:
                 stack.callback(timeline.stop)
             for number in sorted({one.step for one in self.spec.workload}):
                 step = [one for one in self.spec.workload if one.step == number]
-                self.tell(f"workload {', '.join(one.name for one in step)}")
+                self.telling.step(f"workload {', '.join(one.name for one in step)}")
                 together([(one, plugins[one.name]) for one in step], scene)
 
     @contextmanager

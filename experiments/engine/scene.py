@@ -4,7 +4,8 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any, Final
 
 from experiments.base import PodTarget, RunningCluster
 from experiments.engine.files import ReadingTable, write_bytes
+from experiments.engine.tools import Telling
 from experiments.measure.target import ExecResult, Host
 from experiments.scene import Reading
 from kubinet.errors import KubinetError, UsageError
 
+VALUE_SECONDS: Final = 0.5
+"""Values are shown at most so often."""
 KINDS: Final = ("pod", "node", "outside")
 _FORMS: Final = "pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside/NAME"
 _MORE_FORMS: Final = f"{_FORMS}, service/NAME[:PORT], service/NAMESPACE/NAME[:PORT] or A.B.C.D[:PORT]"
@@ -104,12 +108,11 @@ class LiveScene:
     seed: int
     folder: Path
     table: ReadingTable
-    tell_user: Callable[[str], None]
+    telling: Telling
     started_s: float = 0.0
     topology: Mapping[str, Any] = field(init=False)
-    latest: dict[str, Reading] = field(default_factory=dict)
-    """The last reading of each metric, for the display."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _shown: float = 0.0
     _closed: bool = False
 
     def __post_init__(self) -> None:
@@ -149,7 +152,12 @@ class LiveScene:
             if self._closed:
                 raise KubinetError("this run is over: nothing is recorded any more")
             self.table.add(kept)
-            self.latest.update({reading.metric: reading for reading in kept})
+            due = time.monotonic() > self._shown + VALUE_SECONDS
+            if due:
+                self._shown = time.monotonic()
+        if due and kept:
+            last = kept[-1]
+            self.telling.value(f"{last.metric} {last.value:.4g} {last.unit}".rstrip())
 
     def raw(self, name: str, content: str | bytes) -> None:
         """Keep a tool's own output under `raw/`; a name that is taken already gets a number."""
@@ -163,7 +171,7 @@ class LiveScene:
 
     def tell(self, text: str) -> None:
         """Tell the user what is going on, one short line."""
-        self.tell_user(text)
+        self.telling.step(text)
 
     def close(self) -> None:
         """Keep nothing more; a thread that is left over from an interrupted run meets an error."""

@@ -13,9 +13,19 @@ from experiments.links import measure_links
 from experiments.records import LinkCheck
 from experiments.scene import Measurement, Scene, Workload
 from experiments.topology import underlay_of
+from kubinet.errors import MissingCapabilityError
 
 Tell = Callable[[str], None]
 """Called with one short line of what goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Where a run tells what it does; safe to call from several threads."""
+
+    step: Tell
+    value: Tell
+    """What was just measured, a few times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ def real_links(cluster: RunningCluster) -> Sequence[LinkCheck]:
 
 def real_timeline(lines: Sequence[str], write: Callable[[TimelineEvent], None]) -> Timeline:
     """The timeline language's."""
-    raise NotImplementedError
+    raise MissingCapabilityError("timelines are not part of this version")
 
 
 REAL = Tools(
