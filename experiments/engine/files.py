@@ -4,14 +4,16 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.records import MachineSecond
 from experiments.scene import Reading
 
 READING_COLUMNS: Final = ("source", "target", "metric", "sequence", "time_s", "value", "unit")
-MACHINE_COLUMNS: Final = ("time_s", "idle", "steal", "softirq", "late_ms")
+MACHINE_COLUMNS: Final = tuple(field.name for field in fields(MachineSecond))
 EVENT_COLUMNS: Final = ("time_s", "seconds", "event", "fault", "detail")
 
 

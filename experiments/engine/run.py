@@ -4,12 +4,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from experiments.base import RunningCluster
-from experiments.design.model import RunSpec, WorkloadDesign
+from experiments.design.model import MeasurementDesign, PlannedRun, RunSpec, WorkloadDesign
 from experiments.engine.files import (
     EVENT_COLUMNS,
     MACHINE_COLUMNS,
@@ -21,10 +21,10 @@ from experiments.engine.files import (
 )
 from experiments.engine.readiness import awaited, is_ready
 from experiments.engine.scene import LiveScene
-from experiments.engine.tools import Telling, TimelineEvent, Tools
-from experiments.engine.verdict import verdict_of
-from experiments.monitor import MachineMonitor
-from experiments.records import Assessment, LinkCheck, MachineSecond, Verdict
+from experiments.engine.tools import Telling, TimelineEvent, Tools, Watch
+from experiments.plugins import complete
+from experiments.records import Assessment, MachineSecond, Verdict
+from experiments.scene import Measurement, Workload
 from kubinet.errors import InvalidInputError, KubinetError
 
 COMPLETE: Final = "complete"
@@ -81,9 +81,19 @@ def carry_out(spec: RunSpec, folder: Path, cluster_name: str, tools: Tools, tell
         if error.errno is not None and _disk_is_full(error):
             raise
         record |= _failure(error)
-    except Exception as error:  # noqa: BLE001 - one run's failure must not end the others
+    except Exception as error:
         record |= _failure(error)
     record |= {"ended_s": time.time(), "phases": phases}
+    write_json(folder / RECORD, record)
+    outcome = outcome_of(folder)
+    assert outcome is not None
+    return outcome
+
+
+def record_failure(run: PlannedRun, folder: Path, started_s: float, error: Exception) -> RunOutcome:
+    """Write the run.json of a run whose process or worker died."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {**asdict(run), "started_s": started_s, **_failure(error), "ended_s": time.time()}
     write_json(folder / RECORD, record)
     outcome = outcome_of(folder)
     assert outcome is not None
@@ -147,38 +157,29 @@ class _Run:
         cluster.wait_realised(max(1.0, deadline - time.monotonic()))
 
     def _measure(self, cluster: RunningCluster, scene: LiveScene) -> Assessment:
-        before = self._links(cluster, "before", [])
-        seconds: list[MachineSecond] = []
         with ExitStack() as stack:
             machine = GrowingTable(self.folder / "machine.csv", MACHINE_COLUMNS)
             stack.callback(machine.close)
             events = GrowingTable(self.folder / "events.csv", EVENT_COLUMNS)
             stack.callback(events.close)
-
-            def second(one: MachineSecond) -> None:
-                seconds.append(one)
-                machine.add([{key: f"{value:.6f}" for key, value in asdict(one).items()}])
-
-            with MachineMonitor(second):
+            watch = self.tools.watch(cluster, lambda second: machine.add([_rounded(second)]))
+            self.telling.step("measuring links before the workload")
+            began = time.monotonic()
+            with watch:
+                self.phases["links before"] = round(time.monotonic() - began, 3)
                 with self._phase("warm-up"):
                     if self.spec.warmup_s:
                         self.telling.step(f"warm-up of {self.spec.warmup_s:g} s")
                         threading.Event().wait(self.spec.warmup_s)
                 with self._phase("workload"):
-                    self._workload(scene, events)
-        after = self._links(cluster, "after", before)
-        return verdict_of(seconds, before, after)
+                    self._workload(scene, events, watch)
+                self.telling.step("measuring links after the workload")
+                began = time.monotonic()
+            self.phases["links after"] = round(time.monotonic() - began, 3)
+        write_json(self.folder / "links.json", [asdict(check) for check in watch.links])
+        return watch.assessment
 
-    def _links(self, cluster: RunningCluster, when: str, before: Sequence[LinkCheck]) -> Sequence[LinkCheck]:
-        self.telling.step(f"measuring links {when} the workload")
-        with self._phase(f"links {when}"):
-            checks = self.tools.links(cluster)
-        found = {"before": before, "after": checks} if when == "after" else {"before": checks, "after": []}
-        document = {key: [asdict(check) for check in value] for key, value in found.items()}
-        write_json(self.folder / "links.json", document)
-        return checks
-
-    def _workload(self, scene: LiveScene, events: GrowingTable) -> None:
+    def _workload(self, scene: LiveScene, events: GrowingTable, watch: Watch) -> None:
         lock = threading.Lock()
 
         def write(event: TimelineEvent) -> None:
@@ -186,10 +187,10 @@ class _Run:
                 events.add([asdict(event)])
             self.telling.step(f"{event.seconds:.1f} s: {event.event} {event.fault} {event.detail}".rstrip())
 
-        # Plug-ins are found before anything is sent.
-        plugins = {one.name: self.tools.workload(one.kind) for one in self.spec.workload}
-        watching = [(one, self.tools.measurement(one.kind)) for one in self.spec.measurements]
-        timeline = self.tools.timeline(self.spec.timeline, write) if self.spec.timeline else None
+        # Plug-ins are found and asked before anything is sent.
+        working = [_ready(one, self.tools.workload(one.kind)) for one in self.spec.workload]
+        watching = [_ready(one, self.tools.measurement(one.kind)) for one in self.spec.measurements]
+        timeline = self.tools.timeline(self.spec.timeline, write, watch.excuse) if self.spec.timeline else None
         with ExitStack() as stack:
             scene.started_s = self.record["workload_started_s"] = time.time()
             for design, measurement in watching:
@@ -198,9 +199,9 @@ class _Run:
                 timeline.start(scene)
                 stack.callback(timeline.stop)
             for number in sorted({one.step for one in self.spec.workload}):
-                step = [one for one in self.spec.workload if one.step == number]
-                self.telling.step(f"workload {', '.join(one.name for one in step)}")
-                together([(one, plugins[one.name]) for one in step], scene)
+                step = [one for one in working if one[0].step == number]
+                self.telling.step(f"workload {', '.join(one.name for one, _ in step)}")
+                together(step, scene)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -211,7 +212,26 @@ class _Run:
             self.phases[name] = round(time.monotonic() - began, 3)
 
 
-def together(step: Sequence[tuple[WorkloadDesign, Any]], scene: LiveScene) -> None:
+_Design = TypeVar("_Design", WorkloadDesign, MeasurementDesign)
+_Plugin = TypeVar("_Plugin", Workload, Measurement)
+
+
+def _ready(design: _Design, plugin: _Plugin) -> tuple[_Design, _Plugin]:
+    """With every setting's default, checked by the plug-in."""
+    try:
+        settings = complete(plugin, design.settings)
+        plugin.check(settings)
+    except KubinetError as error:
+        error.args = (f"{design.name}: {error}",)
+        raise
+    return replace(design, settings=settings), plugin
+
+
+def _rounded(second: MachineSecond) -> dict[str, object]:
+    return {key: f"{value:.6f}" if isinstance(value, float) else value for key, value in asdict(second).items()}
+
+
+def together(step: Sequence[tuple[WorkloadDesign, Workload]], scene: LiveScene) -> None:
     """Run the workloads of one step side by side; returns when all have ended, raises the first one's error.
 
     A lone workload runs in this thread, where ctrl-C reaches it. The threads of others are not waited for on ctrl-C:
@@ -223,15 +243,13 @@ def together(step: Sequence[tuple[WorkloadDesign, Any]], scene: LiveScene) -> No
         return
     errors: list[BaseException] = []
 
-    def run(design: WorkloadDesign, plugin: Any) -> None:
+    def run(design: WorkloadDesign, plugin: Workload) -> None:
         try:
             _run_one(design, plugin, scene)
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+        except BaseException as error:
             errors.append(error)
 
-    threads = [
-        threading.Thread(target=run, args=one, name=f"workload-{one[0].name}", daemon=True) for one in step
-    ]
+    threads = [threading.Thread(target=run, args=one, name=f"workload-{one[0].name}", daemon=True) for one in step]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -240,7 +258,7 @@ def together(step: Sequence[tuple[WorkloadDesign, Any]], scene: LiveScene) -> No
         raise errors[0]
 
 
-def _run_one(design: WorkloadDesign, plugin: Any, scene: LiveScene) -> None:
+def _run_one(design: WorkloadDesign, plugin: Workload, scene: LiveScene) -> None:
     try:
         plugin.run(scene, design.settings)
     except KubinetError as error:

@@ -14,15 +14,15 @@ from typing import Any
 
 from experiments.design.model import PlannedRun
 from experiments.design.specify import specify
-from experiments.engine.dask import Workers, dask_runner, run_remotely, unpack
 from experiments.engine.folder import INTERRUPTED, RUNNING, STOPPED, ResultsFolder, check_disk
-from experiments.engine.run import COMPLETE, FAILED, RunOutcome
+from experiments.engine.remote import Workers, dask_executor, run_remotely, unpack
+from experiments.engine.run import COMPLETE, FAILED, RunOutcome, record_failure
 from experiments.engine.stopping import Stop, by_metric, why_stop
 from experiments.engine.telling import Follower
 from experiments.engine.tools import Telling
 from experiments.engine.values import to_data
 from experiments.engine.worker import REAL_TOOLS, Job, Processes
-from kubinet.errors import KubinetError, UsageError
+from kubinet.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,23 +145,18 @@ class _Session:
             yield run
 
     def _runner(self, stack: ExitStack) -> Callable[[Iterator[PlannedRun]], None]:
-        if self._manner.workers is not None:
-            client = stack.enter_context(dask_runner(self._manner.workers, self._watch))
-
-            def submit(job: Job) -> "Future[RunOutcome]":
-                future: Future[RunOutcome] = client.get_executor(pure=False, retries=0).submit(
-                    run_remotely, to_data(job)
-                )
-                return future
-
-            return lambda runs: self._side_by_side(runs, submit, self._manner.workers.count if self._manner.workers else 1)
-        if self._manner.jobs > 1:
-            pool = stack.enter_context(ThreadPoolExecutor(self._manner.jobs))
+        """What carries out runs: here, in processes, or with Dask's workers."""
+        workers, jobs = self._manner.workers, self._manner.jobs
+        if workers is not None:
+            executor = stack.enter_context(dask_executor(workers, self._watch))
+            return lambda runs: self._side_by_side(
+                runs, lambda job: executor.submit(run_remotely, to_data(job)), workers.count
+            )
+        if jobs > 1:
+            pool = stack.enter_context(ThreadPoolExecutor(jobs))
             processes = Processes(self._watch)
             stack.callback(processes.close)
-            return lambda runs: self._side_by_side(
-                runs, lambda job: pool.submit(processes.run, job), self._manner.jobs
-            )
+            return lambda runs: self._side_by_side(runs, lambda job: pool.submit(processes.run, job), jobs)
         return self._one_by_one
 
     def _one_by_one(self, runs: Iterator[PlannedRun]) -> None:
@@ -173,10 +168,8 @@ class _Session:
             )
             self._ended(run, job.here(telling))
 
-    def _side_by_side(
-        self, runs: Iterator[PlannedRun], submit: Callable[[Job], "Future[Any]"], count: int
-    ) -> None:
-        going: "dict[Future[Any], tuple[PlannedRun, Job]]" = {}
+    def _side_by_side(self, runs: Iterator[PlannedRun], submit: Callable[[Job], "Future[Any]"], count: int) -> None:
+        going: dict[Future[Any], tuple[Job, float]] = {}
         more = True
         while more or going:
             while more and len(going) < count:
@@ -184,14 +177,11 @@ class _Session:
                 more = run is not None
                 if run is not None:
                     job = self._job(run)
-                    going[submit(job)] = run, job
-            done, _ = wait(going, return_when=FIRST_COMPLETED) if going else (set(), set())
+                    going[submit(job)] = job, time.time()
+            done = wait(going, return_when=FIRST_COMPLETED).done if going else set()
             for future in done:
-                run, job = going.pop(future)
-                result = future.result()
-                if not isinstance(result, RunOutcome):
-                    result = unpack(result[1], Path(job.folder))
-                self._ended(run, result)
+                job, started_s = going.pop(future)
+                self._ended(job.spec.run, _outcome(future, job, started_s))
 
     def _job(self, run: PlannedRun) -> Job:
         self._follower.started(run)
@@ -226,6 +216,16 @@ class _Session:
     def _has_failed(self, run: PlannedRun) -> bool:
         outcome = self._outcomes.get(run.index)
         return outcome is not None and outcome.state == FAILED
+
+
+def _outcome(future: "Future[Any]", job: Job, started_s: float) -> RunOutcome:
+    """What came of a job that ended elsewhere; a process or worker that died is a failed run."""
+    folder = Path(job.folder)
+    try:
+        result = future.result()
+        return result if isinstance(result, RunOutcome) else unpack(result[1], folder)
+    except Exception as error:
+        return record_failure(job.spec.run, folder, started_s, error)
 
 
 def cluster_prefix(folder: ResultsFolder) -> str:
@@ -264,11 +264,3 @@ def terminable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def failures(outcomes: Sequence[RunOutcome]) -> str:
-    """Errors of failed runs, each once."""
-    return "; ".join(dict.fromkeys(one.error for one in outcomes))
-
-
-__all__ = ["KubinetError", "Manner", "SessionEnd", "carry_out_session", "check_manner", "failures"]

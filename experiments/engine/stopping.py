@@ -1,6 +1,6 @@
 """When a session ends before its last run: pure rules over what has been measured."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,12 @@ from kubinet.errors import InvalidInputError
 
 FEWEST_RUNS: Final = 4
 """So many runs must have ended before the share of invalid ones says anything."""
+_OF_RUN: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
+    "sum": lambda values: float(sum(values)),
+    "min": min,
+    "max": max,
+    "count": lambda values: float(len(values)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +87,11 @@ def estimate(statistic: str, groups: Sequence[Sequence[float]], label: str) -> E
         return mean(groups, seed=seed)
     if statistic.startswith("p") and _is_number(statistic[1:]):
         return percentiles(groups, [float(statistic[1:])], seed=seed)[0]
-    of_run = {"sum": sum, "min": min, "max": max, "count": len}.get(statistic)
-    if of_run is None:
+    if statistic not in _OF_RUN:
         raise InvalidInputError(
-            f"stop.precision.statistic: '{statistic}' is none of p50 and the like, mean, sum, min, max, count"
+            f"stop.precision.statistic: '{statistic}' is none of p50 and the like, mean, {', '.join(_OF_RUN)}"
         )
-    return mean([[float(of_run(group))] for group in groups], seed=seed)
+    return mean([[_OF_RUN[statistic](group)] for group in groups], seed=seed)
 
 
 def half_width(estimate: Estimate) -> float:

@@ -1,18 +1,19 @@
-"""What a run needs from outside, so that tests can play it: clusters, plug-ins, the timeline, link measurements."""
+"""What a run needs from outside, so that tests can play it: clusters, plug-ins, what watches it, its timeline."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from experiments.base import RunningCluster
 from experiments.design.model import TopologyChoice
-from experiments.engine import plugins
-from experiments.links import measure_links
-from experiments.records import LinkCheck
+from experiments.engine.verdict import RunWatch
+from experiments.plugins import measurements, workloads
+from experiments.records import Assessment, LinkCheck, MachineSecond
 from experiments.scene import Measurement, Scene, Workload
-from experiments.topology import underlay_of
 from kubinet.errors import MissingCapabilityError
 
 Tell = Callable[[str], None]
@@ -53,10 +54,34 @@ class Timeline(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Around warm-up and workload: watches whether the run can be believed."""
+
+    @property
+    def links(self) -> Sequence[LinkCheck]:
+        """Links as measured against declared, before and after."""
+        ...
+
+    @property
+    def assessment(self) -> Assessment:
+        """The verdict, after leaving."""
+        ...
+
+    def excuse(self, subject: str) -> None:
+        """What happens to this from now on is meant to happen: `link NAME`, `switch NODE` or `controller`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
 OpenCluster = Callable[[TopologyChoice, str, Path, Tell], AbstractContextManager[RunningCluster]]
 """Called with topology, cluster name, the run's folder and where to tell how far it is."""
-MakeTimeline = Callable[[Sequence[str], Callable[[TimelineEvent], None]], Timeline]
-"""Called with the lines and what writes an event."""
+MakeTimeline = Callable[[Sequence[str], Callable[[TimelineEvent], None], Callable[[str], None]], Timeline]
+"""Called with the lines, what writes an event, and what excuses its subject from the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +91,13 @@ class Tools:
     cluster: OpenCluster
     workload: Callable[[str], Workload]
     measurement: Callable[[str], Measurement]
-    links: Callable[[RunningCluster], Sequence[LinkCheck]]
+    watch: Callable[[RunningCluster, Callable[[MachineSecond], None]], Watch]
     timeline: MakeTimeline
 
 
-def real_cluster(topology: TopologyChoice, name: str, folder: Path, tell: Tell) -> AbstractContextManager[RunningCluster]:
+def real_cluster(
+    topology: TopologyChoice, name: str, folder: Path, tell: Tell
+) -> AbstractContextManager[RunningCluster]:
     """A cluster of the run's own; taken down on leaving, and when this process dies."""
     from kubinet.cluster import Cluster  # noqa: PLC0415 - heavy, and tests with another cluster need none
 
@@ -92,22 +119,26 @@ def real_cluster(topology: TopologyChoice, name: str, folder: Path, tell: Tell) 
     )
 
 
-def real_links(cluster: RunningCluster) -> Sequence[LinkCheck]:
-    """Every link's delay against the declared one."""
-    underlay = underlay_of(cluster.topology)
-    addresses = {name: cluster.node(name).address for name in underlay.nodes}
-    return measure_links(cluster, underlay.links, addresses)
-
-
-def real_timeline(lines: Sequence[str], write: Callable[[TimelineEvent], None]) -> Timeline:
+def real_timeline(
+    lines: Sequence[str],
+    write: Callable[[TimelineEvent], None],  # noqa: ARG001
+    excuse: Callable[[str], None],  # noqa: ARG001
+) -> Timeline:
     """The timeline language's."""
-    raise MissingCapabilityError("timelines are not part of this version")
+    raise MissingCapabilityError(f"timeline '{lines[0]}': this version has no timelines")
 
 
 REAL = Tools(
     cluster=real_cluster,
-    workload=plugins.workload,
-    measurement=plugins.measurement,
-    links=real_links,
+    workload=workloads.__getitem__,
+    measurement=measurements.__getitem__,
+    watch=RunWatch,
     timeline=real_timeline,
 )
+
+
+def load_tools(name: str) -> Tools:
+    """The tools `module:object`."""
+    module, _, attribute = name.partition(":")
+    found: Tools = getattr(importlib.import_module(module), attribute)
+    return found

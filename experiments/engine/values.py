@@ -33,7 +33,9 @@ def from_data(kind: type[Kind], data: object) -> Kind:
     try:
         return cast(Kind, _read(kind, data))
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise InvalidInputError(f"this is no {kind.__name__}: {error!r}; another version of Kubinet wrote it") from error
+        raise InvalidInputError(
+            f"this is no {kind.__name__}: {error!r}; another version of Kubinet wrote it"
+        ) from error
 
 
 def _read(kind: Any, data: Any) -> Any:

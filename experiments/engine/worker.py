@@ -18,9 +18,8 @@ from types import FrameType
 from typing import Any, Final
 
 from experiments.design.model import RunSpec
-from experiments.engine.plugins import load_object
 from experiments.engine.run import RunOutcome, carry_out
-from experiments.engine.tools import Telling
+from experiments.engine.tools import Telling, load_tools
 from experiments.engine.values import from_data, to_data
 from kubinet.errors import KubinetError
 
@@ -43,7 +42,7 @@ class Job:
 
     def here(self, telling: Telling) -> RunOutcome:
         """Do it in this process."""
-        return carry_out(self.spec, Path(self.folder), self.cluster, load_object(self.tools), telling)
+        return carry_out(self.spec, Path(self.folder), self.cluster, load_tools(self.tools), telling)
 
 
 Watch = Callable[[int, str, str], None]
@@ -56,7 +55,7 @@ class Processes:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._lock = threading.Lock()
-        self._running: "dict[int, subprocess.Popen[bytes]]" = {}
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._closed = False
 
     def run(self, job: Job) -> RunOutcome:

@@ -8,6 +8,7 @@ import io
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,8 +60,8 @@ def parse_workers(text: str) -> Workers:
 
 
 @contextmanager
-def dask_runner(workers: Workers, watch: Watch) -> Iterator[Any]:
-    """A Dask client with those workers while the block runs; MissingCapabilityError without Dask."""
+def dask_executor(workers: Workers, watch: Watch) -> Iterator[Executor]:
+    """An executor on those workers while the block runs; MissingCapabilityError without Dask."""
     try:
         from distributed import Client  # noqa: PLC0415 - optional
     except ImportError as error:
@@ -75,7 +76,7 @@ def dask_runner(workers: Workers, watch: Watch) -> Iterator[Any]:
 
         client.wait_for_workers(1, timeout=_START_SECONDS)
         client.subscribe_topic(TOPIC, heard)
-        yield client
+        yield client.get_executor(pure=False, retries=0)
 
 
 def _cluster(workers: Workers) -> Any:
