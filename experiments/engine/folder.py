@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.design.document import read_experiment
 from experiments.design.model import ExperimentDesign, PlannedRun
-from experiments.engine.files import read_json, write_json
+from experiments.design.resolved import experiment_yaml
+from experiments.engine.files import read_json, write_json, write_text
 from experiments.engine.run import COMPLETE, RunOutcome, outcome_of
 from experiments.engine.values import from_data, to_data
 from experiments.machine import load_average, machine_facts, versions
@@ -23,6 +25,7 @@ INTERRUPTED: Final = "interrupted"
 STOPPED: Final = "stopped"
 SESSION: Final = "session.json"
 DESIGN: Final = "design.json"
+EXPERIMENT: Final = "experiment.yaml"
 DISK_RESERVE_BYTES: Final = 64 * 2**20
 
 
@@ -61,9 +64,9 @@ class ResultsFolder:
                 "seed": design.seed,
                 "order": design.order.value,
                 "runs": to_data(folder.runs),
-                "design": to_data(design),
             },
         )
+        write_text(path / EXPERIMENT, experiment_yaml(design))
         write_json(path / "versions.json", versions())
         write_json(path / "machine.json", machine_facts())
         folder.state = {"experiment": design.name, "state": RUNNING, "why": "", "sessions": []}
@@ -75,7 +78,7 @@ class ResultsFolder:
         document, state = read_json(path / DESIGN), read_json(path / SESSION)
         if document is None or state is None:
             raise InvalidInputError(f"{path}: no results folder of `kubinet run` ({DESIGN} and {SESSION} are missing)")
-        design = from_data(ExperimentDesign, document["design"])
+        design = read_experiment(path / EXPERIMENT)
         runs = tuple(from_data(PlannedRun, one) for one in document["runs"])
         folder = cls(path, design, document["implementation"], runs, state)
         folder._take()

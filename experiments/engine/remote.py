@@ -5,8 +5,9 @@ file system, and the results folder is the same as without workers. Dask is an o
 """
 
 import io
-import tarfile
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -110,7 +111,7 @@ def _cluster(workers: Workers) -> Any:
 
 
 def run_remotely(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
-    """On a worker: do the job in a folder of its own; returns the outcome and the folder as a compressed archive."""
+    """On a worker: do the job in a folder of its own; returns the outcome and the folder as an archive."""
     from distributed import get_worker  # noqa: PLC0415 - a worker has it
 
     job = from_data(Job, dict(data))
@@ -125,22 +126,22 @@ def run_remotely(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
 
 
 def pack(folder: Path) -> bytes:
-    """A folder's files as a gzip-compressed tar archive."""
+    """A folder's files as a zip archive."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
-            archive.add(path, arcname=str(path.relative_to(folder)), recursive=False)
+            archive.write(path, str(path.relative_to(folder)))
     return stream.getvalue()
 
 
 def unpack(archive: bytes, folder: Path) -> RunOutcome:
     """Put an archive's files at `folder`, which appears whole or not at all; returns what its run.json says."""
     new = folder.with_name(f".{folder.name}.new")
-    new.mkdir(parents=True)
+    shutil.rmtree(new, ignore_errors=True)
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
-            opened.extractall(new, filter="data")
-    except tarfile.TarError as error:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            opened.extractall(new)
+    except zipfile.BadZipFile as error:
         raise KubinetError(f"run folder {folder}: the worker's archive cannot be read: {error}") from error
     if folder.exists():
         folder.rmdir()

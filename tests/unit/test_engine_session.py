@@ -305,7 +305,7 @@ def test_dask_workers_fill_the_same_results_folder(tmp_path: Path, orders: Path)
     session(whole)
     heard = Heard()
     end = session(spread, Manner(workers=parse_workers("local:2"), tools=TOOLS), heard)
-    assert end.state == "complete"
+    assert end.state == "complete", end.why
     assert table(spread.path) == table(whole.path)
     assert any(line.endswith(": workload throw") for line in heard.lines)
 
