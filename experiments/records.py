@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from experiments.stats import Estimate
 
@@ -15,6 +15,10 @@ NOTHING = "\N{EN DASH}"
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 """Before a ratio."""
+
+
+DURATION: Final = " duration"
+"""Ends a metric's name: how long a part of a run that measured that metric took, from the reading's time on, seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Files of a results folder: whole ones put in place by a rename, growing ones valid after every line."""
+"""Files of a run that grow, valid after every line; and JSON that may be missing."""
 
 import csv
 import json
@@ -15,26 +15,6 @@ from experiments.scene import Reading
 READING_COLUMNS: Final = ("source", "target", "metric", "sequence", "time_s", "value", "unit")
 MACHINE_COLUMNS: Final = tuple(field.name for field in fields(MachineSecond))
 EVENT_COLUMNS: Final = ("time_s", "seconds", "event", "fault", "detail")
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Put a whole file in place at once; it is on the disk when the call returns."""
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Put a whole text file in place at once."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, document: object) -> None:
-    """Put a JSON file in place at once; keys stay in the order given."""
-    write_text(path, json.dumps(document, indent=2, default=str, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

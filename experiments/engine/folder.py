@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,10 @@ from typing import Any, Final
 from experiments.design.document import read_experiment
 from experiments.design.model import ExperimentDesign, PlannedRun
 from experiments.design.resolved import experiment_yaml
-from experiments.engine.files import read_json, write_json, write_text
+from experiments.engine.files import read_json
 from experiments.engine.run import COMPLETE, RunOutcome, outcome_of
 from experiments.engine.values import from_data, to_data
+from experiments.folder import new_folder, write_json, write_text
 from experiments.machine import load_average, machine_facts, versions
 from kubinet.errors import InvalidInputError, KubinetError
 
@@ -46,13 +46,7 @@ class ResultsFolder:
         cls, parent: Path, design: ExperimentDesign, runs: Sequence[PlannedRun], *, implementation: str, name: str
     ) -> "ResultsFolder":
         """Make `<name>-<UTC time>-<short id>` under `parent`; KubinetError when that is not possible."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = parent / f"{name}-{stamp}-{secrets.token_hex(2)}"
-        try:
-            for part in ("runs", "figures"):
-                (path / part).mkdir(parents=True)
-        except OSError as error:
-            raise KubinetError(f"results folder {path}: {error.strerror}; name another with --output-dir") from error
+        path = new_folder(parent, name, ("runs", "figures"))
         folder = cls(path, design, implementation, tuple(runs))
         folder._take()
         check_disk(path, design.run_bytes * len(runs))

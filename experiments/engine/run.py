@@ -16,12 +16,11 @@ from experiments.engine.files import (
     GrowingTable,
     ReadingTable,
     read_json,
-    write_json,
-    write_text,
 )
 from experiments.engine.readiness import awaited, is_ready
 from experiments.engine.scene import LiveScene
 from experiments.engine.tools import Telling, TimelineEvent, Tools, Watch
+from experiments.folder import write_json, write_text
 from experiments.plugins import complete
 from experiments.records import Assessment, MachineSecond, Verdict
 from experiments.scene import Measurement, Workload

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from experiments.base import PodTarget, RunningCluster
-from experiments.engine.files import ReadingTable, write_bytes
+from experiments.engine.files import ReadingTable
 from experiments.engine.tools import Telling
+from experiments.folder import write_bytes
 from experiments.measure.target import ExecResult, Host
 from experiments.scene import Reading
 from kubinet.errors import KubinetError, UsageError
