@@ -18,7 +18,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 DURATION: Final = " duration"
-"""Ends a metric's name: how long a part of a run that measured that metric took, from the reading's time on, seconds."""
+"""Ends a metric's name: how many seconds a part of a run that measured it took, from the reading's time on."""
 
 
 @dataclass(frozen=True, slots=True)

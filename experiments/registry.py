@@ -77,3 +77,12 @@ def load_implementation(name: str) -> Experiment:
     module, _, attribute = name.partition(":")
     found: Experiment = getattr(importlib.import_module(module), attribute)()
     return found
+
+
+def summary_of(entry: Entry) -> str:
+    """One line about it."""
+    if entry.path is None:
+        return load_implementation(entry.implementation).summary
+    from experiments.design.document import read_experiment  # noqa: PLC0415 - only who lists them reads files
+
+    return read_experiment(entry.path).summary

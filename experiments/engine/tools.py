@@ -1,12 +1,12 @@
 """What a run needs from outside, so that tests can play it: clusters, plug-ins, what watches it, its timeline."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from experiments.base import RunningCluster
 from experiments.design.model import TopologyChoice
@@ -126,6 +126,11 @@ def real_timeline(
 ) -> Timeline:
     """The timeline language's."""
     raise MissingCapabilityError(f"timeline '{lines[0]}': this version has no timelines")
+
+
+def check_timeline_line(line: str, topology: Mapping[str, Any]) -> None:  # noqa: ARG001
+    """Refuse a line that means nothing on the topology."""
+    raise MissingCapabilityError(f"timeline '{line}': this version has no timelines")
 
 
 REAL = Tools(

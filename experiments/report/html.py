@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from experiments.base import Experiment
+from experiments.design.model import ExperimentDesign
 from experiments.records import NOTHING, TIMES, Analysis, Assessment, Recording, SummaryRow, Table, Verdict
 
 _STYLE: Final = """
@@ -44,14 +44,16 @@ class Picture:
 
 
 def page(
-    directory: Path, experiment: Experiment, recording: Recording, analysis: Analysis, pictures: Sequence[Picture]
+    directory: Path, design: ExperimentDesign, recording: Recording, analysis: Analysis, pictures: Sequence[Picture]
 ) -> str:
-    """The whole document; reads run.json, machine.json, versions.json, timings.json of the results folder."""
-    run, machine, versions = (_load(directory / f"{name}.json") for name in ("run", "machine", "versions"))
-    timings = _load(directory / "timings.json")
+    """The whole document; reads session.json, machine.json, versions.json of the results folder and a run's timings."""
+    session, machine, versions = (_load(directory / f"{name}.json") for name in ("session", "machine", "versions"))
+    first, last = session["sessions"][0], session["sessions"][-1]
+    runs = sorted((directory / "runs").glob("*/run.json"))
+    timings = _load(runs[0]).get("timings") or {} if runs else {}
     body = [
-        f"<h1>{_text(experiment.name)}</h1>",
-        f'<p class="question">{_text(experiment.question)}</p>',
+        f"<h1>{_text(design.name)}</h1>",
+        f'<p class="question">{_text(design.question)}</p>',
         f'<div class="finding"><strong>Finding.</strong> {_text(analysis.finding)}</div>',
         _verdict(analysis.assessment),
         "<h2>Result</h2>",
@@ -66,28 +68,28 @@ def page(
         _facts(
             {
                 **{
-                    f"factor {factor.name}": f"{', '.join(factor.levels)}: {factor.meaning}"
-                    for factor in experiment.factors
+                    f"factor {factor.name}": f"{', '.join(level.name for level in factor.levels)}: {factor.meaning}"
+                    for factor in design.factors
                 },
                 **{f"parameter {name}": value for name, value in recording.parameters.items()},
-                "repetitions": run.get("repetitions"),
+                "repetitions": f"{design.repetitions}, each in a cluster of its own",
                 "seed": recording.seed,
-                "run order": "drawn anew for every repetition; run.json has it in full",
+                "run order": f"{design.order}; design.json has it in full",
                 "intervals": "95 %, percentile intervals of a two-level bootstrap (repetitions, then samples), "
                 "2000 resamples (Davison and Hinkley 1997, 3.8)",
-                "started": run.get("started"),
+                "started": first["started"],
             }
         ),
         "<h2>Machine</h2>",
-        _facts({**machine, "load before": run.get("load_before"), "load after": run.get("load_after")}),
+        _facts({**machine, "load before": first["load_before"], "load after": last["load_after"]}),
         "<h2>Versions</h2>",
         _facts(versions),
-        "<h2>Time to ready</h2>",
+        "<h2>Time to ready (first run)</h2>",
         _facts({name: f"{seconds:.2f} s" for name, seconds in timings.items()}) if timings else "<p>Not known.</p>",
-        f"<footer>{_text(directory.name)} — samples.csv, raw/ and the other files beside this page hold everything "
+        f"<footer>{_text(directory.name)} — runs.csv, runs/ and the other files beside this page hold everything "
         "that was measured.</footer>",
     ]
-    title = f"{experiment.name} — Kubinet"
+    title = f"{design.name} — Kubinet"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 
-from experiments.base import Experiment
+from experiments.design.model import ExperimentDesign
 from experiments.folder import write_text
 from experiments.records import Analysis, Figure, Recording
 from experiments.report.html import Picture, page
@@ -19,10 +19,10 @@ _FORMATS: Final[dict[str, dict[str, Any]]] = {
 """Without dates: the same samples give the same files."""
 
 
-def write_report(directory: Path, experiment: Experiment, recording: Recording, analysis: Analysis) -> None:
+def write_report(directory: Path, design: ExperimentDesign, recording: Recording, analysis: Analysis) -> None:
     """Write every figure as PNG, SVG and PDF, and the page with the figures inside it."""
     pictures = [_save(directory / "figures", figure) for figure in analysis.figures]
-    write_text(directory / "report.html", page(directory, experiment, recording, analysis, pictures))
+    write_text(directory / "report.html", page(directory, design, recording, analysis, pictures))
 
 
 def _save(directory: Path, figure: Figure) -> Picture:
