@@ -65,7 +65,23 @@ def prepare(
         design = replace(design, topology=replace(chosen, settings=design.topology.settings))
     if nodes is not None:
         design = replace(design, topology=replace(design.topology, nodes=nodes))
-    design = override(design, levels=levels, repetitions=repetitions, seed=seed, parameters=parameters, quick=quick)
+    paths = {name: names for name, names in (levels or {}).items() if "." in name}
+    values: Mapping[str, Value]
+    if isinstance(parameters, Mapping):
+        values = parameters
+    else:
+        values = parse_parameters(design, parameters or ())
+    design = override(
+        design,
+        levels={name: names for name, names in (levels or {}).items() if name not in paths},
+        repetitions=repetitions,
+        seed=seed,
+        parameters=values,
+        quick=quick,
+    )
+    design = replace(design, factors=(*design.factors, *(path_factor(*one) for one in paths.items())))
+    if found.implementation and any(len(factor.levels) > 1 for factor in design.factors):
+        raise UsageError(f"experiment '{design.name}' compares inside its runs; give {', '.join(paths)} one level")
     surroundings = Surroundings(
         workloads=workloads,
         measurements=measurements,
