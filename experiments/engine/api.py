@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.design.check import Surroundings, check
 from experiments.design.document import read_file
-from experiments.design.factors import override
+from experiments.design.factors import override, parse_parameters
 from experiments.design.model import ExperimentDesign, FactorDesign, Level
 from experiments.design.plan import plan
 from experiments.design.sources import read_topology_choice
@@ -66,11 +66,7 @@ def prepare(
     if nodes is not None:
         design = replace(design, topology=replace(design.topology, nodes=nodes))
     paths = {name: names for name, names in (levels or {}).items() if "." in name}
-    values: Mapping[str, Value]
-    if isinstance(parameters, Mapping):
-        values = parameters
-    else:
-        values = parse_parameters(design, parameters or ())
+    values = parameters if isinstance(parameters, Mapping) else parse_parameters(design, parameters or ())
     design = override(
         design,
         levels={name: names for name, names in (levels or {}).items() if name not in paths},
