@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,7 +20,7 @@ from experiments.engine.files import (
 )
 from experiments.engine.readiness import awaited, is_ready
 from experiments.engine.scene import LiveScene
-from experiments.engine.tools import Telling, TimelineEvent, Tools, Watch
+from experiments.engine.tools import Telling, Timeline, TimelineEvent, Tools, Watch
 from experiments.folder import write_json, write_text
 from experiments.plugins import complete
 from experiments.records import Assessment, MachineSecond, Verdict
@@ -196,7 +197,7 @@ class _Run:
                 stack.enter_context(measurement.watch(scene, design.settings))
             if timeline is not None:
                 timeline.start(scene)
-                stack.callback(timeline.stop)
+                stack.push(partial(_end_timeline, timeline))
             for number in sorted({one.step for one in self.spec.workload}):
                 step = [one for one in working if one[0].step == number]
                 self.telling.step(f"workload {', '.join(one.name for one, _ in step)}")
@@ -209,6 +210,12 @@ class _Run:
             yield
         finally:
             self.phases[name] = round(time.monotonic() - began, 3)
+
+
+def _end_timeline(timeline: Timeline, kind: type[BaseException] | None, *_: object) -> None:
+    """Heal what is still there; on ctrl-C the cluster goes anyway, and nobody wants to wait for checks."""
+    if kind is None or issubclass(kind, Exception):
+        timeline.stop()
 
 
 _Design = TypeVar("_Design", WorkloadDesign, MeasurementDesign)

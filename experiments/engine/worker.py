@@ -177,7 +177,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _watch_input() -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not sys.stdin: a thread that waits in it would hold its lock when the interpreter ends.
+    while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
