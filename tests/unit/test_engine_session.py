@@ -156,7 +156,7 @@ def test_resuming_measures_failed_runs_again(tmp_path: Path, orders: Path) -> No
 
 
 def _wait(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -186,8 +186,9 @@ def test_session_that_is_ended_in_the_middle_goes_on_with_nothing_lost(
     (orders / "0003").write_text("wait")
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "results"), str(jobs)])
     _wait((orders / "0003.waits").exists)
+    _wait(lambda: any((tmp_path / "results").glob("*/runs/0002/run.json")))
     process.send_signal(signal.Signals[number])
-    status = process.wait(20)
+    status = process.wait(60)
     assert status != 0
     (path,) = (tmp_path / "results").iterdir()
     assert state(path)["state"] == ("running" if number == "SIGKILL" else "interrupted")
