@@ -93,7 +93,9 @@ def _cell(sample: Sample) -> Cell:
 
 
 def _second(row: Mapping[str, str]) -> MachineSecond:
-    return MachineSecond(**{name: float(value) for name, value in row.items()})
+    whole = {"throttled", "dropped"}
+    values: dict[str, Any] = {name: int(text) if name in whole else float(text) for name, text in row.items()}
+    return MachineSecond(**values)
 
 
 def _check(document: Mapping[str, Any]) -> LinkCheck:

@@ -10,10 +10,10 @@ from typing import Any, Protocol, Self
 
 from experiments.base import RunningCluster
 from experiments.design.model import TopologyChoice
-from experiments.engine.verdict import RunWatch
 from experiments.plugins import measurements, workloads
 from experiments.records import Assessment, LinkCheck, MachineSecond
 from experiments.scene import Measurement, Scene, Workload
+from experiments.validity.watch import RunWatch
 from kubinet.errors import MissingCapabilityError
 
 Tell = Callable[[str], None]

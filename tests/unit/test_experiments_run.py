@@ -16,7 +16,6 @@ from playedexperiments import play, run_record
 from ruamel.yaml import YAML
 
 from experiments import find_experiment, list_experiments
-from experiments.links import measure_links
 from experiments.pod_latency.plan import manifests, placements, run_order
 from experiments.registry import load_implementation, summary_of
 from experiments.topology import underlay_of
@@ -336,18 +335,6 @@ def test_report_is_one_file_without_references_to_others(finished: tuple[Path, F
     assert len(sources) >= 2
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     assert "<script" not in text
-
-
-def test_links_are_measured_end_to_end() -> None:
-    """Links from nodes to routers with an address are measured."""
-    cluster = FakeCluster()
-    underlay = underlay_of(cluster.topology)
-    links = measure_links(cluster, underlay.links, {name: cluster.node(name).address for name in underlay.nodes})
-    assert [(link.name, link.declared, link.measured, link.within_tolerance) for link in links] == [
-        ("n2-leaf2", 1.0, 1.15, True),
-        ("n3-leaf1", 1.0, 1.15, True),
-        ("n4-leaf2", 1.0, 1.15, True),
-    ]
 
 
 def test_servers_are_gone_afterwards(finished: tuple[Path, FakeCluster]) -> None:
