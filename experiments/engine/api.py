@@ -12,14 +12,15 @@ from experiments.design.factors import override, parse_parameters
 from experiments.design.model import ExperimentDesign, FactorDesign, Level
 from experiments.design.plan import plan
 from experiments.design.sources import read_topology_choice
-from experiments.engine.finishing import Finished, finish
+from experiments.engine.finishing import Finished
 from experiments.engine.folder import DISK_RESERVE_BYTES, ResultsFolder
 from experiments.engine.remote import parse_workers
+from experiments.engine.run import COMPLETE
 from experiments.engine.session import Manner, carry_out_session, check_manner
 from experiments.engine.telling import Follower
 from experiments.engine.tools import check_timeline_line
 from experiments.plugins import measurements, workloads
-from experiments.records import Value
+from experiments.records import Value, Verdict
 from experiments.registry import find_experiment, load_implementation
 from kubinet.documents import Where, spell
 from kubinet.errors import UsageError
@@ -173,13 +174,16 @@ def _carry_out(
     telling = follower or Follower()
     try:
         end = carry_out_session(folder, manner, telling, command_line or sys.argv)
-        complete = any(one.state == "complete" for one in folder.outcomes().values())
-        if complete:
+        report = None
+        usable = [one for one in folder.outcomes().values() if one.state == COMPLETE and one.verdict != Verdict.INVALID]
+        if usable:
             telling.said("computing tables and figures")
-        analysis = finish(folder) if complete else None
+            from experiments.results import finish  # noqa: PLC0415 - pandas and matplotlib are slow to import
+
+            report = finish(folder.path)
     finally:
         folder.release()
-    return Finished(folder.path, end.state, end.why, end.wanted, analysis)
+    return Finished(folder.path, end.state, end.why, end.wanted, report)
 
 
 def path_factor(path: str, names: Sequence[str]) -> FactorDesign:

@@ -108,31 +108,29 @@ def _prepared(wanted: Run) -> "Prepared":
 
 
 def _report(done: "Finished", output: Facts) -> int:
-    analysis = done.analysis
+    report = done.report
     if output is Facts.JSON:
-        document: dict[str, Any] = {
-            "state": done.state,
-            "why": done.why,
-            "directory": str(done.directory),
-        }
-        if analysis is not None:
-            columns = analysis.table.columns
+        document: dict[str, Any] = {"state": done.state, "why": done.why, "directory": str(done.directory)}
+        if report is not None:
             document |= {
-                "report": str(done.report),
-                "finding": analysis.finding,
-                "table": [dict(zip(columns, row, strict=True)) for row in analysis.table.rows],
+                "report": str(report.page),
+                "finding": report.finding,
+                "tables": [
+                    [dict(zip(table.columns, row, strict=True)) for row in table.rows] for table in report.tables
+                ],
             }
         print(to_json(document), end="")
     else:
         console = results()
-        if analysis is not None:
-            console.print(_table(analysis.table.columns, analysis.table.rows, analysis.table.caption))
-            console.print(analysis.finding, markup=False)
-        report = f"  Report: {done.report}" if analysis is not None else ""
-        console.print(f"Results: {done.directory}{report}", markup=False, soft_wrap=True)
+        for table in report.tables if report is not None else ():
+            console.print(_table(table.columns, table.rows, table.caption))
+        page = ""
+        if report is not None:
+            console.print(report.finding, markup=False)
+            page = f"  Report: {report.page}"
+        console.print(f"Results: {done.directory}{page}", markup=False, soft_wrap=True)
     if not done.wanted:
-        go_on = f"`kubinet run --resume {done.directory}` goes on"
-        raise KubinetError(f"{done.why}; {go_on}")
+        raise KubinetError(f"{done.why}; `kubinet run --resume {done.directory}` goes on")
     return 0
 
 
