@@ -185,7 +185,6 @@ class _Run:
         def write(event: TimelineEvent) -> None:
             with lock:
                 events.add([asdict(event)])
-            self.telling.step(f"{event.seconds:.1f} s: {event.event} {event.fault} {event.detail}".rstrip())
 
         # Plug-ins are found and asked before anything is sent.
         working = [_ready(one, self.tools.workload(one.kind)) for one in self.spec.workload]

@@ -158,3 +158,36 @@ def test_file_that_cannot_be_run_is_refused_with_its_line(tmp_path: Path, enviro
     )
     assert done.returncode == 1
     assert re.search(r"rtt\.yaml:\d+: .*there is no workload 'pong'", done.stderr)
+
+
+FLAP = """
+apiVersion: kubinet.dev/v1
+kind: Experiment
+metadata: {name: down}
+spec:
+  question: What does a link that goes down do to echoes?
+  topology: {preset: star, nodes: 2, set: {network.dnsReplicas: 0}}
+  repetitions: 1
+  warmup: 0s
+  workload: [{name: echo, kind: ping, from: node/n1, to: node/n2, count: 300}]
+  measurements: [{name: cpu, kind: processes, every: 1s}]
+  timeline: ["from 1s to 2s: link n1-s1 down"]
+"""
+
+
+def test_timeline_plug_ins_and_report_of_a_file(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A link that is down for a second loses echoes; events, measurement and report are in the folder."""
+    (tmp_path / "down.yaml").write_text(FLAP)
+    words = kubinet("run", str(tmp_path / "down.yaml"), "-d", str(tmp_path), "-o", "json")
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    directory = Path(json.loads(done.stdout)["directory"])
+    with (directory / "runs/0000/events.csv").open(newline="") as file:
+        events = [row["event"] for row in csv.DictReader(file)]
+    assert events == ["planned", "injected", "present", "symptom", "healed", "recovered"]
+    with (directory / "runs.csv").open(newline="") as file:
+        samples = list(csv.DictReader(file))
+    (lost,) = [float(row["value"]) for row in samples if row["metric"] == "lost"]
+    assert 30 < lost < 150
+    assert {row["group"] for row in samples if row["metric"] == "cpu"} >= {"ovs-vswitchd", "controller"}
+    assert "What does a link that goes down" in (directory / "report.html").read_text()
