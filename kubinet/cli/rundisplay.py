@@ -11,14 +11,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from experiments.design.dryrun import spoken
+from experiments.design.dryrun import STARTUP_SECONDS, run_seconds, spoken
 from experiments.design.model import ExperimentDesign, PlannedRun
+from experiments.design.specify import specify
 from experiments.engine.run import COMPLETE, RunOutcome
 from experiments.engine.telling import Follower
+from experiments.plugins import workloads
 from kubinet.cli.terminal import progress
 
 _MARKS = {"valid": "[green]✓[/green]", "suspect": "[yellow]?[/yellow]", "invalid": "[red]✗[/red]"}
-_STARTUP_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Course:
     """Runs that are there, those of earlier sessions too."""
     failed: int = 0
     parallel: int = 1
-    expected_s: float = _STARTUP_SECONDS
+    expected_s: float = STARTUP_SECONDS
     durations: list[float] = field(default_factory=list)
 
     def ended(self, outcome: RunOutcome) -> None:
@@ -80,7 +81,7 @@ class Lines(Follower):
 
     def planned(self, design: ExperimentDesign, runs: Sequence[PlannedRun], done: int, parallel: int) -> None:
         """Keep what is to be expected."""
-        self._course = Course(len(runs), done, 0, parallel, _STARTUP_SECONDS + design.run_seconds)
+        self._course = Course(len(runs), done, 0, parallel, expected_seconds(design, runs))
         there = f", {done} of them are there already" if done else ""
         self._print(f"{len(runs)} runs{there}")
 
@@ -112,7 +113,7 @@ class Display(Follower):
 
     def planned(self, design: ExperimentDesign, runs: Sequence[PlannedRun], done: int, parallel: int) -> None:
         """Keep what is to be expected."""
-        self._course = Course(len(runs), done, 0, parallel, _STARTUP_SECONDS + design.run_seconds)
+        self._course = Course(len(runs), done, 0, parallel, expected_seconds(design, runs))
 
     def started(self, run: PlannedRun) -> None:
         """Show a row for it."""
@@ -144,8 +145,9 @@ class Display(Follower):
         course, now = self._course, time.monotonic()
         going = list(self._going.values())
         failed = f"  {course.failed} failed" if course.failed else ""
-        left = spoken(course.left_s([now - one.began for one in going]))
-        head = Text(f"{self._title}  {course.done} of {course.total} runs{failed}  about {left} left", style="bold")
+        left = course.left_s([now - one.began for one in going])
+        ends = f"  about {spoken(left)} left" if left >= 1 else ""
+        head = Text(f"{self._title}  {course.done} of {course.total} runs{failed}{ends}", style="bold")
         rows = Table.grid(padding=(0, 2))
         for run, outcome in list(self._last):
             mark = _MARKS.get(outcome.verdict, "") if outcome.state == COMPLETE else "[red]✗[/red]"
@@ -153,9 +155,15 @@ class Display(Follower):
         for one in going:
             spent = Text(f"{now - one.began:.0f} s {one.step}")
             rows.add_row("…", Text(f"{one.run.index}", style="dim"), Text(described(one.run)), spent, Text(one.value))
-        bar = ProgressBar(total=max(1, course.total), completed=course.done, width=60)
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=max(1, course.total), completed=course.done, width=60))
         said = [Text(self._said, style="dim")] if self._said else []
         return Group(head, bar, rows, *said)
+
+
+def expected_seconds(design: ExperimentDesign, runs: Sequence[PlannedRun]) -> float:
+    """How long a run is expected to take, with its cluster's start."""
+    return STARTUP_SECONDS + (run_seconds(design, specify(design, runs[0]), workloads) if runs else 0.0)
 
 
 def described(run: PlannedRun) -> str:

@@ -141,7 +141,7 @@ def test_plan_is_printed_and_nothing_started(tmp_path: Path, environment: dict[s
     words = kubinet("run", str(tmp_path / "rtt.yaml"), "--dry-run", "--set", "overlay=geneve", "--reps", "3")
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert "3 runs: 3 repetitions" in done.stdout
+    assert "3 runs; repetitions 3" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["rtt.yaml"]
 
 
