@@ -33,8 +33,9 @@ $(VENV)/run.stamp: requirements.in requirements.lock setup.py pyproject.toml
 	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
-$(VENV)/test.stamp: requirements-test.in $(VENV)/run.stamp
-	@$(PYTHON) -m pip install -q --disable-pip-version-check -c requirements.lock -r requirements-test.in
+$(VENV)/test.stamp: requirements-test.in requirements-workers.in $(VENV)/run.stamp
+	@$(PYTHON) -m pip install -q --disable-pip-version-check -c requirements.lock -r requirements-test.in \
+	    -r requirements-workers.in
 	@touch $@
 
 env: packages $(VENV)/run.stamp ## the environment that runs Kubinet

@@ -1,16 +1,12 @@
-"""What an experiment is: a question, factors, parameters, a way to run it and a pure way to read its samples.
+"""What workloads and measurements are made of: a running cluster as they use it, and parameters."""
 
-An experiment is split in two so that figures can be made again from a results folder: `run` measures and hands every
-sample to the recorder, `analyse` is a pure function of what was recorded.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from experiments.measure.target import ExecResult, Host, Target
-from experiments.records import Analysis, Cell, Recording, Sample, Value
+from experiments.records import Value
 from kubinet.errors import UsageError
 
 
@@ -29,6 +25,11 @@ class PodTarget(Target, Protocol):
 
 class RunningCluster(Protocol):
     """What experiments use of a cluster; `kubinet.cluster.Cluster` satisfies it."""
+
+    @property
+    def name(self) -> str:
+        """How `kubinet --cluster` calls it."""
+        ...
 
     @property
     def topology(self) -> Mapping[str, Any]:
@@ -79,14 +80,13 @@ class RunningCluster(Protocol):
         """A handle of a node."""
         ...
 
+    def outside(self, name: str | None = None) -> Host:
+        """A handle of an outside host; the first where no name is given."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """Something that the experiment varies on purpose."""
-
-    name: str
-    levels: tuple[str, ...]
-    meaning: str
+    def wait_realised(self, timeout: float = 60.0) -> None:
+        """Return when every node's flows include all that was changed by now; `timeout` in seconds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,98 +129,10 @@ def _article(kind: type) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a text")
 
 
-class Recorder(Protocol):
-    """Where an experiment hands its results; everything is on disk when a call returns."""
-
-    @property
-    def seed(self) -> int:
-        """The run's seed; derive others with `experiments.stats.derived_seed`."""
-        ...
-
-    @property
-    def repetitions(self) -> int:
-        """How often every cell is to be measured."""
-        ...
-
-    def manifest(self, name: str, text: str) -> None:
-        """Keep a manifest that was applied."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Keep something that a reader has to know."""
-        ...
-
-    def order(self, cells: Sequence[str]) -> None:
-        """Keep the planned run order."""
-        ...
-
-    def cell(self, cell: Cell, samples: Sequence[Sample], raw: Mapping[str, str]) -> None:
-        """Keep one finished measurement: its samples, and the tools' own outputs by file name."""
-        ...
-
-    def progress(self, phase: str, text: str, fraction: float) -> None:
-        """Tell the user what runs; `fraction` of the phase that is done, 0 to 1."""
-        ...
-
-
-class Experiment(Protocol):
-    """One question and the way to answer it."""
-
-    @property
-    def name(self) -> str:
-        """How `kubinet run` calls it."""
-        ...
-
-    @property
-    def question(self) -> str:
-        """What it asks, one sentence."""
-        ...
-
-    @property
-    def factors(self) -> tuple[Factor, ...]:
-        """What it varies."""
-        ...
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """What a user may set."""
-        ...
-
-    @property
-    def repetitions(self) -> int:
-        """How often every cell is measured unless the user says otherwise."""
-        ...
-
-    @property
-    def quick_repetitions(self) -> int:
-        """The same with `--quick`."""
-        ...
-
-    def expected_duration_s(self, parameters: Mapping[str, Value], repetitions: int) -> float:
-        """How long it will take without bringing up the cluster, seconds."""
-        ...
-
-    def expected_disk_bytes(self, parameters: Mapping[str, Value], repetitions: int) -> int:
-        """What its results folder will need."""
-        ...
-
-    def check(self, topology: Mapping[str, Any], parameters: Mapping[str, Value]) -> None:
-        """Refuse, before anything is measured, a topology on which the question has no answer (InvalidInputError)."""
-        ...
-
-    def run(self, cluster: RunningCluster, parameters: Mapping[str, Value], recorder: Recorder) -> None:
-        """Measure."""
-        ...
-
-    def analyse(self, recording: Recording) -> Analysis:
-        """Read the samples. Pure."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A registered experiment: found by name without importing it."""
-
-    name: str
-    summary: str
-    load: Callable[[], Experiment] = field(repr=False)
+def parameter_sections(parameters: Iterable[Parameter]) -> dict[str, dict[str, Value]]:
+    """The field `parameters` of an experiment whose workload takes these."""
+    return {
+        one.name: {"default": one.default, "quick": one.quick, "meaning": one.meaning}
+        | ({} if one.minimum is None else {"minimum": one.minimum})
+        for one in parameters
+    }

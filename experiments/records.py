@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from experiments.stats import Estimate
 
@@ -15,6 +15,10 @@ NOTHING = "\N{EN DASH}"
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 """Before a ratio."""
+
+
+DURATION: Final = " duration"
+"""Ends a metric's name: how many seconds a part of a run that measured it took, from the reading's time on."""
 
 
 @dataclass(frozen=True, slots=True)

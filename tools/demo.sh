@@ -12,6 +12,6 @@ run $kubinet up leaf-spine --nodes 4 --name "$name"
 run $kubinet apply --cluster "$name" -f examples/echo.yaml
 run $kubinet wait --cluster "$name" -n echo --for=condition=Ready pod --all --timeout=60s
 run $kubinet get --cluster "$name" -n echo pods -o wide
-run $kubinet run pod_latency --cluster "$name" --quick --output-dir results
 run $kubinet down --name "$name"
 trap - EXIT
+run $kubinet run pod_latency --quick --output-dir results

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from experiments.links import delay_is_close
-from experiments.pod_latency.plan import BARE, MEANINGS, PATHS, POD, RTT, THROUGHPUT, WIRE
+from experiments.pod_latency.plan import BARE, MEANINGS, PATHS, POD, RTT, THROUGHPUT, WIRE, placements
 from experiments.records import NOTHING, TIMES, Analysis, Assessment, Recording, Sample, SummaryRow, Table, Verdict
 from experiments.stats import Effect, Estimate, derived_seed, effects, percentiles
 from experiments.topology import network_of, underlay_of
@@ -65,13 +65,14 @@ def analyse(recording: Recording) -> Analysis:
             for way in ways
         )
     )
+    _, left_out = placements(underlay_of(recording.topology), int(recording.parameters["placement"]))
     return Analysis(
         finding=finding(ways),
         rows=tuple(row for way in ways for row in _rows(way)),
         table=table(ways),
         figures=figures(ways, samples_by_network(recording.samples)),
         assessment=assessment,
-        notes=(*recording.notes, *_resolution_notes(recording.samples)),
+        notes=(*left_out, *recording.notes, *_resolution_notes(recording.samples)),
     )
 
 

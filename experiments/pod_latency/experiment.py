@@ -1,20 +1,19 @@
 """The experiment: pods on chosen nodes, pings and TCP streams between them and between their nodes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Final
 
-from experiments.base import Experiment, Factor, Parameter, Recorder, RunningCluster
+from experiments.base import Parameter, parameter_sections
+from experiments.design.build import experiment
+from experiments.design.model import ExperimentDesign, Settings
 from experiments.measure.iperf import LISTENING, iperf_server, throughput
 from experiments.measure.ping import ping
 from experiments.measure.target import Target
 from experiments.pod_latency.plan import (
     BARE,
     CLIENT,
-    MEANINGS,
-    NETWORKS,
-    PATHS,
     POD,
     RTT,
     WIRE,
@@ -23,7 +22,8 @@ from experiments.pod_latency.plan import (
     placements,
     run_order,
 )
-from experiments.records import Analysis, Cell, Recording, Sample, Value
+from experiments.records import DURATION, Analysis, Recording
+from experiments.scene import Reading, Scene
 from experiments.topology import underlay_of
 from experiments.twin import twin
 
@@ -32,15 +32,10 @@ _IPERF_WARMUP_S: Final = 1
 """TCP's slow start; iperf3 knows whole seconds only."""
 
 
-class PodLatency(Experiment):
-    """What does the overlay cost?"""
+class PodLatencyWorkload:
+    """Measures every way, on the wire, bare and between pods, in an order drawn from the run's seed."""
 
-    name = "pod_latency"
-    question = "What does the overlay cost in round-trip time and TCP throughput, against the bare underlay?"
-    factors = (
-        Factor("path", PATHS, "where the two ends are"),
-        Factor("network", NETWORKS, "; ".join(f"{name}: {meaning}" for name, meaning in MEANINGS.items())),
-    )
+    summary = "RTT and TCP throughput of pods, bare nodes and a twin of the underlay, on each kind of way"
     parameters = (
         Parameter("pings", 200, 50, "echo requests per measurement, after the warm-up", 20),
         Parameter("warmup_pings", 20, 20, "echo requests that are sent first and not used", 1),
@@ -48,38 +43,36 @@ class PodLatency(Experiment):
         Parameter("payload_bytes", 56, 56, "payload of an echo request, bytes", 16),
         Parameter("tcp_seconds", 3, 1, "seconds of TCP per measurement, after a warm-up of 1 s", 1),
         Parameter("tcp_streams", 1, 1, "TCP connections at the same time", 1),
+        Parameter("placement", 1, 1, "draws the nodes: another number, another choice among equals", 0),
     )
-    repetitions = 10
-    quick_repetitions = 2
+    required = ()
+    metrics: Final[Mapping[str, str]] = {
+        "rtt": "ms",
+        "throughput": "Mbit/s",
+        "throughput sent": "Mbit/s",
+        "retransmits": "segments",
+        "echo requests lost": "packets",
+        "ping resolution": "ms",
+    }
+    labels = ("path", "network")
+    programs = ("ping", "iperf3")
 
-    def expected_duration_s(self, parameters: Mapping[str, Value], repetitions: int) -> float:
-        """Measurements of three ways, of which two also bare and on the wire; a second a repetition for programs."""
-        echoes = (int(parameters["pings"]) + int(parameters["warmup_pings"])) * float(parameters["ping_interval_s"])
-        streams = int(parameters["tcp_seconds"]) + _IPERF_WARMUP_S
-        return repetitions * (7 * (echoes + streams) + 1) + 8
+    def check(self, settings: Settings) -> None:
+        """Any settings go together."""
 
-    def expected_disk_bytes(self, parameters: Mapping[str, Value], repetitions: int) -> int:
-        """About 250 bytes per ping, 30 kB per TCP test, and 4 MB of report and figures."""
-        return 4_000_000 + repetitions * 7 * (250 * int(parameters["pings"]) + 30_000)
+    def duration_s(self, settings: Settings) -> float:
+        """Measurements of three ways, of which two also bare and on the wire; and programs that start."""
+        echoes = (int(settings["pings"]) + int(settings["warmup_pings"])) * float(settings["ping_interval_s"])
+        return 7 * (echoes + int(settings["tcp_seconds"]) + _IPERF_WARMUP_S) + 4
 
-    def check(self, topology: Mapping[str, Any], parameters: Mapping[str, Value]) -> None:  # noqa: ARG002
-        """At least two nodes, joined by links."""
-        underlay = underlay_of(topology)
-        for way in placements(underlay, 0)[0]:
-            underlay.path(way.source, way.target)
-
-    def run(self, cluster: RunningCluster, parameters: Mapping[str, Value], recorder: Recorder) -> None:
-        """Measure every way, on the wire, bare and between pods, in random order."""
-        ways, notes = placements(underlay_of(cluster.topology), recorder.seed)
-        for note in notes:
-            recorder.note(note)
-        order = run_order(ways, recorder.repetitions, recorder.seed)
-        recorder.order([str(cell) for cell in order])
+    def run(self, scene: Scene, settings: Settings) -> None:
+        """One repetition."""
+        cluster = scene.cluster
+        ways, _ = placements(underlay_of(scene.topology), int(settings["placement"]))
         text = manifests(ways)
-        recorder.manifest("manifests.yaml", text)
-        recorder.progress("pods", "waiting until the pods are ready", 0.0)
+        scene.raw("manifests.yaml", text)
+        scene.tell("waiting until the pods are ready")
         with ExitStack() as stack:
-            stack.callback(cluster.delete, text)
             cluster.apply(text)
             targets: dict[tuple[str, str], Target] = {}
             sources: dict[tuple[str, str], Target] = {}
@@ -97,88 +90,98 @@ class PodLatency(Experiment):
                     for server in (host, end):
                         stack.enter_context(iperf_server(server))
                     targets[BARE, pod], targets[WIRE, pod] = host, end
-            for index, planned in enumerate(order):
-                recorder.progress("measure", str(planned), index / len(order))
+            order = run_order(ways, scene.seed)
+            for number, planned in enumerate(order, 1):
+                scene.tell(f"{number} of {len(order)}: {planned}")
                 place = (planned.network, planned.placement.server_pod)
-                source, target = sources[place], targets[place]
-                _measure(index, planned, source, target, parameters=parameters, recorder=recorder)
-            recorder.progress("measure", "done", 1.0)
+                _measure(planned, sources[place], targets[place], scene, settings)
+
+
+def _measure(planned: PlannedCell, source: Target, target: Target, scene: Scene, settings: Settings) -> None:
+    started_s = time.time()
+    way = planned.placement
+    if planned.metric == RTT:
+        values, text, suffix = _ping(source, target, settings, started_s)
+    else:
+        values, text, suffix = _stream(source, target, settings)
+    scene.raw(f"{planned.network}-{way.server_pod}-{planned.metric}.{suffix}", text)
+    labels = {"path": way.path, "network": planned.network}
+    seconds = (f"{planned.metric}{DURATION}", started_s, 0, time.time() - started_s, "s")
+    scene.record(
+        Reading(metric, value, unit, time_s, sequence, way.source, way.target, labels)
+        for metric, time_s, sequence, value, unit in (*values, seconds)
+    )
+
+
+_Value = tuple[str, float, int, float, str]
+"""Metric, time in seconds since 1970, sequence, value, unit."""
+
+
+def _ping(source: Target, target: Target, settings: Settings, started_s: float) -> tuple[list[_Value], str, str]:
+    warmup = int(settings["warmup_pings"])
+    echoes, text = ping(
+        source,
+        target.address,
+        count=warmup + int(settings["pings"]),
+        interval_s=float(settings["ping_interval_s"]),
+        payload_bytes=int(settings["payload_bytes"]),
+    )
+    values: list[_Value] = [
+        (RTT, reply.time_s, reply.sequence - warmup, reply.rtt_ms, "ms") for reply in echoes.after_warmup(warmup)
+    ]
+    values.append(("echo requests lost", started_s, 0, float(echoes.sent - echoes.received), "packets"))
+    values.append(("ping resolution", started_s, 0, echoes.resolution_ms, "ms"))
+    return values, text, "txt"
+
+
+def _stream(source: Target, target: Target, settings: Settings) -> tuple[list[_Value], str, str]:
+    stream, text = throughput(
+        source,
+        target.address,
+        seconds=int(settings["tcp_seconds"]),
+        warmup_s=_IPERF_WARMUP_S,
+        streams=int(settings["tcp_streams"]),
+    )
+
+    def values() -> Iterator[_Value]:
+        yield "throughput", stream.started_s, 0, stream.received_mbit_per_s, "Mbit/s"
+        yield "retransmits", stream.started_s, 0, float(stream.retransmits), "segments"
+        for number, interval in enumerate(stream.intervals):
+            if not interval.omitted:
+                yield "throughput sent", stream.started_s + interval.start_s, number, interval.mbit_per_s, "Mbit/s"
+
+    return list(values()), text, "json"
+
+
+WORKLOAD: Final = PodLatencyWorkload()
+
+
+class PodLatency:
+    """What does the overlay cost?"""
+
+    name = "pod_latency"
+    summary = "What the overlay costs: round-trip time and TCP throughput, pods against nodes"
+
+    def design(self) -> ExperimentDesign:
+        """One run a repetition: ways and networks are compared inside it."""
+        return experiment(
+            self.name,
+            "What does the overlay cost in round-trip time and TCP throughput, against the bare underlay?",
+            summary=self.summary,
+            topology={"preset": "leaf-spine", "nodes": 4},
+            parameters=parameter_sections(WORKLOAD.parameters),
+            workload=[
+                {"name": "ways", "kind": f"{__name__}:WORKLOAD"}
+                | {one.name: f"$({one.name})" for one in WORKLOAD.parameters}
+            ],
+            repetitions=10,
+            warmup="0s",
+            quick={"repetitions": 2},
+            expect={"runBytes": 700_000},
+        )
 
     def analyse(self, recording: Recording) -> Analysis:
         """See `experiments.pod_latency.analysis`."""
         from experiments.pod_latency.analysis import analyse  # noqa: PLC0415 - imports matplotlib
 
         return analyse(recording)
-
-
-def _measure(
-    index: int,
-    planned: PlannedCell,
-    source: Target,
-    target: Target,
-    *,
-    parameters: Mapping[str, Value],
-    recorder: Recorder,
-) -> None:
-    started_s = time.time()
-    way = planned.placement
-    levels = {"path": way.path, "network": planned.network}
-    samples: list[Sample] = []
-
-    def add(metric: str, time_s: float, sequence: int, value: float, unit: str) -> None:
-        samples.append(
-            Sample(
-                time_s=time_s,
-                repetition=planned.repetition,
-                order=index,
-                levels=levels,
-                source=way.source,
-                target=way.target,
-                metric=metric,
-                sequence=sequence,
-                value=value,
-                unit=unit,
-            )
-        )
-
-    if planned.metric == RTT:
-        warmup = int(parameters["warmup_pings"])
-        echoes, text = ping(
-            source,
-            target.address,
-            count=warmup + int(parameters["pings"]),
-            interval_s=float(parameters["ping_interval_s"]),
-            payload_bytes=int(parameters["payload_bytes"]),
-        )
-        suffix = "txt"
-        for reply in echoes.after_warmup(warmup):
-            add(RTT, reply.time_s, reply.sequence - warmup, reply.rtt_ms, "ms")
-        add("echo requests lost", started_s, 0, echoes.sent - echoes.received, "packets")
-        add("ping resolution", started_s, 0, echoes.resolution_ms, "ms")
-    else:
-        stream, text = throughput(
-            source,
-            target.address,
-            seconds=int(parameters["tcp_seconds"]),
-            warmup_s=_IPERF_WARMUP_S,
-            streams=int(parameters["tcp_streams"]),
-        )
-        suffix = "json"
-        add(planned.metric, stream.started_s, 0, stream.received_mbit_per_s, "Mbit/s")
-        add("retransmits", stream.started_s, 0, stream.retransmits, "segments")
-        for number, interval in enumerate(stream.intervals):
-            if not interval.omitted:
-                at = stream.started_s + interval.start_s
-                add("throughput sent", at, number, interval.mbit_per_s, "Mbit/s")
-    cell = Cell(
-        order=index,
-        repetition=planned.repetition,
-        levels=levels,
-        source=way.source,
-        target=way.target,
-        metric=planned.metric,
-        started_s=started_s,
-        ended_s=time.time(),
-    )
-    name = f"{index:04d}-{planned.network}-{way.server_pod}-{planned.metric}.{suffix}"
-    recorder.cell(cell, samples, {name: text})

@@ -47,13 +47,12 @@ class Placement:
 class PlannedCell:
     """One measurement to make."""
 
-    repetition: int
     placement: Placement
     network: str
     metric: str
 
     def __str__(self) -> str:
-        return f"{self.repetition}: {self.placement.path}, {self.network}, {self.metric}"
+        return f"{self.placement.path}, {self.network}, {self.metric}"
 
 
 def placements(underlay: Underlay, seed: int) -> tuple[tuple[Placement, ...], tuple[str, ...]]:
@@ -84,23 +83,20 @@ def placements(underlay: Underlay, seed: int) -> tuple[tuple[Placement, ...], tu
     return chosen, notes
 
 
-def run_order(ways: Sequence[Placement], repetitions: int, seed: int) -> tuple[PlannedCell, ...]:
-    """Every measurement once per repetition, in an order drawn anew for each repetition.
+def run_order(ways: Sequence[Placement], seed: int) -> tuple[PlannedCell, ...]:
+    """Every measurement of one run, in an order drawn from its seed.
 
     Within one node there is no underlay to compare with, so that way is measured between pods only.
     """
     generator = random.Random(derived_seed(seed, "pod_latency order"))  # noqa: S311 - a design, not a secret
-    order: list[PlannedCell] = []
-    for repetition in range(repetitions):
-        block = [
-            PlannedCell(repetition, way, network, metric)
-            for way in ways
-            for network in NETWORKS
-            for metric in (RTT, THROUGHPUT)
-            if network == POD or way.source != way.target
-        ]
-        generator.shuffle(block)
-        order.extend(block)
+    order = [
+        PlannedCell(way, network, metric)
+        for way in ways
+        for network in NETWORKS
+        for metric in (RTT, THROUGHPUT)
+        if network == POD or way.source != way.target
+    ]
+    generator.shuffle(order)
     return tuple(order)
 
 

@@ -1,11 +1,11 @@
 """report.html, report.md, figures and the summary of a results folder."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from experiments.records import Analysis, Figure, SummaryRow
+from experiments.records import Analysis, Figure, SummaryRow, Table
 from experiments.results import layout
 from experiments.results.analysing import Answer, Row, analyse
 from experiments.results.circumstances import (
@@ -16,7 +16,7 @@ from experiments.results.circumstances import (
     machine_blocks,
 )
 from experiments.results.claims import ClaimResult, evaluate
-from experiments.results.document import Block, Box, Heading, Paragraph, Picture, to_html, to_markdown
+from experiments.results.document import Block, Box, Grid, Heading, Paragraph, Picture, to_html, to_markdown
 from experiments.results.figures import draw
 from experiments.results.loading import Results
 from experiments.results.sections import answer_blocks, claims_blocks, finding, meaning_blocks, own_blocks, verdict_box
@@ -36,6 +36,8 @@ class Report:
     finding: str
     answers: tuple[Answer, ...]
     claims: tuple[ClaimResult, ...]
+    tables: tuple[Table, ...]
+    """Those that answer the question, each with its heading as the caption where it has none."""
 
 
 def report(results: Results, own: Analysis | None = None) -> Report:
@@ -61,9 +63,9 @@ def report(results: Results, own: Analysis | None = None) -> Report:
         *claims_blocks(results, claims),
         Heading("Results"),
     ]
-    if own is not None:
-        blocks += [*own_blocks(own), *map(drawn, own.figures)]
-    blocks += _answers(results, answers, drawn)
+    answering: list[Block] = [] if own is None else [*own_blocks(own), *map(drawn, own.figures)]
+    answering += _answers(results, answers, drawn)
+    blocks += answering
     blocks += meaning_blocks(answers)
     blocks += [*excluded_blocks(results), *event_blocks(results), *design_blocks(results)]
     if (picture := topology_figure(results)) is not None:
@@ -80,7 +82,17 @@ def report(results: Results, own: Analysis | None = None) -> Report:
         found,
         answers,
         claims,
+        tuple(_tables(answering)),
     )
+
+
+def _tables(blocks: Sequence[Block]) -> Iterator[Table]:
+    heading = ""
+    for block in blocks:
+        if isinstance(block, Heading):
+            heading = block.text
+        elif isinstance(block, Grid):
+            yield block.table if block.table.caption else replace(block.table, caption=heading)
 
 
 def _answers(results: Results, answers: Sequence[Answer], drawn: Callable[[Figure], Picture]) -> Iterator[Block]:

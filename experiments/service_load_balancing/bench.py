@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from experiments.base import PodTarget, Recorder, RunningCluster
+from experiments.base import PodTarget, RunningCluster
 from experiments.measure.load import Address, RequestRun, Spread, connect, rate, requests
-from experiments.records import Cell, Sample
+from experiments.records import DURATION
+from experiments.scene import Reading, Scene
 from experiments.service_load_balancing.plan import (
     DIRECT,
     POD_PORT,
@@ -40,14 +41,17 @@ LEAD_SECONDS: Final = 1.0
 class Bench:
     """Everything that is there while measuring."""
 
-    cluster: RunningCluster
-    recorder: Recorder
+    scene: Scene
     made: Design
     addresses: Mapping[str, IPv4Address]
     virtual: Mapping[str, Address]
     clients: Sequence[PodTarget]
     pool: ThreadPoolExecutor
-    cells: int = 0
+
+    @property
+    def cluster(self) -> RunningCluster:
+        """Where everything runs."""
+        return self.scene.cluster
 
     def endpoints(self, without: str = "") -> None:
         """Give the Services these endpoints; returns when every node's flows are those."""
@@ -80,7 +84,7 @@ class Bench:
     def spread(self, planned: PlannedCell) -> None:
         """The same source ports of all clients before and after an endpoint left."""
         targets = [self.virtual[name] for name in planned.algorithms]
-        first = self.made.source_port(planned.repetition)
+        first = self.made.source_port(self.scene.seed)
 
         def ask(client: PodTarget) -> tuple[tuple[Spread, ...], str]:
             return connect(client, targets, first_port=first, ports=self.made.ports)
@@ -90,9 +94,8 @@ class Bench:
         after = list(self.pool.map(ask, self.clients))
         self.endpoints()
         for index, algorithm in enumerate(planned.algorithms):
-            samples: list[Sample] = []
-            raw: dict[str, str] = {}
-            add = self._sampler(planned, algorithm, samples)
+            readings: list[Reading] = []
+            add = _adder(algorithm, readings)
             for metric, phase in ((CONNECTION, before), (CONNECTION_AFTER, after)):
                 for client, (spreads, text) in zip(self.clients, phase, strict=True):
                     one = spreads[index]
@@ -101,11 +104,12 @@ class Bench:
                         add(metric, one.started_s, port, float(bool(server)), "answered", client.name, server)
                     if index == 0:
                         when = "before" if metric == CONNECTION else "after"
-                        raw[f"{self.cells:04d}-{SPREAD}-{client.name}-{when}.json"] = text
+                        self.scene.raw(f"{SPREAD}-{client.name}-{when}.json", text)
             add(LEFT, before[0][0][index].ended_s, 0, 1.0, "endpoints", "", planned.leaving)
             times = [spreads[index] for phase in (before, after) for spreads, _ in phase]
             started, ended = min(one.started_s for one in times), max(one.ended_s for one in times)
-            self._cell(planned, algorithm, started, ended, samples, raw)
+            add(f"{SPREAD}{DURATION}", started, 0, ended - started, "s", "clients", "endpoints")
+            self.scene.record(readings)
 
     def requests(self, planned: PlannedCell) -> None:
         """An open loop of all clients at the same time."""
@@ -115,7 +119,7 @@ class Bench:
 
         def ask(client: PodTarget) -> tuple[RequestRun, str]:
             # Not a function of the algorithm: all of them get requests at the same times.
-            seed = derived_seed(self.recorder.seed, "requests", client.name, str(planned.repetition))
+            seed = derived_seed(self.scene.seed, "requests", client.name)
             return requests(
                 client,
                 self.virtual[algorithm],
@@ -126,8 +130,8 @@ class Bench:
             )
 
         runs = list(self.pool.map(ask, self.clients))
-        samples: list[Sample] = []
-        add = self._sampler(planned, algorithm, samples)
+        readings: list[Reading] = []
+        add = _adder(algorithm, readings)
         for client, (run, _) in zip(self.clients, runs, strict=True):
             for number, one in enumerate(run.requests):
                 if one.due_s < made.warmup_seconds:
@@ -138,67 +142,31 @@ class Bench:
                 else:
                     add(REQUEST_TIME, at, number, one.time_ms, "ms", *ends)
                 add(REQUEST_LATE, at, number, one.late_ms, "ms", *ends)
-        raw = {
-            f"{self.cells:04d}-{REQUESTS}-{algorithm}-{client.name}.json": text
-            for client, (_, text) in zip(self.clients, runs, strict=True)
-        }
-        self._cell(planned, algorithm, start, time.time(), samples, raw)
+        add(f"{REQUESTS}{DURATION}", start, 0, time.time() - start, "s", "clients", "endpoints")
+        for client, (_, text) in zip(self.clients, runs, strict=True):
+            self.scene.raw(f"{REQUESTS}-{algorithm}-{client.name}.json", text)
+        self.scene.record(readings)
 
     def rate(self, planned: PlannedCell) -> None:
         """Connections of one client as fast as they are answered."""
         (algorithm,) = planned.algorithms
-        client = self.clients[planned.repetition % len(self.clients)]
+        client = self.clients[self.scene.seed % len(self.clients)]
         direct = [(address, POD_PORT) for address in self.addresses.values()]
         targets = direct if algorithm == DIRECT else [self.virtual[algorithm]]
         run, text = rate(client, targets, seconds=self.made.rate_seconds, parallel=self.made.rate_parallel)
-        samples: list[Sample] = []
-        add = self._sampler(planned, algorithm, samples)
+        readings: list[Reading] = []
+        add = _adder(algorithm, readings)
         add(CONNECTION_RATE, run.started_s, 0, run.per_second, "1/s", client.name, "")
         add(CONNECTIONS_FAILED, run.started_s, 0, run.failed, "connections", client.name, "")
-        raw = {f"{self.cells:04d}-{RATE}-{algorithm.replace(' ', '-')}.json": text}
-        self._cell(planned, algorithm, run.started_s, run.started_s + run.seconds, samples, raw)
+        add(f"{RATE}{DURATION}", run.started_s, 0, run.seconds, "s", "clients", "endpoints")
+        self.scene.raw(f"{RATE}-{algorithm.replace(' ', '-')}.json", text)
+        self.scene.record(readings)
 
-    def _sampler(
-        self, planned: PlannedCell, algorithm: str, samples: list[Sample]
-    ) -> Callable[[str, float, int, float, str, str, str], None]:
-        order = self.cells
 
-        def add(metric: str, time_s: float, sequence: int, value: float, unit: str, source: str, target: str) -> None:
-            samples.append(
-                Sample(
-                    time_s=time_s,
-                    repetition=planned.repetition,
-                    order=order,
-                    levels={"algorithm": algorithm},
-                    source=source,
-                    target=target,
-                    metric=metric,
-                    sequence=sequence,
-                    value=value,
-                    unit=unit,
-                )
-            )
+def _adder(algorithm: str, readings: list[Reading]) -> Callable[[str, float, int, float, str, str, str], None]:
+    labels = {"algorithm": algorithm}
 
-        return add
+    def add(metric: str, time_s: float, sequence: int, value: float, unit: str, source: str, target: str) -> None:
+        readings.append(Reading(metric, float(value), unit, time_s, sequence, source, target, labels))
 
-    def _cell(
-        self,
-        planned: PlannedCell,
-        algorithm: str,
-        started_s: float,
-        ended_s: float,
-        samples: Sequence[Sample],
-        raw: Mapping[str, str],
-    ) -> None:
-        cell = Cell(
-            order=self.cells,
-            repetition=planned.repetition,
-            levels={"algorithm": algorithm},
-            source="clients",
-            target="endpoints",
-            metric=planned.metric,
-            started_s=started_s,
-            ended_s=ended_s,
-        )
-        self.cells += 1
-        self.recorder.cell(cell, samples, raw)
+    return add

@@ -2,18 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, Final
 
 from agents.agnhost.load_server import LISTENING
-from experiments.base import Experiment, Factor, Parameter, Recorder, RunningCluster
+from experiments.base import Parameter, parameter_sections
+from experiments.design.build import experiment
+from experiments.design.model import ExperimentDesign, Settings
 from experiments.measure.load import Address
-from experiments.records import Analysis, Recording, Value
-from experiments.service_load_balancing.bench import LEAD_SECONDS, Bench
+from experiments.records import Analysis, Recording
+from experiments.scene import Scene
+from experiments.service_load_balancing.bench import (
+    CONNECTION,
+    CONNECTION_AFTER,
+    CONNECTION_RATE,
+    CONNECTIONS_FAILED,
+    LEAD_SECONDS,
+    LEFT,
+    REQUEST_FAILED,
+    REQUEST_LATE,
+    REQUEST_TIME,
+    Bench,
+)
 from experiments.service_load_balancing.plan import (
     ALGORITHMS,
-    DIRECT,
     NAMESPACE,
     PORT,
     RATE,
@@ -30,15 +42,10 @@ from kubinet.errors import InvalidInputError
 from kubinet.state import ServiceProxy
 
 
-class ServiceLoadBalancing(Experiment):
-    """Which algorithm does what?"""
+class ServiceLoadBalancingWorkload:
+    """Measures every algorithm, in an order drawn from the run's seed."""
 
-    name = "service_load_balancing"
-    question = (
-        "How do the load-balancing algorithms differ in distribution, in disruption when an endpoint leaves, in tail "
-        "latency with one slow endpoint, and in connection rate?"
-    )
-    factors = (Factor("algorithm", (*ALGORITHMS, DIRECT), "how the Service chooses an endpoint for a connection"),)
+    summary = "connections, requests and rates to one Service per load-balancing algorithm with the same endpoints"
     parameters = (
         Parameter("algorithms", ",".join(ALGORITHMS), ",".join(ALGORITHMS), "the ones to compare, with commas"),
         Parameter("endpoints", 4, 4, "pods behind each Service, the last one slow", 2),
@@ -52,64 +59,91 @@ class ServiceLoadBalancing(Experiment):
         Parameter("rate_seconds", 2.0, 0.5, "seconds of connections one after the other", 0.1),
         Parameter("rate_parallel", 8, 8, "connections at a time while the rate is measured", 1),
     )
-    repetitions = 4
-    quick_repetitions = 1
+    required = ()
+    metrics: Final[Mapping[str, str]] = {
+        CONNECTION: "answered",
+        CONNECTION_AFTER: "answered",
+        LEFT: "endpoints",
+        REQUEST_TIME: "ms",
+        REQUEST_LATE: "ms",
+        REQUEST_FAILED: "requests",
+        CONNECTION_RATE: "1/s",
+        CONNECTIONS_FAILED: "connections",
+    }
+    labels = ("algorithm",)
+    programs = ()
 
-    def expected_duration_s(self, parameters: Mapping[str, Value], repetitions: int) -> float:
+    def check(self, settings: Settings) -> None:
+        """Algorithms that exist, and a load that the endpoints can carry."""
+        design(settings)
+
+    def duration_s(self, settings: Settings) -> float:
         """Requests with lead and queues that drain, rates, and two times all connections at about 500 per second."""
-        made = design(parameters)
+        made = design(settings)
         load = made.load_seconds + made.warmup_seconds + LEAD_SECONDS + 1.5
         spread = 2 * made.clients * made.ports / 500 + 0.2
-        per_algorithm = load + made.rate_seconds + 0.5 + spread
-        return repetitions * (len(made.algorithms) * per_algorithm + made.rate_seconds + 2) + 8
+        return len(made.algorithms) * (load + made.rate_seconds + 0.5 + spread) + made.rate_seconds + 6
 
-    def expected_disk_bytes(self, parameters: Mapping[str, Value], repetitions: int) -> int:
-        """About 250 bytes per connection and 400 per request, with what the programs printed, and 5 MB of report."""
-        made = design(parameters)
-        each = 500 * made.clients * made.ports + 400 * made.requests_per_s * (made.load_seconds + made.warmup_seconds)
-        return 5_000_000 + int(repetitions * len(made.algorithms) * each)
-
-    def check(self, topology: Mapping[str, Any], parameters: Mapping[str, Value]) -> None:
-        """Services by OpenFlow, and a load that the endpoints can carry."""
-        design(parameters)
-        if network_of(topology).services is ServiceProxy.NFTABLES:
+    def run(self, scene: Scene, settings: Settings) -> None:
+        """One repetition."""
+        if network_of(scene.topology).services is ServiceProxy.NFTABLES:
             raise InvalidInputError(
                 "service_load_balancing: network.services is nftables, whose rules choose at random whatever the "
-                "algorithm; use a cluster with --set network.services=sdn"
+                "algorithm; use a cluster with network.services=sdn"
             )
-
-    def run(self, cluster: RunningCluster, parameters: Mapping[str, Value], recorder: Recorder) -> None:
-        """Measure every algorithm, in an order drawn anew for each repetition."""
-        made = design(parameters)
-        order = run_order(made, recorder.repetitions, recorder.seed)
-        recorder.order([str(cell) for cell in order])
-        pods = pod_manifests(made, underlay_of(cluster.topology).nodes)
+        cluster, made = scene.cluster, design(settings)
+        pods = pod_manifests(made, underlay_of(scene.topology).nodes)
         services = service_manifests(made)
-        recorder.manifest("pods.yaml", pods)
-        recorder.manifest("services.yaml", services)
-        recorder.progress("pods", "waiting until the pods are ready", 0.0)
-        with ExitStack() as stack:
-            stack.callback(cluster.delete, pods)
-            cluster.apply(pods)
-            for name in (*made.backends, *made.client_pods):
-                cluster.wait("Pod", name, "Ready", namespace=NAMESPACE)
-            servers = {name: cluster.pod(name, NAMESPACE) for name in made.backends}
-            for server in servers.values():
-                server.wait_log(LISTENING)
-            addresses = {name: server.address for name, server in servers.items()}
-            recorder.manifest("endpointslices.yaml", slice_manifests(made, addresses))
-            stack.callback(cluster.delete, services)
-            virtual = _virtual_addresses(cluster.apply(services))
-            stack.callback(cluster.delete, slice_manifests(made, addresses))
-            pool = stack.enter_context(ThreadPoolExecutor(made.clients))
-            clients = [cluster.pod(name, NAMESPACE) for name in made.client_pods]
-            bench = Bench(cluster, recorder, made, addresses=addresses, virtual=virtual, clients=clients, pool=pool)
+        scene.raw("pods.yaml", pods)
+        scene.raw("services.yaml", services)
+        scene.tell("waiting until the pods are ready")
+        cluster.apply(pods)
+        for name in (*made.backends, *made.client_pods):
+            cluster.wait("Pod", name, "Ready", namespace=NAMESPACE)
+        servers = {name: cluster.pod(name, NAMESPACE) for name in made.backends}
+        for server in servers.values():
+            server.wait_log(LISTENING)
+        addresses = {name: server.address for name, server in servers.items()}
+        scene.raw("endpointslices.yaml", slice_manifests(made, addresses))
+        virtual = _virtual_addresses(cluster.apply(services))
+        clients = [cluster.pod(name, NAMESPACE) for name in made.client_pods]
+        with ThreadPoolExecutor(made.clients) as pool:
+            bench = Bench(scene, made, addresses=addresses, virtual=virtual, clients=clients, pool=pool)
             bench.endpoints()
             bench.wait_answers()
-            for index, planned in enumerate(order):
-                recorder.progress("measure", str(planned), index / len(order))
+            order = run_order(made, scene.seed)
+            for number, planned in enumerate(order, 1):
+                scene.tell(f"{number} of {len(order)}: {planned}")
                 {SPREAD: bench.spread, REQUESTS: bench.requests, RATE: bench.rate}[planned.metric](planned)
-            recorder.progress("measure", "done", 1.0)
+
+
+WORKLOAD: Final = ServiceLoadBalancingWorkload()
+
+
+class ServiceLoadBalancing:
+    """Which algorithm does what?"""
+
+    name = "service_load_balancing"
+    summary = "What the load-balancing algorithms do: distribution, disruption, tail latency, connection rate"
+
+    def design(self) -> ExperimentDesign:
+        """One run a repetition: the algorithms are compared inside it."""
+        return experiment(
+            self.name,
+            "How do the load-balancing algorithms differ in distribution, in disruption when an endpoint leaves, in "
+            "tail latency with one slow endpoint, and in connection rate?",
+            summary=self.summary,
+            topology={"preset": "leaf-spine", "nodes": 4},
+            parameters=parameter_sections(WORKLOAD.parameters),
+            workload=[
+                {"name": "calls", "kind": f"{__name__}:WORKLOAD"}
+                | {one.name: f"$({one.name})" for one in WORKLOAD.parameters}
+            ],
+            repetitions=4,
+            warmup="0s",
+            quick={"repetitions": 1},
+            expect={"runBytes": 8_000_000},
+        )
 
     def analyse(self, recording: Recording) -> Analysis:
         """See `experiments.service_load_balancing.analysis`."""

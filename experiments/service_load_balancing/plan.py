@@ -69,11 +69,11 @@ class Design:
         weights = self.weights if algorithm == Algorithm.WEIGHTED else dict.fromkeys(self.backends, 1)
         return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
-    def source_port(self, repetition: int) -> int:
-        """The first source port of a repetition; each repetition has others as long as there are."""
+    def source_port(self, seed: int) -> int:
+        """The first source port of a run, drawn by its seed: each run has others, as far as there are."""
         block = len(self.algorithms) * self.ports
         blocks = (_LAST_SOURCE_PORT + 1 - FIRST_SOURCE_PORT) // block
-        return FIRST_SOURCE_PORT + repetition % blocks * block
+        return FIRST_SOURCE_PORT + seed % blocks * block
 
 
 def design(parameters: Mapping[str, Value]) -> Design:
@@ -112,7 +112,6 @@ def design(parameters: Mapping[str, Value]) -> Design:
 class PlannedCell:
     """One measurement to make."""
 
-    repetition: int
     metric: str
     algorithms: tuple[str, ...]
     """One; or all, in the order in which each client calls them."""
@@ -121,21 +120,18 @@ class PlannedCell:
 
     def __str__(self) -> str:
         left = f", {self.leaving} leaves" if self.leaving else ""
-        return f"{self.repetition}: {self.metric}, {' '.join(self.algorithms)}{left}"
+        return f"{self.metric}, {' '.join(self.algorithms)}{left}"
 
 
-def run_order(made: Design, repetitions: int, seed: int) -> tuple[PlannedCell, ...]:
-    """Each repetition: who answers (all algorithms at the same two moments), then loads and rates in a drawn order."""
+def run_order(made: Design, seed: int) -> tuple[PlannedCell, ...]:
+    """One run: who answers (all algorithms at the same two moments), then loads and rates in a drawn order."""
     generator = random.Random(derived_seed(seed, "service_load_balancing order"))  # noqa: S311 - a design
-    order: list[PlannedCell] = []
-    for repetition in range(repetitions):
-        drawn = generator.sample(made.algorithms, len(made.algorithms))
-        order.append(PlannedCell(repetition, SPREAD, tuple(drawn), generator.choice(made.backends)))
-        block = [PlannedCell(repetition, metric, (name,)) for metric in (REQUESTS, RATE) for name in made.algorithms]
-        block.append(PlannedCell(repetition, RATE, (DIRECT,)))
-        generator.shuffle(block)
-        order += block
-    return tuple(order)
+    drawn = generator.sample(made.algorithms, len(made.algorithms))
+    spread = PlannedCell(SPREAD, tuple(drawn), generator.choice(made.backends))
+    block = [PlannedCell(metric, (name,)) for metric in (REQUESTS, RATE) for name in made.algorithms]
+    block.append(PlannedCell(RATE, (DIRECT,)))
+    generator.shuffle(block)
+    return (spread, *block)
 
 
 def service_name(algorithm: str) -> str:

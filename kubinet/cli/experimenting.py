@@ -1,19 +1,22 @@
-"""`kubinet run`: an experiment with its progress shown and its table printed."""
+"""`kubinet run`: an experiment planned, carried out, its table printed."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from kubinet.cli.connection import cluster_of
 from kubinet.cli.options import Facts
 from kubinet.cli.printers import to_json
 from kubinet.cli.table import text_table
-from kubinet.cli.terminal import progress, results
+from kubinet.cli.terminal import results
+from kubinet.errors import KubinetError
+
+if TYPE_CHECKING:
+    from experiments.engine.api import Prepared
+    from experiments.engine.finishing import Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,92 +24,119 @@ class Run:
     """What `kubinet run` was asked for."""
 
     experiment: str
-    topology: str
+    topology: str | None
     nodes: int | None
-    settings: Mapping[str, Any]
-    parameters: Mapping[str, Any]
-    seed: int
+    levels: Sequence[str]
+    """FACTOR=LEVEL,LEVEL."""
+    parameters: Sequence[str]
+    """NAME=VALUE."""
+    seed: int | None
     repetitions: int | None
     quick: bool
+    jobs: int
+    workers: str | None
     output_dir: Path
-    cluster: str | None
+    name: str | None
 
 
 def show_list(output: Facts) -> None:
     """The experiments that there are."""
-    from experiments.registry import list_experiments
+    from experiments.registry import list_experiments, summary_of
 
-    found = [(entry.name, entry.summary) for entry in list_experiments()]
+    found = [(entry.name, summary_of(entry)) for entry in list_experiments()]
     if output is Facts.JSON:
         print(to_json([{"name": name, "summary": summary} for name, summary in found]), end="")
     else:
         print(text_table(("EXPERIMENT", "QUESTION"), found), end="")
 
 
-def run(wanted: Run, output: Facts) -> None:
-    """Run it, then print the table, the finding and where the results are."""
-    from experiments.runner import run_experiment
+def show_plan(wanted: Run, output: Facts) -> None:
+    """Every run that there would be; nothing is started or written."""
+    from experiments.design.dryrun import dry_run, lines
+    from experiments.plugins import workloads
 
-    with _following(wanted.experiment) as show:
-        done = run_experiment(
-            wanted.experiment,
-            topology=wanted.topology,
-            nodes=wanted.nodes,
-            settings=wanted.settings,
-            parameters=wanted.parameters,
-            seed=wanted.seed,
-            repetitions=wanted.repetitions,
-            quick=wanted.quick,
-            output_dir=wanted.output_dir,
-            progress=show,
-            reuse_cluster=cluster_of(wanted.cluster) if wanted.cluster is not None else None,
-        )
+    dry = dry_run(_prepared(wanted).design, workloads)
     if output is Facts.JSON:
-        document = {
-            "experiment": wanted.experiment,
-            "directory": str(done.directory),
-            "report": str(done.report),
-            "finding": done.analysis.finding,
-            "table": [dict(zip(done.table.columns, row, strict=True)) for row in done.table.rows],
-        }
+        print(to_json(asdict(dry) | {"seconds": dry.seconds}), end="")
+    else:
+        print("\n".join(lines(dry)))
+
+
+def run(wanted: Run, output: Facts) -> int:
+    """Run it, then print the table, the finding and where the results are; the exit status."""
+    from experiments.engine.api import manner_of, run_prepared
+    from kubinet.cli.rundisplay import following
+
+    prepared = _prepared(wanted)
+    with following(prepared.design.name) as follower:
+        done = run_prepared(
+            prepared,
+            manner=manner_of(wanted.jobs, wanted.workers),
+            output_dir=wanted.output_dir,
+            name=wanted.name,
+            follower=follower,
+            command_line=sys.argv,
+        )
+    return _report(done, output)
+
+
+def resume(directory: Path, jobs: int, workers: str | None, output: Facts) -> int:
+    """Go on with a results folder; the exit status."""
+    from experiments.engine.api import manner_of, resume_experiment
+    from kubinet.cli.rundisplay import following
+
+    with following(directory.name) as follower:
+        done = resume_experiment(directory, manner=manner_of(jobs, workers), follower=follower, command_line=sys.argv)
+    return _report(done, output)
+
+
+def _prepared(wanted: Run) -> "Prepared":
+    from experiments.design.factors import parse_levels
+    from experiments.engine.api import prepare
+
+    return prepare(
+        wanted.experiment,
+        levels=parse_levels(wanted.levels),
+        parameters=wanted.parameters,
+        repetitions=wanted.repetitions,
+        seed=wanted.seed,
+        quick=wanted.quick,
+        topology=wanted.topology,
+        nodes=wanted.nodes,
+        output_dir=wanted.output_dir,
+    )
+
+
+def _report(done: "Finished", output: Facts) -> int:
+    report = done.report
+    if output is Facts.JSON:
+        document: dict[str, Any] = {"state": done.state, "why": done.why, "directory": str(done.directory)}
+        if report is not None:
+            document |= {
+                "report": str(report.page),
+                "finding": report.finding,
+                "tables": [
+                    [dict(zip(table.columns, row, strict=True)) for row in table.rows] for table in report.tables
+                ],
+            }
         print(to_json(document), end="")
-        return
-    console = results()
-    console.print(_table(done.table.columns, done.table.rows, done.table.caption))
-    console.print(done.analysis.finding, markup=False)
-    console.print(f"Results: {done.directory}  Report: {done.report}", markup=False, soft_wrap=True)
+    else:
+        console = results()
+        for table in report.tables if report is not None else ():
+            console.print(_table(table.columns, table.rows, table.caption))
+        page = ""
+        if report is not None:
+            console.print(report.finding, markup=False)
+            page = f"  Report: {report.page}"
+        console.print(f"Results: {done.directory}{page}", markup=False, soft_wrap=True)
+    if not done.wanted:
+        raise KubinetError(f"{done.why}; `kubinet run --resume {done.directory}` goes on")
+    return 0
 
 
-def _table(columns: tuple[str, ...], rows: tuple[tuple[str, ...], ...], caption: str) -> Table:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Table:
     table = Table(*columns, box=None, header_style="bold", pad_edge=False, caption=caption or None)
     table.caption_justify = "left"
     for row in rows:
         table.add_row(*row)
     return table
-
-
-@contextmanager
-def _following(title: str) -> Iterator[Callable[[str, str, float], None]]:
-    """A bar per phase on standard error while the block runs; a line per text where nobody watches."""
-    console = progress()
-    if not console.is_terminal:
-        last: list[str] = []
-
-        def print_line(phase: str, text: str, fraction: float) -> None:  # noqa: ARG001 - no bar to fill
-            line = f"{title}: {phase}: {text}"
-            if last[-1:] != [line]:
-                console.print(line, markup=False, soft_wrap=True)
-                last[:] = [line]
-
-        yield print_line
-        return
-    columns = (TextColumn("{task.fields[phase]}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def update(phase: str, text: str, fraction: float) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(text, total=1.0, phase=phase)
-            bars.update(tasks[phase], completed=fraction, description=text)
-
-        yield update

@@ -1,13 +1,11 @@
 """The experiment service_load_balancing on a real cluster: the algorithms' known properties, by real connections."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from experiments import run_experiment
-from kubinet.cluster import Cluster
 
 pytestmark = pytest.mark.emulated
 
@@ -21,24 +19,26 @@ SMALL = {
 }
 
 
-def test_algorithms_have_their_properties(start_cluster: Callable[..., Cluster], tmp_path: Path) -> None:
+def test_algorithms_have_their_properties(tmp_path: Path) -> None:
     """Round-robin is exact; hash, Maglev and the weights hold within chi-square; hash moves nothing needlessly when an
     endpoint leaves, Maglev hardly anything, round-robin most; by source-hash a client has one endpoint."""
-    cluster = start_cluster("star", nodes=2, settings={"network.dnsReplicas": 0})
-    run_experiment(
+    done = run_experiment(
         "service_load_balancing",
+        topology="star",
+        nodes=2,
+        levels={"topology.network.dnsReplicas": ["0"]},
         parameters=SMALL,
         seed=1,
         repetitions=1,
         output_dir=tmp_path / "results",
-        reuse_cluster=cluster,
     )
-    (directory,) = (tmp_path / "results").iterdir()
+    assert done.state == "complete", done.why
+    directory = done.directory
     with (directory / "summary.csv").open(newline="") as file:
         found = {
             (row["algorithm"], row["statistic"], row["target"]): float(row["value"]) for row in csv.DictReader(file)
         }
-    with (directory / "samples.csv").open(newline="") as file:
+    with (directory / "runs.csv").open(newline="") as file:
         samples = [row for row in csv.DictReader(file) if row["unit"] == "answered"]
     assert {row["value"] for row in samples} == {"1.0"}
     assert len(samples) == 2 * 5 * 4 * 50

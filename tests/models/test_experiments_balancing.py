@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playedexperiments import play, run_record
 from ruamel.yaml import YAML
 
-from experiments import get_experiment, run_experiment
 from experiments.measure.load import parse_rate, parse_requests, parse_spreads
-from experiments.runner import resolve_parameters
+from experiments.service_load_balancing.experiment import ServiceLoadBalancing
 from experiments.service_load_balancing.plan import (
     Design,
     design,
@@ -25,7 +25,7 @@ from experiments.service_load_balancing.plan import (
     slice_manifests,
 )
 from experiments.stats import chi_square, mean
-from kubinet.errors import InvalidInputError, KubinetError, UsageError
+from kubinet.errors import KubinetError, UsageError
 from kubinet.streams import ExecResult
 
 NAMES = "hash,random,round-robin,least-connections"
@@ -33,7 +33,7 @@ SMALL = {"ports": 40, "load_seconds": 2.0, "warmup_seconds": 0.5}
 
 
 def parameters(**settings: str | float) -> dict[str, Any]:
-    return resolve_parameters(get_experiment("service_load_balancing").parameters, settings, quick=False)
+    return {**ServiceLoadBalancing().design().parameters, **settings}
 
 
 def made(**settings: str | float) -> Design:
@@ -100,6 +100,7 @@ class FakeCluster:
     lost: Callable[[str, int], bool] = lambda client, port: False
     services: str = "sdn"
     timings: Mapping[str, float] = field(default_factory=dict)
+    name: str = "played"
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     version: int = 10
     turns: int = 0
@@ -139,6 +140,9 @@ class FakeCluster:
         for obj in load(str(source)):
             del self.objects[obj["kind"], obj["metadata"]["name"]]
         return None
+
+    def wait_realised(self, timeout: float = 60.0) -> None:
+        """At once."""
 
     def wait(self, kind: str, name: str, condition: str = "Ready", **_: Any) -> object:
         return self.objects[kind, name]
@@ -196,15 +200,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def run(tmp_path: Path, cluster: FakeCluster, repetitions: int = 2, algorithms: str = NAMES) -> Path:
-    run_experiment(
-        "service-load-balancing",
-        parameters={**SMALL, "algorithms": algorithms},
-        repetitions=repetitions,
-        output_dir=tmp_path,
-        reuse_cluster=cluster,  # type: ignore[arg-type]
-    )
-    (directory,) = tmp_path.iterdir()
-    return directory
+    parameters = {**SMALL, "algorithms": algorithms}
+    return play("service-load-balancing", cluster, tmp_path, parameters=parameters, repetitions=repetitions).directory
 
 
 @pytest.fixture(scope="module")
@@ -252,29 +249,30 @@ def test_tail_latency_names_the_best_of_those_that_must_find_out(finished: tuple
     assert found["hash", "connection rate", "mean"] == 2000.0
 
 
-def test_results_are_complete_and_everything_is_gone(finished: tuple[Path, FakeCluster]) -> None:
-    """Manifests, figures, report and every program's output are kept; pods, Services and slices are deleted."""
-    directory, cluster = finished
+def test_results_are_complete(finished: tuple[Path, FakeCluster]) -> None:
+    """Manifests, figures, report and every program's output are kept."""
+    directory, _ = finished
     files = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
     assert {
-        *("report.html", "samples.csv", "manifests/pods.yaml", "manifests/services.yaml"),
-        *("manifests/endpointslices.yaml", "raw/0000-spread-client-1-before.json"),
+        *("report.html", "runs.csv"),
+        *(f"runs/0001/raw/{name}.yaml" for name in ("pods", "services", "endpointslices")),
+        *("runs/0001/raw/spread-client-1-before.json", "runs/0001/raw/rate-no-Service.json"),
         *(f"figures/{name}.png" for name in ("connections", "requests", "rate")),
     } <= files
-    assert cluster.objects == {}
-    samples = rows(directory / "samples.csv")
+    samples = rows(directory / "runs.csv")
     assert len([row for row in samples if row["metric"] == "connection"]) == 2 * 4 * 8 * 40
     assert min(float(row["value"]) for row in samples if row["metric"] == "request time") == 10.0
-    run_file = json.loads((directory / "run.json").read_text())
-    assert (run_file["complete"], len(run_file["order"])) == (True, 2 * (1 + 4 + 4 + 1))
+    assert run_record(directory)["state"] == "complete"
 
 
 def test_lost_connections_and_late_clients_make_a_row_suspect(tmp_path: Path) -> None:
     """Each reason is named with its numbers."""
-    cluster = FakeCluster(late_ms=75, lost=lambda client, port: client == "client-2" and 10000 <= port < 10010)
+    cluster = FakeCluster(
+        late_ms=75, lost=lambda client, port: client == "client-2" and port >= 10000 and port % 40 < 10
+    )
     directory = run(tmp_path, cluster, repetitions=1, algorithms="random")
-    reasons = json.loads((directory / "summary.json").read_text())["reasons"]
-    assert "random: requests: the clients started them 75 ms late (p95), so the load was another" in reasons
+    reasons = {reason for row in rows(directory / "summary.csv") for reason in row["reasons"].split("; ")}
+    assert "requests: the clients started them 75 ms late (p95), so the load was another" in reasons
     assert [reason for reason in reasons if reason.endswith("20 of 640 connections were not answered")]
 
 
@@ -293,20 +291,21 @@ def test_designs_that_mean_nothing_are_refused(settings: dict[str, Any], message
         made(**settings)
 
 
-def test_the_kernel_baseline_is_refused() -> None:
+def test_the_kernel_baseline_is_refused(tmp_path: Path) -> None:
     """With nftables all Services choose alike: there is nothing to compare."""
-    experiment = get_experiment("service_load_balancing")
-    with pytest.raises(InvalidInputError, match=r"network\.services is nftables.*--set network\.services=sdn"):
-        experiment.check(FakeCluster(services="nftables").topology, parameters())
+    done = play("service_load_balancing", FakeCluster(services="nftables"), tmp_path, repetitions=1)
+    assert done.state == "failed"
+    assert "network.services is nftables, whose rules choose at random" in done.why
 
 
 def test_order_is_a_function_of_the_seed() -> None:
-    """One spread for all algorithms, then requests and rate of each and the reference, in an order drawn anew."""
-    order = run_order(made(), 2, seed=3)
-    assert order == run_order(made(), 2, seed=3)
-    assert order != run_order(made(), 2, seed=4)
-    assert [cell.metric for cell in order[:16]].count("spread") == 1
-    assert sorted(map(str, order[1:16])) == sorted(str(cell).replace("1: ", "0: ") for cell in order[17:])
+    """The same seed gives the same order; a run has each measurement once and one endpoint that leaves."""
+    order = run_order(made(), seed=9)
+    assert order == run_order(made(), seed=9)
+    assert order != run_order(made(), seed=10)
+    assert len(order) == 1 + 7 + 7 + 1
+    assert order[0].leaving in made().backends
+    assert sorted(order[0].algorithms) == sorted(made().algorithms)
 
 
 def test_source_ports_differ_between_repetitions_and_stay_below_the_kernels_own() -> None:

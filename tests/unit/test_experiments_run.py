@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playedexperiments import play, run_record
 from ruamel.yaml import YAML
 
-from experiments import get_experiment, list_experiments, run_experiment
+from experiments import find_experiment, list_experiments
 from experiments.pod_latency.plan import manifests, placements, run_order
-from experiments.runner import resolve_parameters
+from experiments.registry import load_implementation, summary_of
 from experiments.topology import underlay_of
 from kubinet.errors import KubinetError, UsageError
 from kubinet.streams import ExecResult
@@ -115,6 +116,7 @@ class FakeCluster:
     topology: Mapping[str, Any] = field(default_factory=leaf_spine)
     before_exec: Callable[[Sequence[str]], None] = lambda argv: None
     timings: Mapping[str, float] = field(default_factory=lambda: {"underlay": 1.25})
+    name: str = "played"
     commands: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     awaited: list[tuple[str, str]] = field(default_factory=list)
     servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
@@ -152,6 +154,9 @@ class FakeCluster:
         self.objects = []
         return None
 
+    def wait_realised(self, timeout: float = 60.0) -> None:
+        """At once."""
+
     def wait(
         self, kind: str, name: str, condition: str = "Ready", *, namespace: str | None = None, timeout: float = 60.0
     ) -> object:
@@ -188,45 +193,30 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, F
     """The folder of a finished run with 3 repetitions, and its cluster."""
     cluster = FakeCluster()
     output = tmp_path_factory.mktemp("results")
-    run_experiment("pod-latency", parameters=QUICK, seed=7, repetitions=3, output_dir=output, reuse_cluster=cluster)
-    (directory,) = output.iterdir()
-    yield directory, cluster
+    done = play("pod-latency", cluster, output, parameters=QUICK, seed=7, repetitions=3)
+    yield done.directory, cluster
 
 
-def test_every_experiment_can_be_loaded_and_says_what_it_asks() -> None:
-    """Each registered experiment has a question that ends in a question mark and the name it is registered under."""
+def test_every_experiment_says_what_it_asks() -> None:
+    """Each experiment in Python has a question that ends in a question mark and the name it is registered under."""
     for entry in list_experiments():
-        experiment = get_experiment(entry.name)
-        assert experiment.name == entry.name
-        assert experiment.question.endswith("?")
+        assert summary_of(entry)
+        if entry.implementation:
+            design = load_implementation(entry.implementation).design()
+            assert design.name == entry.name
+            assert design.question.endswith("?")
 
 
 def test_unknown_experiment_names_those_that_exist() -> None:
     """A wrong name is a usage error with the right names."""
-    with pytest.raises(UsageError, match="experiment 'nope' does not exist; there are: pod_latency"):
-        get_experiment("nope")
+    with pytest.raises(UsageError, match=r"experiment 'nope' does not exist; there are: .*pod_latency"):
+        find_experiment("nope")
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"pigns": "5"}, "parameter 'pigns' does not exist; there are: pings, warmup_pings"),
-        ({"pings": "many"}, "parameter 'pings': 'many' is not a whole number"),
-        ({"pings": 1}, "parameter 'pings': 1 is below its minimum 20"),
-        ({"ping_interval_s": "fast"}, "parameter 'ping_interval_s': 'fast' is not a number"),
-        ({"tcp_seconds": 1.5}, "parameter 'tcp_seconds': 1.5 is not a whole number"),
-    ],
-)
-def test_wrong_parameter_is_refused_before_anything_runs(settings: dict[str, Any], message: str) -> None:
-    """Unknown names, wrong types and values out of range are usage errors that name the parameter."""
-    with pytest.raises(UsageError, match=message):
-        resolve_parameters(get_experiment("pod_latency").parameters, settings, quick=False)
-
-
-def test_parameters_written_as_text_have_their_type() -> None:
-    """`--set pings=50` is the number 50; the others keep their quick value."""
-    resolved = resolve_parameters(get_experiment("pod_latency").parameters, {"pings": "50"}, quick=True)
-    assert (resolved["pings"], resolved["tcp_seconds"], resolved["ping_interval_s"]) == (50, 1, 0.01)
+def test_file_that_does_not_exist_is_named() -> None:
+    """What looks like a file is looked for as one."""
+    with pytest.raises(UsageError, match=r"experiment file 'nope\.yaml' does not exist"):
+        find_experiment("nope.yaml")
 
 
 def test_leaf_spine_has_all_three_ways_from_one_client() -> None:
@@ -255,16 +245,14 @@ def test_one_node_is_refused() -> None:
         placements(underlay_of(leaf_spine(nodes=1)), seed=1)
 
 
-def test_run_order_is_a_function_of_the_seed_and_differs_between_repetitions() -> None:
-    """The same seed gives the same order; each repetition has each cell once, in another order."""
+def test_run_order_is_a_function_of_the_seed() -> None:
+    """The same seed gives the same order, another seed another; each has each measurement once."""
     ways, _ = placements(underlay_of(leaf_spine()), seed=1)
-    order = run_order(ways, 3, seed=9)
-    assert order == run_order(ways, 3, seed=9)
-    assert order != run_order(ways, 3, seed=10)
-    blocks = [[str(cell)[3:] for cell in order if cell.repetition == number] for number in range(3)]
-    assert len(blocks[0]) == 14
-    assert sorted(blocks[0]) == sorted(blocks[1]) == sorted(blocks[2])
-    assert blocks[0] != blocks[1]
+    orders = [[str(cell) for cell in run_order(ways, seed)] for seed in (9, 9, 10)]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+    assert len(orders[0]) == 14
+    assert sorted(orders[0]) == sorted(orders[2])
 
 
 def test_manifests_put_each_pod_on_its_chosen_node() -> None:
@@ -278,7 +266,7 @@ def test_manifests_put_each_pod_on_its_chosen_node() -> None:
 
 def test_every_sample_is_one_row_with_its_factors(finished: tuple[Path, FakeCluster]) -> None:
     """3 ways between pods and 2 bare and on the wire, 3 repetitions, 20 echoes each: 420 rows of RTT."""
-    samples = rows(finished[0] / "samples.csv")
+    samples = rows(finished[0] / "runs.csv")
     assert len([row for row in samples if row["metric"] == "rtt"]) == 420
     assert len([row for row in samples if row["metric"] == "throughput"]) == 21
     assert {row["network"] for row in samples} == {"wire", "bare", "pod"}
@@ -312,19 +300,19 @@ def test_declared_values_come_from_the_topology(finished: tuple[Path, FakeCluste
 
 
 def test_results_folder_is_complete(finished: tuple[Path, FakeCluster]) -> None:
-    """Everything that another person needs is there, and run.json says that the run is complete."""
+    """Everything that another person needs is there, and session.json says that all runs are complete."""
     directory, _ = finished
     files = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
     assert {
-        *("README.md", "report.html", "samples.csv", "summary.csv", "summary.json", "cells.csv", "machine.csv"),
-        *("run.json", "topology.yaml", "manifests/manifests.yaml", "versions.json", "machine.json", "timings.json"),
+        *("README.md", "report.html", "runs.csv", "runs.parquet", "summary.csv", "summary.json", "experiment.yaml"),
+        *("design.json", "session.json", "versions.json", "machine.json"),
+        *("runs/0002/run.json", "runs/0002/raw/manifests.yaml", "runs/0002/topology.yaml"),
         *(f"figures/{name}.{kind}" for name in ("rtt", "throughput") for kind in ("png", "svg", "pdf")),
     } <= files
-    assert not [name for name in files if name.endswith(".new")]
-    run = json.loads((directory / "run.json").read_text())
-    assert (run["complete"], run["state"], run["error"], run["seed"]) == (True, "complete", None, 7)
-    assert len(run["order"]) == run["cells_measured"] == 42
-    assert len([name for name in files if name.startswith("raw/")]) == 42
+    session = json.loads((directory / "session.json").read_text())
+    assert (session["state"], session["runs"]) == ("complete", {"planned": 3, "complete": 3, "failed": 0})
+    assert len([name for name in files if name.startswith("runs/0001/raw/")]) == 14 + 1
+    assert run_record(directory, 1)["timings"] == {"underlay": 1.25}
 
 
 def test_report_is_one_file_without_references_to_others(finished: tuple[Path, FakeCluster]) -> None:
@@ -349,80 +337,53 @@ def test_report_is_one_file_without_references_to_others(finished: tuple[Path, F
     assert "<script" not in text
 
 
-def test_links_are_measured_end_to_end(finished: tuple[Path, FakeCluster]) -> None:
-    """Links from nodes to routers with an address are measured; others are counted in a note."""
-    links = json.loads((finished[0] / "links.json").read_text())
-    assert [(link["name"], link["declared"], link["measured"], link["within_tolerance"]) for link in links] == [
-        ("n2-leaf2", 1.0, 1.15, True),
-        ("n3-leaf1", 1.0, 1.15, True),
-        ("n4-leaf2", 1.0, 1.15, True),
-    ]
-    notes = json.loads((finished[0] / "summary.json").read_text())["notes"]
-    assert notes == ["3 links of switches have no address to ping: they were measured as part of paths only"]
-
-
-def test_pods_and_servers_are_gone_afterwards(finished: tuple[Path, FakeCluster]) -> None:
-    """The experiment deletes what it applied and ends the servers that it started."""
+def test_servers_are_gone_afterwards(finished: tuple[Path, FakeCluster]) -> None:
+    """A run ends the servers and twins that it started."""
     cluster = finished[1]
-    assert cluster.objects == []
-    assert len(cluster.servers) == 6
+    assert len(cluster.servers) == 3 * 6
     assert all(server.returncode == 0 for server in cluster.servers)
 
 
+def test_way_that_is_left_out_is_noted(tmp_path: Path) -> None:
+    """The report says which row is missing and why."""
+    done = play("pod_latency", FakeCluster(leaf_spine(nodes=2)), tmp_path, parameters=QUICK, repetitions=1)
+    text = (done.directory / "report.md").read_text()
+    assert "row 'same rack' is left out: on this topology no two different nodes share a rack" in text
+
+
 def test_failed_run_keeps_what_was_measured_and_says_so(tmp_path: Path) -> None:
-    """When a tool fails in the middle, the error names the folder, and the folder has the samples so far."""
+    """When a tool fails in the middle of every attempt, the error is told and the folder has the samples so far."""
     calls: list[Sequence[str]] = []
 
     def fail_at_fifth(argv: Sequence[str]) -> None:
         calls.append(argv)
-        if len([call for call in calls if call[0] != "cat"]) == 5:
+        if len(calls) % 5 == 0:
             raise KubinetError("pod 'bench/client' is gone")
 
-    cluster = FakeCluster(before_exec=fail_at_fifth)
-    with pytest.raises(
-        KubinetError, match=r"pod 'bench/client' is gone \[what was measured until then: .*pod_latency-"
-    ):
-        run_experiment("pod_latency", parameters=QUICK, repetitions=2, output_dir=tmp_path, reuse_cluster=cluster)
-    (directory,) = tmp_path.iterdir()
-    run = json.loads((directory / "run.json").read_text())
-    assert (run["complete"], run["state"], run["cells_measured"]) == (False, "failed", 4)
-    assert run["error"].startswith("KubinetError: pod 'bench/client' is gone")
-    assert {row["order"] for row in rows(directory / "samples.csv")} == {"0", "1", "2", "3"}
-    assert not (directory / "report.html").exists()
-    assert cluster.objects == []
+    done = play("pod_latency", FakeCluster(before_exec=fail_at_fifth), tmp_path, parameters=QUICK, repetitions=1)
+    assert (done.state, done.wanted, done.report) == ("failed", False, None)
+    assert done.why == "1 of 1 runs failed twice (0); the last: workload ways: pod 'bench/client' is gone"
+    run = done.directory / "runs" / "0000"
+    durations = [row for row in rows(run / "samples.csv") if row["metric"].endswith(" duration")]
+    assert len(durations) == 4
+    assert not (done.directory / "report.html").exists()
 
 
 @pytest.mark.slow
 def test_same_seed_gives_the_same_design(tmp_path: Path) -> None:
-    """Two runs with one seed plan the same order, nodes and manifests; another seed plans another order."""
-
-    def stop_at_first_ping(argv: Sequence[str]) -> None:
-        if argv[0] != "cat":
-            raise KubinetError("seen enough")
-
+    """Two experiments with one seed have the same order, nodes and manifests; another seed has another order."""
     designs = []
     for number, seed in enumerate((3, 3, 4)):
-        output = tmp_path / str(number)
-        with pytest.raises(KubinetError, match="seen enough"):
-            run_experiment(
-                "pod_latency", seed=seed, output_dir=output, reuse_cluster=FakeCluster(before_exec=stop_at_first_ping)
-            )
-        (directory,) = output.iterdir()
-        run = json.loads((directory / "run.json").read_text())
-        designs.append((run["order"], (directory / "manifests" / "manifests.yaml").read_text()))
-    assert len(designs[0][0]) == 140
+        cluster = FakeCluster()
+        done = play("pod_latency", cluster, tmp_path / str(number), parameters=QUICK, seed=seed, repetitions=2)
+        manifest = (done.directory / "runs" / "0001" / "raw" / "manifests.yaml").read_text()
+        designs.append((cluster.commands, manifest))
     assert designs[0] == designs[1]
-    assert designs[0] != designs[2]
-
-
-def test_repetitions_below_one_are_refused(tmp_path: Path) -> None:
-    """An experiment without a repetition measures nothing."""
-    with pytest.raises(UsageError, match="repetitions: -1 is below 1"):
-        run_experiment("pod_latency", repetitions=-1, output_dir=tmp_path, reuse_cluster=FakeCluster())
+    assert designs[0][0] != designs[2][0]
 
 
 def test_results_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """A file where the folder should be is named, with the option that chooses another."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(KubinetError, match=r"results folder .*file.*--output"):
-        run_experiment("pod_latency", parameters=QUICK, output_dir=tmp_path / "file", reuse_cluster=FakeCluster())
+    with pytest.raises(KubinetError, match=r"results folder .*file.*--output-dir"):
+        play("pod_latency", FakeCluster(), tmp_path / "file", parameters=QUICK)

@@ -16,70 +16,98 @@ from kubinet.errors import UsageError
     [
         "kubinet run --list",
         "kubinet run pod_latency --quick",
-        "kubinet run pod_latency --topology fat-tree --seed 7 --output-dir results",
+        "kubinet run my-experiment.yaml --dry-run",
+        "kubinet run my-experiment.yaml --set overlay=vxlan,direct --reps 30 --seed 7 -p seconds=10",
+        "kubinet run pod_latency --topology fat-tree --output-dir results",
+        "kubinet run --resume results/pod_latency-20261126T120000Z-1a2b",
     ],
 )
 def run(
-    experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="The experiment's name.")] = None,
-    every: Annotated[bool, typer.Option("--list", help="List the experiments and what they ask.")] = False,
-    topology: Annotated[
-        str | None,
-        typer.Option("--topology", help="A Topology file or preset for a cluster of its own (default: leaf-spine)."),
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="[EXPERIMENT]", help="An experiment's name, or an Experiment file.")
     ] = None,
-    nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="How many nodes (presets only).")] = None,
-    settings: Annotated[
+    every: Annotated[bool, typer.Option("--list", help="List the experiments and what they ask.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Check all, print every planned run.")] = False,
+    levels: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the cluster, as for `kubinet up`; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="FACTOR=LEVEL,LEVEL",
+            help="The levels of a factor, or of a path such as topology.network.overlay; repeatable.",
+        ),
     ] = None,
     parameters: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="A parameter of the experiment; repeatable."),
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the experiment; repeatable."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The seed of everything random, such as the run order.")] = 1,
     repetitions: Annotated[
-        int | None, typer.Option("--repetitions", min=1, help="How often each cell is measured.")
+        int | None, typer.Option("--reps", "--repetitions", min=1, help="How often each combination of levels is run.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The seed of everything random, such as the run order.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A short run that shows that everything works.")] = False,
+    topology: Annotated[
+        str | None, typer.Option("--topology", help="A Topology file or preset instead of the experiment's own.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="How many nodes (presets only).")] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Runs side by side; only where the experiment measures no speed.")
+    ] = 1,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            "--workers",
+            metavar="KIND:…",
+            help="Runs on other processes or machines: local:2, ssh:host1,host2, slurm:jobs=4,queue=debug.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="DIR", help="Go on with a results folder: run what is missing.")
+    ] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-d", help="Where the results folder is made.")] = Path(
         "results"
     ),
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster", envvar="KUBINET_CLUSTER", help="Run in this cluster, as it is (default: one of its own)."
-        ),
+    name: Annotated[
+        str | None, typer.Option("--name", help="What the results folder's name begins with (default: the experiment).")
     ] = None,
     output: FactsOption = Facts.TABLE,
-) -> None:
-    """Run an experiment and write its results: samples, figures, a report.
+) -> int:
+    """Run an experiment and write its results: samples, tables, figures, a report.
 
-    A cluster of its own is brought up and taken down; with --cluster the experiment runs in that cluster and leaves it.
+    Every run has a cluster of its own. The results folder is written as runs end: after ctrl-C, a crash or a failed
+    run, --resume goes on with nothing lost. The exit status is 0 when every run is there, 1 when one failed or the
+    experiment stopped because of its conditions, 2 when it was asked wrongly.
     """
     from kubinet.cli import calibrating, experimenting
-    from kubinet.cli.settings import parse_settings
 
     if every:
         experimenting.show_list(output)
-        return
+        return 0
     if experiment == "calibrate":
         calibrating.run(output, quick=quick, busy=False)  # people look for it here, too
-        return
+        return 0
+    if resume is not None:
+        if experiment is not None or levels or parameters or repetitions or seed is not None or quick or topology:
+            raise UsageError("--resume goes on with an experiment as it is; only --jobs and --workers may be given")
+        return experimenting.resume(resume, jobs, workers, output)
     if experiment is None:
         raise UsageError("name an experiment; `kubinet run --list` lists them")
-    if cluster is not None and (topology is not None or nodes is not None or settings):
-        raise UsageError("--cluster runs in a cluster as it is; --topology, --nodes and --set make a new one")
-    experimenting.run(
-        experimenting.Run(
-            experiment=experiment,
-            topology=topology or "leaf-spine",
-            nodes=nodes,
-            settings=parse_settings(settings or ()),
-            parameters=parse_settings(parameters or (), "--parameter"),
-            seed=seed,
-            repetitions=repetitions,
-            quick=quick,
-            output_dir=output_dir,
-            cluster=cluster,
-        ),
-        output,
+    wanted = experimenting.Run(
+        experiment=experiment,
+        topology=topology,
+        nodes=nodes,
+        levels=levels or (),
+        parameters=parameters or (),
+        seed=seed,
+        repetitions=repetitions,
+        quick=quick,
+        jobs=jobs,
+        workers=workers,
+        output_dir=output_dir,
+        name=name,
     )
+    if dry:
+        experimenting.show_plan(wanted, output)
+        return 0
+    return experimenting.run(wanted, output)

@@ -1,0 +1,81 @@
+"""The timeline of a run: planned events and what came of them go to events.csv, their subjects are excused."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from experiments.engine.tools import TimelineEvent
+from experiments.scene import Scene
+from experiments.timeline.actions import (
+    Action,
+    CrashNode,
+    Kill,
+    LinkDown,
+    LinkFlap,
+    LinkSet,
+    Partition,
+    Pause,
+    RestartSwitch,
+    StopAgent,
+)
+from experiments.timeline.language import parse_timeline
+from experiments.timeline.player import Player, site_of
+from experiments.validity.watch import CONTROLLER
+
+PLANNED: Final = "planned"
+
+
+class PlayedTimeline:
+    """Plays the lines against the run's cluster."""
+
+    def __init__(
+        self, lines: Sequence[str], write: Callable[[TimelineEvent], None], excuse: Callable[[str], None]
+    ) -> None:
+        self._events = parse_timeline(lines)
+        self._player = Player(self._events)
+        self._write = write
+        self._excuse = excuse
+
+    def start(self, scene: Scene) -> None:
+        """Begin; `scene.started_s` is its zero. UsageError for what the cluster has not, before anything happens."""
+        self._player.check(site_of(scene, Path()))
+        for event in self._events:
+            end = "" if event.end is None else f"until {event.end:g} s"
+            self._write(TimelineEvent(scene.started_s + event.start, event.start, PLANNED, str(event.action), end))
+            for subject in excused(event.action, scene.topology):
+                self._excuse(subject)
+        self._player.start(scene)
+
+    def stop(self) -> None:
+        """Stop, heal what is still there, write all that happened."""
+        try:
+            self._player.stop()
+        finally:
+            for one in self._player.happenings:
+                self._write(TimelineEvent(one.time_s, one.seconds, one.event, one.fault, one.detail))
+
+
+def excused(action: Action, topology: Mapping[str, Any]) -> Iterator[str]:
+    """What an action disturbs on purpose, in the words of a run's watch."""
+    match action:
+        case LinkDown(link) | LinkFlap(link) | LinkSet(link):
+            yield f"link {link}"
+        case RestartSwitch(node) | StopAgent(node):
+            yield f"switch {node}"
+        case CrashNode(node):
+            yield f"switch {node}"
+            yield from (f"link {name}" for name in _links_of({node}, topology))
+        case Partition(groups):
+            nodes = {node for group in groups for node in group}
+            yield from (f"switch {node}" for node in sorted(nodes))
+            yield from (f"link {name}" for name in _links_of(nodes, topology))
+            yield CONTROLLER
+        case Kill() | Pause():
+            yield CONTROLLER
+        case _:
+            return
+
+
+def _links_of(nodes: set[str], topology: Mapping[str, Any]) -> list[str]:
+    links = topology["spec"].get("links") or ()
+    return [link["name"] for link in links if nodes & set(link["endpoints"])]
