@@ -15,7 +15,7 @@ SPREAD := $(PYTEST) -n $(JOBS) --dist worksteal
 BY_FILE := $(PYTEST) -n $(JOBS) --dist loadfile
 CLUSTERS := $(PYTEST) -n $(shell test $(JOBS) -gt 2 && echo 2 || echo $(JOBS))
 
-.PHONY: help packages test-packages env test-env demo test user check lint types unit models ovs client emulated test-guest test-ryu bench docs clean
+.PHONY: help packages test-packages env test-env demo test user check lint types unit models ovs client emulated test-guest test-guest-policies test-ryu bench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -88,7 +88,11 @@ user: test-env ## whole clusters again, as an ordinary user
 
 test-guest: test-env ## the kernel datapath and netem, in guest kernels (QEMU, user-mode Linux)
 	@tools/install-packages.sh tools/guest-packages.txt
-	$(PYTEST) tests/guest
+	$(PYTEST) tests/guest -m "not long"
+
+test-guest-policies: test-env ## every upstream case of policies on the kernel datapath: half an hour and more
+	@tools/install-packages.sh tools/guest-packages.txt
+	$(PYTEST) tests/guest/test_guest_policy_cases.py -m long
 
 test-ryu: test-env ## the SDN controller on Ryu 4.34 instead of os-ken
 	@tools/ryu-venv.sh

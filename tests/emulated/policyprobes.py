@@ -6,7 +6,7 @@ A round of hundreds of probes costs as much as its slowest one, and no process i
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from serviceprograms import PYTHON
@@ -20,7 +20,6 @@ import ctypes, errno, fcntl, json, os, random, selectors, socket, struct, sys, t
 LIBC = ctypes.CDLL(None, use_errno=True)
 NEW_NET = 0x40000000
 OWN = os.open("/proc/self/ns/net", os.O_RDONLY)
-AGAIN = 0.3  # a lost datagram is sent again, s
 TABLE = []
 for number in range(256):
     for _ in range(8):
@@ -99,11 +98,21 @@ class Place:
         if protocol == "TCP":
             made.listen(1024)
         self.servers[port, protocol] = made
-        SELECTOR.register(made, selectors.EVENT_READ, ("accept" if protocol == "TCP" else "echo",))
+        if protocol == "UDP":
+            SELECTOR.register(made, selectors.EVENT_READ, ("echo",))
+
+    def empty(self):  # the connections of a round, which nobody has accepted: their clients have reset them
+        for server in [one for (_, protocol), one in self.servers.items() if protocol == "TCP"]:
+            try:
+                while True:
+                    server.accept()[0].close()
+            except BlockingIOError:
+                pass
 
     def close(self):
         for one in [*self.servers.values(), *([self.sctp] if self.sctp else [])]:
-            SELECTOR.unregister(one)
+            if one.type != socket.SOCK_STREAM:
+                SELECTOR.unregister(one)
             one.close()
         os.close(self.namespace)
 
@@ -151,6 +160,13 @@ def probe(order):
         except OSError as error:
             said.setdefault(number, errno.errorcode[error.errno])
 
+    def end(number):
+        made = clients.pop(number)
+        SELECTOR.unregister(made)
+        if wanted[number][3] == "TCP":  # with a reset: nothing waits, and these are the fewest packets
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        made.close()
+
     begin = time.monotonic()
     for source, numbers in by_source.items():
         enter(PLACES[source].namespace)
@@ -178,10 +194,11 @@ def probe(order):
     while True:
         now = time.monotonic()
         missing = expected - said.keys()
-        # What must not arrive gets as long as what did, and at least the grace.
-        if not missing and now > sent + max(order["grace"], 2 * (slowest - sent)) or now > sent + order["seconds"]:
+        # What must not arrive gets half as long again as what did, and at least the grace.
+        more = max(order["grace"], (slowest - sent) / 2)
+        if not missing and now > slowest + more or now > sent + order["longest"]:
             break
-        if now > last + AGAIN:
+        if now > last + order["again"]:
             last = now
             for number in missing:
                 if wanted[number][3] != "TCP":
@@ -189,9 +206,7 @@ def probe(order):
         for key, _ in SELECTOR.select(0.05):
             what, *rest = key.data
             try:
-                if what == "accept":
-                    key.fileobj.accept()[0].close()
-                elif what == "echo":
+                if what == "echo":
                     data, peer = key.fileobj.recvfrom(100)
                     value = struct.unpack("!I", data)[0]
                     if value >> 20 == ROUND:
@@ -208,21 +223,17 @@ def probe(order):
                         arrived(rest[0])
                 else:
                     failed = key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                    SELECTOR.unregister(key.fileobj)
+                    end(rest[0])
                     arrived(rest[0], errno.errorcode[failed] if failed else "ok")
             except BlockingIOError:
                 pass
             except OSError as error:
                 if what == "UDP":
                     arrived(rest[0], errno.errorcode[error.errno])
-    for number, made in clients.items():
-        try:
-            SELECTOR.unregister(made)
-        except KeyError:
-            pass
-        if wanted[number][3] == "TCP":  # with a reset: nothing waits
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        made.close()
+    for number in list(clients):
+        end(number)
+    for place in PLACES.values():
+        place.empty()
     words = [said.get(number, "silence") for number in range(len(wanted))]
     return {"said": words, "seconds": time.monotonic() - begin, "slowest": slowest - sent}
 
@@ -247,23 +258,36 @@ class Probe:
     via: tuple[str, int] | None = None
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How long a round of probes takes, in seconds."""
+
+    longest: float = 20.0
+    """It ends then at the latest."""
+    grace: float = 0.3
+    """What is not expected is waited for at least as long, after the last arrival."""
+    again: float = 0.3
+    """Expected datagrams that have not arrived are sent again so often."""
+
+
 class Prober:
     """The program, running in a cluster's sandbox."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, timing: Timing | None = None) -> None:
+        self._timing = timing or Timing()
         argv = inside(cluster.info.pid, [PYTHON, "-c", PROGRAM])
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def probe(self, probes: Sequence[Probe], *, grace: float = 0.3, seconds: float = 20.0) -> list[str]:
+    def probe(self, probes: Sequence[Probe]) -> list[str]:
         """What each probe got: `ok`, `silence` or the name of an error.
 
-        It ends as soon as all that should arrive has arrived and nothing else came for `grace` seconds.
+        It ends as soon as all that should arrive has arrived and nothing else came for the time of grace.
         """
         rows = [
             [one.source, one.destination, one.port, one.protocol, one.arrives, one.via or (one.destination, one.port)]
             for one in probes
         ]
-        found = self._ask({"probes": rows, "grace": grace, "seconds": seconds})
+        found = self._ask({"probes": rows, **asdict(self._timing)})
         said: list[str] = found["said"]
         return said
 

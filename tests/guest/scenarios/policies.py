@@ -16,7 +16,7 @@ from kubinet.cluster import Cluster
 from kubinet.streams import STDOUT, open_exec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "emulated"))
-from policyprobes import Probe, Prober
+from policyprobes import Probe, Prober, Timing
 
 PODS = {"friend": "n1", "stranger": "n1", "near": "n1", "far": "n2"}
 SERVERS = ("near", "far")
@@ -87,7 +87,7 @@ class Scenario:
     """The cluster, the prober and what was found."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster, self.prober = cluster, Prober(cluster)
+        self.cluster, self.prober = cluster, Prober(cluster, Timing(longest=60, grace=5, again=3))
         self.addresses = {name: str(cluster.pod(name).address) for name in PODS}
 
     def reached(self, allowed: Sequence[str]) -> list[str]:
@@ -104,7 +104,7 @@ class Scenario:
             for text, (client, server, port, protocol) in zip(texts, words, strict=True)
         ]
         for _ in range(2):  # what the kernel has cached is brought up to date a moment later
-            said = self.prober.probe(probes, grace=5, seconds=60)
+            said = self.prober.probe(probes)
             found = [text for text, one in zip(texts, said, strict=True) if one == "ok"]
             if sorted(found) == sorted(allowed):
                 break
