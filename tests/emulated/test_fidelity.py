@@ -5,7 +5,7 @@ import pytest
 from experiments.fidelity.links import draw
 from experiments.fidelity.measuring import measure_links
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
 SAMPLE = (2, 3, 25, 10, 5, 4)
 """Of the draw: 56 and 29 Mbit/s with little delay and loss, 22 with much loss, 1.5 with 60 ms, 46 and 297 without."""

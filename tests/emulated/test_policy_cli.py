@@ -117,6 +117,7 @@ def kubinet(
     """Runs a command line; returns its status and what it printed."""
     monkeypatch.setenv("XDG_STATE_HOME", str(home))
     monkeypatch.setenv("KUBINET_CLUSTER", cluster.name)
+    monkeypatch.setenv("COLUMNS", "160")  # matrices stand side by side where there is room
 
     def command(*arguments: str) -> tuple[int, str]:
         status = run(["policy", *arguments])

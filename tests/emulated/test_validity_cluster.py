@@ -13,7 +13,7 @@ from experiments.validity.underlay import link_ends
 from experiments.validity.watch import RunWatch
 from kubinet.cluster import Cluster
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
 SPRAY = """
 import socket, sys, time

@@ -15,7 +15,7 @@ from experiments.records import Assessment, MachineSecond, Verdict
 from experiments.validity.machine import assess_machine
 from experiments.validity.monitor import MachineMonitor
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
 BURN = "import time\nend = time.monotonic() + 30\nwhile time.monotonic() < end: pass"
 """Ends by itself should the test die."""

@@ -190,10 +190,11 @@ def test_probe_stream(scene: SmallScene) -> None:
 
 
 def test_flows(scene: SmallScene) -> None:
-    """Flows between nodes have a slowdown over the ideal of the declared link, which is above 1."""
+    """Flows between nodes have a slowdown over the ideal of the declared link: seldom below 1, by its bucket's burst."""
     run(scene, "flows", places="pod/a, pod/b", seconds=0.5, rate="10mbit", sizes="20000")
     assert scene.values("failed") == [0]
-    assert min(scene.values("slowdown")) > 1
+    assert min(scene.values("slowdown")) > 0.5
+    assert max(scene.values("slowdown")) > 1
     assert set(scene.values("flow size")) == {20000}
 
 
