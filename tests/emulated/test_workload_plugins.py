@@ -190,7 +190,7 @@ def test_probe_stream(scene: SmallScene) -> None:
 
 
 def test_flows(scene: SmallScene) -> None:
-    """Flows between nodes have a slowdown over the ideal of the declared link: seldom below 1, by its bucket's burst."""
+    """Slowdowns over the ideal of the declared link; a bucket's burst may make one a little less than 1."""
     run(scene, "flows", places="pod/a, pod/b", seconds=0.5, rate="10mbit", sizes="20000")
     assert scene.values("failed") == [0]
     assert min(scene.values("slowdown")) > 0.5
