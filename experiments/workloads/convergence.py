@@ -31,6 +31,7 @@ _STREAM: Final = (
     SERVERS,
     PORT,
     Parameter("after_s", 0.5, 0.3, "seconds of undisturbed stream before the change", 0.01, 600),
+    Parameter("at_s", 0.0, 0.0, "not before so many seconds after the workload's start, as a timeline counts", 0, 3600),
     Parameter("seconds", 3.0, 1.0, "seconds of stream after the change", 0.05, 3600),
     INTERVAL,
     PAYLOAD,
@@ -42,9 +43,13 @@ def change_during(
     scene: Scene, settings: Settings, change: Callable[[], object], mortal: Collection[str] = ()
 ) -> tuple[Stream, float, float]:
     """The stream, and when the change was begun and when it had been accepted (seconds since 1970)."""
-    before = number(settings, "after_s")
-    with streaming(scene, settings, before + number(settings, "seconds"), mortal) as sending:
-        time.sleep(before)  # the undisturbed part: time itself is what is waited for
+
+    def before() -> float:
+        """Seconds from now to the change: programs need some time to start, a timeline does not wait for them."""
+        return max(number(settings, "after_s"), scene.started_s + number(settings, "at_s") - time.time())
+
+    with streaming(scene, settings, before() + number(settings, "seconds"), mortal) as sending:
+        time.sleep(before())  # the undisturbed part: time itself is what is waited for
         began = time.time()
         change()
         accepted = time.time()
@@ -75,7 +80,7 @@ class PolicyEnforcement(Plugin):
 
     def duration_s(self, settings: Settings) -> float:
         """Both parts of the stream."""
-        return number(settings, "after_s") + number(settings, "seconds")
+        return max(number(settings, "after_s"), number(settings, "at_s")) + number(settings, "seconds")
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Stream, apply, and look which datagrams came."""
@@ -124,7 +129,7 @@ class EndpointRemoval(Plugin):
 
     def duration_s(self, settings: Settings) -> float:
         """Both parts of the stream."""
-        return number(settings, "after_s") + number(settings, "seconds")
+        return max(number(settings, "after_s"), number(settings, "at_s")) + number(settings, "seconds")
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Stream, delete, and look what came where."""
