@@ -6,7 +6,7 @@ from typing import Final
 from experiments.base import Parameter
 from experiments.design.model import Settings
 from experiments.scene import Reading, Scene
-from experiments.workloads.common import FROM, SERVERS, TO, Pair, Plugin, number, text, whole
+from experiments.workloads.common import FROM, SERVERS, TO, Pair, Plugin, number, servers, text, whole
 from experiments.workloads.probe_stream import INTERVAL, NEW_FLOWS, PAYLOAD, PORT, check_stream, streaming
 from experiments.workloads.streams import Stream
 
@@ -45,8 +45,8 @@ class Outage(Plugin):
         return number(settings, "seconds")
 
     def run(self, scene: Scene, settings: Settings) -> None:
-        """Receivers and the sender; what happens to them is the timeline's business."""
-        with streaming(scene, settings, number(settings, "seconds")) as sending:
+        """Receivers, which the timeline may end with their nodes, and the sender."""
+        with streaming(scene, settings, number(settings, "seconds"), mortal=servers(settings)) as sending:
             found = sending.finish()
         pair = Pair(text(settings, "from"), text(settings, "to"))
         scene.record(readings(found, pair, whole(settings, "least"), scene.started_s))
