@@ -80,7 +80,7 @@ def _run(document: Mapping[str, Any]) -> ThroughputRun:
         sent_mbit_per_s=_mbit(end["sum_sent"]),
         retransmits=int(end["sum_sent"].get("retransmits", 0)),
         streams=int(start["test_start"]["num_streams"]),
-        mss_bytes=int(start["tcp_mss_default"]),
+        mss_bytes=int(start["tcp_mss"] if "tcp_mss" in start else start["tcp_mss_default"]),
         sender_cpu_percent=float(cpu["host_total"]),
         receiver_cpu_percent=float(cpu["remote_total"]),
         intervals=tuple(
