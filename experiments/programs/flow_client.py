@@ -21,7 +21,7 @@ _CHUNK = memoryview(bytes(1 << 18))
 class Flow:
     """One flow on its way."""
 
-    def __init__(self, number: int, due: float, target: tuple[str, int], size: int) -> None:
+    def __init__(self, number: int, due: float, target: tuple[str, int], size: int, congestion: str) -> None:
         self.number = number
         self.due = due
         self.began = 0.0
@@ -32,6 +32,8 @@ class Flow:
         self._target = target
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if congestion:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
 
     def connect(self, *, wait: float) -> None:
         """Open the connection; with `wait` in seconds until it is open."""
@@ -67,7 +69,7 @@ class Client:
         self._timeout = settings["timeout"]
         self._prepared: bool = settings["prepared"]
         self._waiting = [
-            (due, number, Flow(number, due, (address, port), size))
+            (due, number, Flow(number, due, (address, port), size, settings.get("congestion", "")))
             for number, due, address, port, size in settings["flows"]
         ]
         heapq.heapify(self._waiting)

@@ -26,6 +26,7 @@ class Incast(Plugin):
         Parameter("interval_s", 0.5, 0.3, "seconds from round to round; longer than a round takes", 0.001, 3600),
         Parameter("prepared", True, True, "true: connections are open before; false: they open in the same moment"),
         Parameter("timeout_s", 10.0, 10.0, "seconds after which a sender has failed", 0.1, 600),
+        Parameter("congestion", "", "", "TCP's congestion control, such as `reno`; empty: the machine's"),
         FLOWS_PORT,
     )
     required = ("from", "to")
@@ -57,6 +58,7 @@ class Incast(Plugin):
             timeout_s=number(settings, "timeout_s"),
             prepared=switch(settings, "prepared"),
             seconds=self.duration_s(settings),
+            congestion=text(settings, "congestion"),
         )
         if all(one.failure for one in done):
             raise KubinetError(

@@ -29,9 +29,19 @@ class FinishedFlow:
 
 
 def send(
-    scene: Scene, flows: Sequence[PlannedFlow], *, port: int, timeout_s: float, prepared: bool, seconds: float
+    scene: Scene,
+    flows: Sequence[PlannedFlow],
+    *,
+    port: int,
+    timeout_s: float,
+    prepared: bool,
+    seconds: float,
+    congestion: str = "",
 ) -> list[FinishedFlow]:
-    """All flows, to their end, in the order of their numbers; `prepared`: connections are open before the beginning."""
+    """All flows, to their end, in the order of their numbers; `prepared`: connections are open before the beginning.
+
+    `congestion`: TCP's congestion control; empty: the machine's.
+    """
     by_number = {flow.number: flow for flow in flows}
     with ExitStack() as stack:
         for name in _each(flow.target for flow in flows):
@@ -42,7 +52,7 @@ def send(
             own = [
                 [one.number, one.due_s, addresses[one.target], port, one.size] for one in flows if one.source == name
             ]
-            given = {"flows": own, "timeout": timeout_s, "prepared": prepared}
+            given = {"flows": own, "timeout": timeout_s, "prepared": prepared, "congestion": congestion}
             clients.append(stack.enter_context(program(place(scene, name), name, "flow_client", given)))
         now = max(float(client.hear(START_SECONDS + timeout_s)["now"]) for client in clients)
         for client in clients:
