@@ -41,13 +41,16 @@ def parse_iperf_udp(text: str) -> DatagramRun:
 def _run(document: Mapping[str, Any]) -> DatagramRun:
     start, end = document["start"], document["end"]
     total, size = end["sum"], int(start["test_start"]["blksize"])
-    arrived = int(total["packets"]) - int(total["lost_packets"])
+    packets, lost = int(total["packets"]), int(total["lost_packets"])
+    if not int(end["sum_received"]["packets"]):
+        lost = packets  # a server that saw none knows of none that are missing; iperf3 then says that none was lost
+    arrived = packets - lost
     return DatagramRun(
         started_s=float(start["timestamp"]["timesecs"]),
         received_mbit_per_s=arrived * size * 8 / float(end["sum_received"]["seconds"]) / 1e6,
         sent_mbit_per_s=float(end["sum_sent"]["bits_per_second"]) / 1e6,
-        packets=int(total["packets"]),
-        lost=int(total["lost_packets"]),
+        packets=packets,
+        lost=lost,
         jitter_ms=float(total["jitter_ms"]),
         payload_bytes=size,
     )

@@ -1,5 +1,6 @@
 """What tools print, as recorded from the real programs of Debian 12 on a running cluster, and what is read from it."""
 
+import json
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def test_iperf_udp_does_not_count_lost_datagrams_as_received() -> None:
     """Goodput falls with the lost datagrams, although iperf3 3.12 counts their bytes."""
     text = recorded("iperf3-udp.json").replace('"lost_packets":\t0', '"lost_packets":\t996')
     assert parse_iperf_udp(text).received_mbit_per_s == pytest.approx(4000 * 8000 / 0.999517 / 1e6)
+
+
+def test_iperf_udp_of_which_nothing_arrived() -> None:
+    """All are lost, although iperf3 3.12 then says that none was."""
+    document = json.loads(recorded("iperf3-udp.json"))
+    document["end"]["sum_received"] |= {"packets": 0, "bytes": 0}
+    run = parse_iperf_udp(json.dumps(document))
+    assert (run.packets, run.lost, run.received_mbit_per_s) == (4996, 4996, 0.0)
 
 
 def test_iperf_in_reverse_gives_what_the_client_received() -> None:
