@@ -14,10 +14,10 @@ from kubinet.netlink import Netlink, Request, VethEnd
 from kubinet.netns import disable_offloads, namespace, of_process, set_sysctls
 from kubinet.netns import netlink as open_netlink
 from kubinet.state import ClusterFacts, NodeFacts, OutsideFacts
-from topologies.links.mechanism import LinkTools, choose_wire, shaper
+from topologies.links.mechanism import LinkTools, Shaper, choose_wire, shaper
 from topologies.links.wires import LinkEnds, WireMaker, shape
 from topologies.mininet_classes import BridgeSwitch, KubeNode, OutsideHost, ReadyLink, Router, empty_network
-from topologies.model import Link, Role, Topology
+from topologies.model import Role, Topology
 from topologies.plan import Plan, make_plan
 
 _IFF_UP = 1
@@ -130,9 +130,9 @@ def build(topology: Topology, run_dir: Path, tools: LinkTools) -> Underlay:
         wires.make(ends[link.name])
     _management(root, plan, {node.name: int(net[node.name].pid) for node in topology.nodes})
     timings["links"] = time.monotonic() - began
-    links = {link.name: link for link in topology.links}
+    shapers = {name: shaper(one.link, one.mtu) for name, one in ends.items()}
     for vertex in topology.vertices:
-        _furnish(vertex.name, vertex.role, int(net[vertex.name].pid), plan, links)
+        _furnish(vertex.name, vertex.role, int(net[vertex.name].pid), plan, shapers)
     for one in ends.values():
         net.addLink(
             net[one.link.a],
@@ -164,7 +164,7 @@ def _management(root: Netlink, plan: Plan, pids: Mapping[str, int]) -> None:
     )
 
 
-def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, Link]) -> None:
+def _furnish(vertex: str, role: Role, pid: int, plan: Plan, shapers: Mapping[str, Shaper | None]) -> None:
     """Sysctls, addresses, routes, shapers and offloads of one namespace."""
     interfaces = plan.interfaces[vertex]
     with namespace(of_process(pid)):
@@ -180,11 +180,11 @@ def _furnish(vertex: str, role: Role, pid: int, plan: Plan, links: Mapping[str, 
             if role is Role.SWITCH:
                 channel.run([netlink.add_bridge(vertex)])
             indexes = {name: index for index, name in socket.if_nameindex()}
-            channel.run(_requests(vertex, role, plan, links, indexes))
+            channel.run(_requests(vertex, role, plan, shapers, indexes))
 
 
 def _requests(
-    vertex: str, role: Role, plan: Plan, links: Mapping[str, Link], indexes: Mapping[str, int]
+    vertex: str, role: Role, plan: Plan, shapers: Mapping[str, Shaper | None], indexes: Mapping[str, int]
 ) -> Iterator[Request]:
     yield netlink.set_link(indexes["lo"], up=True)
     if role is Role.NODE:
@@ -195,7 +195,7 @@ def _requests(
         if interface.address is not None and role is not Role.NODE:
             yield netlink.add_address(index, interface.address)
         yield netlink.set_link(index, up=True, bridge=indexes[vertex] if role is Role.SWITCH else None)
-        bucket = shaper(links[interface.link])
+        bucket = shapers[interface.link]
         if bucket is not None:
             yield shape(index, bucket)
     yield from _routes(vertex, role, plan, indexes, {interface.name for interface in plan.interfaces[vertex]})

@@ -62,7 +62,13 @@ def test_what_no_mechanism_can_do_is_refused(link: Link, tools: LinkTools, words
 )
 def test_the_token_bucket_of_a_link(link: Link, expected: Shaper | None) -> None:
     """Rate as declared, 1 ms of burst (two frames at least), and the declared queue or 100 full frames behind it."""
-    assert shaper(link) == expected
+    assert shaper(link, 1500) == expected
+
+
+def test_a_jumbo_frame_fits_into_the_bucket() -> None:
+    """At 20 Mbit/s a millisecond is 2,500 bytes: the bucket holds two jumbo frames instead, or none would ever pass."""
+    slow = replace(LINK, rate=20e6, queue=Queue(packets=10))
+    assert shaper(slow, 9000) == Shaper(rate=20_000_000, burst=2 * 9014, limit=2 * 9014 + 10 * 9014)
 
 
 def test_changing_a_link_checks_what_the_topology_checks() -> None:

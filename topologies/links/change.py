@@ -39,8 +39,8 @@ def apply_change(ends: LinkEnds, new: Link, wires: WireMaker) -> LinkEnds:
             "declare one for it in the topology, however small (delay: 1us), and set it then"
         )
     after = replace(ends, link=new)
-    bucket = shaper(new)
-    if bucket is not None and bucket != shaper(ends.link):
+    bucket = shaper(new, ends.mtu)
+    if bucket is not None and bucket != shaper(ends.link, ends.mtu):
         for end, pid in ((ends.a, ends.pid_a), (ends.b, ends.pid_b)):
             with namespace(of_process(pid)):
                 index = socket.if_nametoindex(end.name)

@@ -113,7 +113,7 @@ def _measure(
 ) -> DirectionMeasurement:
     link = ends.link
     patience = link.delay + 6 * link.jitter + 0.2
-    bucket = shaper(link)
+    bucket = shaper(link, ends.mtu)
     with direction(source[1], target[1], bucket.limit if bucket is not None else 32 * FRAME) as way:
         # Wider than the jitter, so that frames cannot overtake each other and the wire is idle for each.
         gap = max(0.002, min(0.02, 4 * link.jitter))

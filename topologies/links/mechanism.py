@@ -77,15 +77,16 @@ def choose_wire(link: Link, tools: LinkTools, mtu: int) -> Wire:
     return Wire.WIREFILTER
 
 
-def shaper(link: Link) -> Shaper | None:
-    """The token bucket for each sending end; None without a rate."""
+def shaper(link: Link, mtu: int) -> Shaper | None:
+    """The token bucket for each sending end of a link whose MTU is `mtu` bytes; None without a rate."""
     if link.rate is None:
         return None
-    # The bucket must hold what passes while the high-resolution timer of the kernel is late: 1 ms is generous.
-    burst = max(2 * FRAME, int(link.rate / 8 / 1000))
+    frame = max(FRAME, mtu + 14)
+    # A frame larger than the bucket would never pass; and it must hold what passes while the kernel's timer is late.
+    burst = max(2 * frame, int(link.rate / 8 / 1000))
     if link.queue is not None and link.queue.bytes is not None:
         waiting = link.queue.bytes
     else:
         packets = link.queue.packets if link.queue is not None else None
-        waiting = (packets or DEFAULT_QUEUE_PACKETS) * FRAME
+        waiting = (packets or DEFAULT_QUEUE_PACKETS) * frame
     return Shaper(rate=round(link.rate), burst=burst, limit=burst + waiting)
