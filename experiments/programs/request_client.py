@@ -96,7 +96,7 @@ class Client:
         for line in self._lines:
             self._poll.register(line.socket, 0)
         self._by_number = {line.socket.fileno(): line for line in self._lines}
-        self._free = list(self._lines)
+        self._free = deque(self._lines)  # in turn: each connection may have been sent elsewhere by a Service
         self._resting: list[Line] = []
         self._asked = 0
         self._rows: list[tuple[float, float, str]] = []
@@ -115,7 +115,7 @@ class Client:
                 waiting.append(due)
                 due += generator.expovariate(rate)
             while self._free and now < end and (waiting or not rate):
-                self._ask(self._free.pop(), waiting.popleft() if rate else time.monotonic())
+                self._ask(self._free.popleft(), waiting.popleft() if rate else time.monotonic())
             wait = min(due, end) - now if rate and now < end else max(0.0, end - now)
             self._answers(min(wait if now < end else self._settings["timeout"], self._shortest()))
         rows = [[round(at - began, 6), round(took * 1e3, 4), failure] for at, took, failure in self._rows]
