@@ -1,0 +1,1 @@
+"""Kubinet's own experiments: a file each, which `kubinet run` knows by name, and the plug-ins that only they need."""
