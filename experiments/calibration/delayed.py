@@ -65,7 +65,7 @@ def _judge(name: str, arrivals: list[Arrival], sent: int) -> str:
 
 
 def _way(ends: LinkEnds) -> Any:
-    bucket = shaper(ends.link)
+    bucket = shaper(ends.link, ends.mtu)
     assert bucket is not None
     source = Place(ends.pid_a, ends.a.name, ends.a.mac)
     return direction(source, Place(ends.pid_b, ends.b.name, ends.b.mac), bucket.limit)

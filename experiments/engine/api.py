@@ -18,10 +18,10 @@ from experiments.engine.remote import parse_workers
 from experiments.engine.run import COMPLETE
 from experiments.engine.session import Manner, carry_out_session, check_manner
 from experiments.engine.telling import Follower
-from experiments.engine.tools import check_timeline_line
 from experiments.plugins import measurements, workloads
 from experiments.records import Value, Verdict
 from experiments.registry import find_experiment, load_implementation
+from experiments.timeline.validate import line_checker, with_absolute_files
 from kubinet.documents import Where, spell
 from kubinet.errors import UsageError
 from kubinet.yamldata import parse_documents
@@ -38,6 +38,8 @@ class Prepared:
     """`module:class` of its Python class."""
     where: Where = field(default=spell)
     """Where its fields stand in its file, for messages."""
+    folder: Path = Path()
+    """Where files that its timeline names are looked for."""
 
 
 def prepare(
@@ -83,12 +85,12 @@ def prepare(
         workloads=workloads,
         measurements=measurements,
         which=shutil.which,
-        check_line=check_timeline_line,
+        check_line=line_checker(found.folder),
         free_bytes=max(0, shutil.disk_usage(_existing(output_dir)).free - DISK_RESERVE_BYTES),
         for_this_machine=True,
     )
     check(design, surroundings, found.where)
-    return replace(found, design=design)
+    return replace(found, design=replace(design, timeline=with_absolute_files(design.timeline, found.folder)))
 
 
 def run_experiment(
@@ -202,7 +204,7 @@ def _load(experiment: str | Path | ExperimentDesign) -> Prepared:
     entry = find_experiment(str(experiment))
     if entry.path is not None:
         file = read_file(entry.path)
-        return Prepared(file.design, where=file.where)
+        return Prepared(file.design, where=file.where, folder=entry.path.resolve().parent)
     return Prepared(load_implementation(entry.implementation).design(), entry.implementation)
 
 

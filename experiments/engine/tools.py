@@ -1,12 +1,12 @@
 """What a run needs from outside, so that tests can play it: clusters, plug-ins, what watches it, its timeline."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from experiments.base import RunningCluster
 from experiments.design.model import TopologyChoice
@@ -125,13 +125,6 @@ def real_timeline(
     from experiments.engine.timeline import PlayedTimeline  # noqa: PLC0415 - most runs have none
 
     return PlayedTimeline(lines, write, excuse)
-
-
-def check_timeline_line(line: str, topology: Mapping[str, Any]) -> None:  # noqa: ARG001 - names are the cluster's
-    """TimelineError for a line that is no event; what the cluster has not is refused when its run begins."""
-    from experiments.timeline.language import parse_event  # noqa: PLC0415
-
-    parse_event(line)
 
 
 REAL = Tools(

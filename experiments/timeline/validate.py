@@ -1,5 +1,6 @@
 """Whether a timeline fits a topology: its nodes, links and files are there. Pure but for a look at the files."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from experiments.timeline.actions import (
 from experiments.timeline.language import parse_event
 from kubinet.errors import InvalidInputError
 
+_FILE = re.compile(r"(:\s*(?:apply|delete)\s+)([^\s$'\"/][^\s$'\"]*)")
+"""A file as one word without quotes; one that is a level or parameter is written by whoever sets it."""
+
 
 def check_timeline(events: Iterable[Event], topology: Mapping[str, Any], folder: Path) -> None:
     """InvalidInputError for the first event that a resolved Topology document or the folder has not, with its line."""
@@ -34,6 +38,11 @@ def check_timeline(events: Iterable[Event], topology: Mapping[str, Any], folder:
 def line_checker(folder: Path) -> Callable[[str, Mapping[str, Any]], None]:
     """What `experiments.design.check.Surroundings.check_line` is: a line and a topology in, InvalidInputError out."""
     return lambda line, topology: check_timeline([parse_event(line)], topology, folder)
+
+
+def with_absolute_files(lines: Iterable[str], folder: Path) -> tuple[str, ...]:
+    """The lines with files that are named relatively found in `folder`: they mean the same in any other folder."""
+    return tuple(_FILE.sub(lambda found: f"{found[1]}{folder.resolve() / found[2]}", line) for line in lines)
 
 
 def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterable[str]:

@@ -73,7 +73,7 @@ def loss_checks(watched: Iterable[Direction], limits: Limits = DEFAULT_LIMITS) -
 
 
 def _judge(one: Direction, limits: Limits) -> Iterator[Assessment]:
-    bucket = shaper(one.link)
+    bucket = shaper(one.link, one.mtu)
     if bucket is not None:
         yield from _settings(one, bucket, limits)
         yield from _tail_drops(one, bucket)

@@ -1,12 +1,14 @@
 """What a timeline disturbs on purpose, in the words of a run's watch."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from experiments.engine.timeline import excused
-from experiments.engine.tools import check_timeline_line
 from experiments.timeline.language import parse_action
+from experiments.timeline.validate import line_checker, with_absolute_files
 from kubinet.errors import InvalidInputError
 
 TOPOLOGY = {
@@ -37,8 +39,27 @@ def test_what_is_disturbed_on_purpose_is_excused(action: str, subjects: Sequence
     assert list(excused(parse_action(action), TOPOLOGY)) == subjects
 
 
-def test_line_that_is_no_event_is_refused_before_the_first_run() -> None:
-    """The check of an experiment asks the language."""
-    check_timeline_line("at 2s: kill controller", {})
-    with pytest.raises(InvalidInputError, match="a line is `at TIME: ACTION`"):
-        check_timeline_line("kill controller", {})
+def test_what_the_topology_has_not_is_refused_before_the_first_run() -> None:
+    """A line that is no event, an unknown link, a delay on a link without the means: with the remedy."""
+    check = line_checker(Path())
+    topology = {"spec": {"nodes": [{"name": "n1"}], "links": [{"name": "n1-s1", "endpoints": ["n1", "s1"]}]}}
+    check("at 2s: kill controller", topology)
+    for line, words in (
+        ("kill controller", "a line is `at TIME: ACTION`"),
+        ("at 2s: link n2-s1 down", "there is no link 'n2-s1'; links: n1-s1"),
+        ("at 2s: set link n1-s1 delay 5ms", "declare one in the topology, however small"),
+        ("at 2s: apply absent.yaml", "there is no file absent.yaml"),
+    ):
+        with pytest.raises(InvalidInputError, match=re.escape(words)):
+            check(line, topology)
+
+
+def test_files_of_a_timeline_are_the_experiments_in_every_folder() -> None:
+    """Relative files become absolute; absolute ones, other lines and open levels stay as they are."""
+    lines = ("at 1s: apply deny.yaml", "at 2s: delete /a/b.yaml", "at 3s: kill controller", "at 4s: apply $(file)")
+    assert with_absolute_files(lines, Path("/x")) == (
+        "at 1s: apply /x/deny.yaml",
+        "at 2s: delete /a/b.yaml",
+        "at 3s: kill controller",
+        "at 4s: apply $(file)",
+    )
