@@ -276,7 +276,7 @@ def _fields(made: ExperimentDesign) -> dict[str, Any]:
             "precise enough after 2 repetitions: eyes max is known to",
             True,
         ),
-        ("  stop: {maxDuration: 1ms}\n", 0, "stopped", "it took 0 s, maxDuration is 0.001 s", False),
+        ("  stop: {maxDuration: 1ns}\n", 0, "stopped", "it took 0 s, maxDuration is 1e-09 s", False),
     ],
 )
 def test_session_stops_when_a_condition_holds(
