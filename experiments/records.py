@@ -153,6 +153,10 @@ class MachineSecond:
     """By how much the wall clock moved against the monotonic clock."""
 
 
+EVENT_COLUMNS = ("time_s", "seconds", "event", "fault", "detail")
+"""Of events.csv: what a timeline did, `seconds` after the workload's start."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkCheck:
     """One link as measured against what was declared; None where one of the two is missing."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from experiments.design.model import (
@@ -13,14 +14,16 @@ from experiments.design.model import (
     WorkloadDesign,
 )
 from experiments.design.places import spelled
-from experiments.records import Value
+from experiments.records import EVENT_COLUMNS, LinkCheck, MachineSecond, Value
 from kubinet.documents import Where
 from kubinet.errors import InvalidInputError
 
 Entries = Sequence[Mapping[str, Any]]
 
-COLUMNS = ("run", "repetition", "verdict", "source", "target", "metric", "sequence", "time_s", "value", "unit")
-"""Columns of every table of samples; a factor cannot be called so."""
+COLUMNS = frozenset(
+    ("run", "repetition", "verdict", "source", "target", "metric", "sequence", "value", "unit", *EVENT_COLUMNS)
+).union(*([one.name for one in fields(kind)] for kind in (MachineSecond, LinkCheck)))
+"""Columns of the results' tables, to which every factor adds one; a factor cannot be called so."""
 COPY = "i"
 """`$(i)`: the number of a manifest's copy."""
 _EXPERIMENT = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")

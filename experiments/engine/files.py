@@ -14,7 +14,6 @@ from experiments.scene import Reading
 
 READING_COLUMNS: Final = ("source", "target", "metric", "sequence", "time_s", "value", "unit")
 MACHINE_COLUMNS: Final = tuple(field.name for field in fields(MachineSecond))
-EVENT_COLUMNS: Final = ("time_s", "seconds", "event", "fault", "detail")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

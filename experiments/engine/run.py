@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 from experiments.base import RunningCluster
 from experiments.design.model import MeasurementDesign, PlannedRun, RunSpec, WorkloadDesign
 from experiments.engine.files import (
-    EVENT_COLUMNS,
     MACHINE_COLUMNS,
     GrowingTable,
     ReadingTable,
@@ -23,7 +22,7 @@ from experiments.engine.scene import LiveScene
 from experiments.engine.tools import Telling, Timeline, TimelineEvent, Tools, Watch
 from experiments.folder import write_json, write_text
 from experiments.plugins import complete
-from experiments.records import Assessment, MachineSecond, Verdict
+from experiments.records import EVENT_COLUMNS, Assessment, MachineSecond, Verdict
 from experiments.scene import Measurement, Workload
 from kubinet.errors import InvalidInputError, KubinetError
 

@@ -237,6 +237,8 @@ def test_a_folder_without_an_experiment_is_refused(tmp_path: Path) -> None:
          "another factor or parameter; rename one"),
         ("name: load\n", "name: source\n", "lab.yaml:28: spec.factors[1].name: factor 'source' would hide the results' "
          "column of that name; rename it"),
+        ("name: load\n", "name: fault\n", "lab.yaml:28: spec.factors[1].name: factor 'fault' would hide the results' "
+         "column of that name; rename it"),
         ("name: load\n", "name: i\n", "lab.yaml:28: spec.factors[1].name: factor 'i' would hide $(i), the number of a "
          "manifest's copy; rename it"),
         ("name: load\n", "name: lo ad\n", "lab.yaml:28: spec.factors[1].name: factor 'lo ad' is no name; it begins "
