@@ -14,7 +14,7 @@ from experiments.design.model import (
     WorkloadDesign,
 )
 from experiments.design.places import spelled
-from experiments.records import EVENT_COLUMNS, LinkCheck, MachineSecond, Value
+from experiments.records import EVENT_COLUMNS, MachineSecond, Value
 from kubinet.documents import Where
 from kubinet.errors import InvalidInputError
 
@@ -22,8 +22,8 @@ Entries = Sequence[Mapping[str, Any]]
 
 COLUMNS = frozenset(
     ("run", "repetition", "verdict", "source", "target", "metric", "sequence", "value", "unit", *EVENT_COLUMNS)
-).union(*([one.name for one in fields(kind)] for kind in (MachineSecond, LinkCheck)))
-"""Columns of the results' tables, to which every factor adds one; a factor cannot be called so."""
+).union(one.name for one in fields(MachineSecond))
+"""Columns of samples, events and the machine's seconds, to which every factor adds one; none can be called so."""
 COPY = "i"
 """`$(i)`: the number of a manifest's copy."""
 _EXPERIMENT = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
