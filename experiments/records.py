@@ -153,6 +153,8 @@ class MachineSecond:
     """By how much the wall clock moved against the monotonic clock."""
 
 
+READING_COLUMNS = ("source", "target", "metric", "sequence", "time_s", "value", "unit")
+"""Of samples.csv, behind its labels."""
 EVENT_COLUMNS = ("time_s", "seconds", "event", "fault", "detail")
 """Of events.csv: what a timeline did, `seconds` after the workload's start."""
 

@@ -81,8 +81,8 @@ class Scene(Protocol):
         ...
 
 
-class Workload(Protocol):
-    """One kind of traffic. A plug-in is an instance; it keeps no state between runs."""
+class Plugin(Protocol):
+    """What workloads and measurements have in common. A plug-in is an instance; it keeps no state between runs."""
 
     @property
     def summary(self) -> str:
@@ -113,6 +113,10 @@ class Workload(Protocol):
         """Refuse settings that go together badly (InvalidInputError); types and ranges are checked already."""
         ...
 
+
+class Workload(Plugin, Protocol):
+    """One kind of traffic."""
+
     def duration_s(self, settings: Settings) -> float:
         """How long it runs, seconds."""
         ...
@@ -122,37 +126,8 @@ class Workload(Protocol):
         ...
 
 
-class Measurement(Protocol):
-    """Something that is watched while the workload runs. A plug-in is an instance without state."""
-
-    @property
-    def summary(self) -> str:
-        """What it watches, one sentence."""
-        ...
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """What an experiment's file may set."""
-        ...
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Parameters without a default."""
-        ...
-
-    @property
-    def metrics(self) -> Mapping[str, str]:
-        """Metric that it records, to its unit."""
-        ...
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """Programs that it needs on this machine."""
-        ...
-
-    def check(self, settings: Settings) -> None:
-        """Refuse settings that go together badly (InvalidInputError)."""
-        ...
+class Measurement(Plugin, Protocol):
+    """Something that is watched while the workload runs."""
 
     def watch(self, scene: Scene, settings: Settings) -> AbstractContextManager[None]:
         """Watch from entering to leaving; what was seen is recorded by then."""

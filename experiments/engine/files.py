@@ -9,10 +9,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
-from experiments.records import MachineSecond
+from experiments.records import READING_COLUMNS, MachineSecond
 from experiments.scene import Reading
 
-READING_COLUMNS: Final = ("source", "target", "metric", "sequence", "time_s", "value", "unit")
 MACHINE_COLUMNS: Final = tuple(field.name for field in fields(MachineSecond))
 
 

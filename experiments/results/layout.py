@@ -30,9 +30,6 @@ TEXT: Final = "report.md"
 CRATE: Final = "ro-crate-metadata.json"
 README: Final = "README.md"
 
-SAMPLE_COLUMNS: Final = ("source", "target", "metric", "sequence", "time_s", "value", "unit")
-"""The last columns of samples.csv; what stands before them are labels."""
-
 
 def read_document(path: Path) -> Mapping[str, Any]:
     """A JSON object; empty where there is no such file, InvalidInputError where it is something else."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from experiments.design.model import ExperimentDesign
+from experiments.records import EVENT_COLUMNS, READING_COLUMNS
 from experiments.results import layout
 from experiments.results.runs import RunRecord, read_runs
 from kubinet.errors import InvalidInputError, UsageError
@@ -74,9 +75,9 @@ def load(directory: Path | str, *, include_invalid: bool = False, design: Experi
     records = read_runs(path)
     names = [factor.name for factor in found.factors]
     used = [record for record in records if not record.excluded(include_invalid)]
-    samples = _gather(used, layout.SAMPLES, names, layout.SAMPLE_COLUMNS)
-    labels = [name for name in samples.columns if name not in {*_KEYS, *names, *layout.SAMPLE_COLUMNS}]
-    samples = samples[[*_KEYS, *names, *labels, *layout.SAMPLE_COLUMNS]]
+    samples = _gather(used, layout.SAMPLES, names, READING_COLUMNS)
+    labels = [name for name in samples.columns if name not in {*_KEYS, *names, *READING_COLUMNS}]
+    samples = samples[[*_KEYS, *names, *labels, *READING_COLUMNS]]
     samples[labels] = samples[labels].fillna("")
     counts = samples["run"].value_counts()
     return Results(
@@ -85,7 +86,7 @@ def load(directory: Path | str, *, include_invalid: bool = False, design: Experi
         samples=samples,
         runs=_runs(records, names, counts, include_invalid),
         verdicts=_verdicts(records, names),
-        events=_gather(used, layout.EVENTS, names, ("time_s", "seconds", "event", "fault", "detail")),
+        events=_gather(used, layout.EVENTS, names, EVENT_COLUMNS),
         machine=_gather(used, layout.SECONDS, names, ("time_s", "idle", "steal", "softirq", "late_ms")),
         links=_links(used),
         plan=layout.read_document(path / layout.DESIGN),
@@ -128,7 +129,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         header = pd.read_csv(path, nrows=0).columns
         if missing := [column for column in columns if column not in header]:
             raise InvalidInputError(f"{path}: column '{missing[0]}' is missing; was the file edited?")
-        texts = columns is layout.SAMPLE_COLUMNS
+        texts = columns is READING_COLUMNS
         kinds = {name: _NUMBERS.get(name, "str") for name in header} if texts else {"detail": "str", "fault": "str"}
         return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={"value": ["nan", "NaN"]})
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
