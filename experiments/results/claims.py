@@ -77,8 +77,10 @@ def outcome(claim: Claim, measured: Estimate, bound: float) -> Outcome:
     """Whether value and interval are on the claimed side of the bound.
 
     The tolerance is the share of the bound up to which a difference counts as none: `>` is above by more than it, `<`
-    below by more than it, `~` neither.
+    below by more than it, `~` neither. One run alone settles nothing: how much the next would differ is not known.
     """
+    if measured.repetitions == 1:
+        return Outcome.UNCLEAR
     slack = claim.tolerance * abs(bound)
 
     def side(value: float) -> str:

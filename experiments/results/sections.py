@@ -73,6 +73,11 @@ def _compared_words(row: Row) -> str:
     where = f" ({levels_text(rest)})" if rest else ""
     difference, ratio = row.contrast.difference, row.contrast.ratio
     share = f", {change(ratio)}" if ratio is not None else ""
+    if row.found.repetitions == 1:
+        return (
+            f"{row.metric}, {row.statistic}: {levels_text(own)} against {levels_text(against)} was "
+            f"{with_unit(signed(difference.value), row.unit)} in one run each{where}: the next may say otherwise."
+        )
     clear = "" if difference.low > 0 or difference.high < 0 else "; the interval holds zero"
     return (
         f"{row.metric}, {row.statistic}: {levels_text(own)} differs from {levels_text(against)} by "
@@ -90,7 +95,8 @@ def claims_blocks(results: Results, claims: Sequence[ClaimResult]) -> Iterator[B
         )
         caption = (
             "Shown: value and 95 % interval agree with the claim. Not shown: both contradict it. Unclear: the interval "
-            "holds values of both kinds. Differences up to the claim's tolerance count as none."
+            "holds values of both kinds, or there is one run, which says nothing about the next. Differences up to the "
+            "claim's tolerance count as none."
         )
         yield Grid(Table(("claim", "text", "outcome", "measured", "runs"), rows, caption))
     if results.design.published:

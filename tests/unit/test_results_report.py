@@ -162,6 +162,20 @@ def test_outcome_of_a_claim(relation: str, low: float, value: float, high: float
     assert outcome(claim(relation), Estimate(value, low, high, 9, 9), 1.0) is expected
 
 
+@pytest.mark.parametrize("relation", ["<", "~", ">"])
+def test_one_run_settles_no_claim(relation: str) -> None:
+    """Whatever its samples say: how much the next run would differ is not known."""
+    assert outcome(claim(relation), Estimate(9.0, 8.9, 9.1, 1000, 1), 1.0) is Outcome.UNCLEAR
+
+
+def test_one_run_each_is_no_finding(tmp_path: Path) -> None:
+    """The difference is told without an interval, and as what it is."""
+    made = report(load(write_folder(tmp_path / "one", repetitions=1)))
+    assert made.finding.startswith("rtt, p50: overlay=vxlan against overlay=direct was +0.")
+    assert "in one run each: the next may say otherwise." in made.finding
+    assert "[" not in made.finding
+
+
 @settings(deadline=None)
 @given(st.floats(0.1, 10), st.floats(0, 1), st.floats(0.1, 10), st.floats(0, 0.5))
 def test_at_most_one_relation_is_shown(value: float, width: float, bound: float, tolerance: float) -> None:
