@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.timeline.actions import Heal, Injection, Partition, concerns
 from experiments.timeline.board import Board
-from experiments.timeline.faults.base import Case, Fault, Stay
+from experiments.timeline.faults.base import Case, Fault, RecurringFault, Stay
 from experiments.timeline.faults.catalogue import GOING_ON, fault_of
 from experiments.timeline.site import Check, Site
 from kubinet.errors import KubinetError
@@ -76,7 +76,9 @@ def take_turn(site: Site, board: Board, name: str, *, find: Finder = fault_of) -
         if entry is None:
             return None
         case = Case(site, entry.action, entry.memory)
-        memory = find(entry.action).turn(case)
+        fault = find(entry.action)
+        assert isinstance(fault, RecurringFault)  # actions with `every` are theirs
+        memory = fault.turn(case)
         board.remember(name, memory)
         return replace(case, memory=memory)
 

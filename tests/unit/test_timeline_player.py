@@ -11,7 +11,7 @@ import pytest
 
 from experiments.timeline.actions import LinkDown, LinkFlap, Partition, Pause, subject
 from experiments.timeline.board import Board
-from experiments.timeline.faults.base import Case, Fault, Memory, Stay
+from experiments.timeline.faults.base import Case, Memory, RecurringFault, Stay
 from experiments.timeline.faults.catalogue import FAULTS
 from experiments.timeline.language import parse_action, parse_timeline
 from experiments.timeline.performing import heal, inject, renew
@@ -34,7 +34,7 @@ class FakeSite:
         return look()
 
 
-class FakeFault(Fault[Any]):
+class FakeFault(RecurringFault[Any]):
     """Writes down what it is asked."""
 
     example = does = presence = effect = recovery = ""

@@ -75,6 +75,10 @@ class Fault(ABC, Generic[Kind]):
     def healed(self, case: Case[Kind]) -> Check:
         """One look: is everything as before?"""
 
+
+class RecurringFault(Fault[Kind]):
+    """A fault that changes something again and again until it is healed."""
+
+    @abstractmethod
     def turn(self, case: Case[Kind]) -> Memory:
-        """For what goes on all the time: the next change, one each `action.every` seconds."""
-        raise NotImplementedError(f"`{case.action}` does not go on")
+        """The next change, one each `action.every` seconds."""

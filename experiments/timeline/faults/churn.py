@@ -5,13 +5,13 @@ import random
 
 from experiments.stats import derived_seed
 from experiments.timeline.actions import Churn
-from experiments.timeline.faults.base import Case, Fault, Memory
+from experiments.timeline.faults.base import Case, Memory, RecurringFault
 from experiments.timeline.site import Check, Site, ready_pods
 from kubinet.client import Object
 from kubinet.errors import ApiError
 
 
-class ChurnedPods(Fault[Churn]):
+class ChurnedPods(RecurringFault[Churn]):
     """`churn …`."""
 
     example = "from 0s to 60s: churn 20% of pods app=web every 5s"

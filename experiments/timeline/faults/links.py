@@ -5,7 +5,7 @@ import math
 from typing import Any, Final
 
 from experiments.timeline.actions import LinkDown, LinkFlap, LinkSet
-from experiments.timeline.faults.base import Case, Fault, Memory
+from experiments.timeline.faults.base import Case, Fault, Memory, RecurringFault
 from experiments.timeline.site import Check, Site
 from kubinet.errors import UsageError
 from kubinet.units import format_duration, format_percent, format_plain
@@ -51,7 +51,7 @@ class DownLink(Fault[LinkDown]):
         return _passes(case.site, case.action.link)
 
 
-class FlappingLink(Fault[LinkFlap]):
+class FlappingLink(RecurringFault[LinkFlap]):
     """`link … flap every …`."""
 
     example = "from 10s to 30s: link leaf1-spine1 flap every 500ms"
