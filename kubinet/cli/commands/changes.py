@@ -26,80 +26,42 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Also where a
 EveryOption = Annotated[bool, typer.Option("--all", help="All objects of the kind.")]
 
 
-def _change(
-    kind: "Kind",
-    words: list[str],
-    *,
-    overwrite: bool,
-    every: bool,
-    selector: str | None,
-    namespace: str | None,
-    everywhere: bool,
-    cluster: str | None,
-) -> None:
-    from kubinet.cli import changing
-    from kubinet.cli.connection import client_of
-    from kubinet.cli.selection import Scope
+def _pairs_command(name: str, kind: "Kind", examples: list[str]) -> None:
+    """Register the command that sets labels, or annotations."""
 
-    objects, pairs = changing.Pairs.of(kind, words)
-    client = client_of(cluster)
-    which = changing.Which(Scope(namespace, everywhere), selector, every)
-    for target in changing.targets(client, objects, which):
-        typer.echo(changing.change_pairs(client, target, pairs, overwrite=overwrite))
+    def change(
+        words: WordsArgument,
+        overwrite: OverwriteOption = False,
+        every: EveryOption = False,
+        selector: SelectorOption = None,
+        namespace: NamespaceOption = None,
+        all_namespaces: AllNamespacesOption = False,
+        cluster: ClusterOption = None,
+    ) -> None:
+        from kubinet.cli import changing
+        from kubinet.cli.connection import client_of
+        from kubinet.cli.selection import Scope
+
+        objects, pairs = changing.Pairs.of(kind, words)
+        client = client_of(cluster)
+        which = changing.Which(Scope(namespace, all_namespaces), selector, every)
+        for target in changing.targets(client, objects, which):
+            typer.echo(changing.change_pairs(client, target, pairs, overwrite=overwrite))
+
+    change.__doc__ = f"Set {kind} of objects, or remove them."
+    command(name, Panel.OBJECTS, examples)(change)
 
 
-@command(
+_pairs_command(
     "label",
-    Panel.OBJECTS,
+    "labels",
     ["kubinet label pod web tier=front", "kubinet label node n1 zone-", "kubinet label pods --all env=lab --overwrite"],
 )
-def label(
-    words: WordsArgument,
-    overwrite: OverwriteOption = False,
-    every: EveryOption = False,
-    selector: SelectorOption = None,
-    namespace: NamespaceOption = None,
-    all_namespaces: AllNamespacesOption = False,
-    cluster: ClusterOption = None,
-) -> None:
-    """Set labels of objects, or remove them."""
-    _change(
-        "labels",
-        words,
-        overwrite=overwrite,
-        every=every,
-        selector=selector,
-        namespace=namespace,
-        everywhere=all_namespaces,
-        cluster=cluster,
-    )
-
-
-@command(
+_pairs_command(
     "annotate",
-    Panel.OBJECTS,
+    "annotations",
     ["kubinet annotate svc/web kubinet.dev/load-balancer=maglev --overwrite", "kubinet annotate ns shop owner-"],
 )
-def annotate(
-    words: WordsArgument,
-    overwrite: OverwriteOption = False,
-    every: EveryOption = False,
-    selector: SelectorOption = None,
-    namespace: NamespaceOption = None,
-    all_namespaces: AllNamespacesOption = False,
-    cluster: ClusterOption = None,
-) -> None:
-    """Set annotations of objects, or remove them."""
-    _change(
-        "annotations",
-        words,
-        overwrite=overwrite,
-        every=every,
-        selector=selector,
-        namespace=namespace,
-        everywhere=all_namespaces,
-        cluster=cluster,
-    )
 
 
 @command(
