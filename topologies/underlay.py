@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from topologies.build import Underlay, build, restore_routes
 from topologies.datapath import choose_datapath, detect_datapaths
 from topologies.document import parse_topology, spell, to_document
 from topologies.links.change import apply_change, changed
-from topologies.links.measure import measure
+from topologies.links.measure import measure_links
 from topologies.links.probe import probe
 from topologies.links.tools import detect_tools
 from topologies.links.wires import LinkEnds
@@ -137,7 +137,7 @@ def _do(underlay: Underlay, announcer: Announcer, request: dict[str, Any], fds: 
         case "measure":
             names = [str(name) for name in request.get("names") or underlay.ends]
             seconds = float(request.get("seconds", 0.5))
-            return {"links": [_measured(underlay, name, seconds) for name in names]}
+            return {"links": _measured(underlay, names, seconds)}
         case "probe":
             ends = _ends(underlay, str(request.get("name")))
             return {"directions": [asdict(one) for one in probe(ends, int(request.get("frames") or 20))]}
@@ -205,17 +205,20 @@ def _change_link(underlay: Underlay, name: str, values: Mapping[str, object]) ->
     return _describe(underlay, name)
 
 
-def _measured(underlay: Underlay, name: str, seconds: float) -> dict[str, Any]:
-    """Declared and measured quantities of a link; one link at a time, so that they do not disturb each other."""
-    ends = _ends(underlay, name)
+def _measured(underlay: Underlay, names: Sequence[str], seconds: float) -> list[dict[str, Any]]:
+    """Declared and measured quantities of links; one request at a time, so that they do not disturb each other."""
+    links = [_ends(underlay, name) for name in names]
     with _MEASURING:
-        measurement = measure(ends, seconds=seconds)
-    return {
-        **_describe(underlay, name),
-        "directions": [asdict(one) for one in measurement.directions],
-        "checks": [{**asdict(one), "kept": one.kept} for one in measurement.checks()],
-        "problems": list(measurement.problems()),
-    }
+        found = measure_links(links, seconds=seconds)
+    return [
+        {
+            **_describe(underlay, name),
+            "directions": [asdict(one) for one in measurement.directions],
+            "checks": [{**asdict(one), "kept": one.kept} for one in measurement.checks()],
+            "problems": list(measurement.problems()),
+        }
+        for name, measurement in zip(names, found, strict=True)
+    ]
 
 
 def _prompt(underlay: Underlay, fds: list[int]) -> int:

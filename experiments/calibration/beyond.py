@@ -35,15 +35,13 @@ class Beyond:
 def beyond(
     topology: Topology,
     workload: Sequence[WorkloadDesign],
-    calibration: Calibration | None,
+    calibration: Calibration,
     machine: Fingerprint,
 ) -> Beyond:
     """Compare a run's network and offered load with what this machine is known to emulate honestly.
 
     `workload`: with everything substituted. `machine`: this one; a calibration of another machine is not used.
     """
-    if calibration is None:
-        return Beyond(("this machine is not calibrated; `kubinet calibrate` finds what it can emulate honestly",))
     if different := machine.differences(calibration.fingerprint):
         words = f"the calibration is of another machine (here: {', '.join(different)}); run `kubinet calibrate` again"
         return Beyond((words,))

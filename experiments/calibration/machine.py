@@ -1,14 +1,10 @@
-"""This machine's fingerprint, and what its calibration says about an experiment."""
+"""This machine's fingerprint, and where its calibration is kept."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.calibration.beyond import Beyond, beyond
-from experiments.calibration.values import Fingerprint, load
-from experiments.design.model import WorkloadDesign
+from experiments.calibration.values import Fingerprint
 from experiments.machine import machine_facts
 from kubinet.launcher import clusters_dir
-from topologies.model import Topology
 from topologies.probes import try_all
 
 
@@ -30,11 +26,3 @@ def fingerprint() -> Fingerprint:
         datapath="system" if kernel_datapath else "netdev",
         wire="netem" if not refusals.get("netem", "no") else "wirefilter",
     )
-
-
-def beyond_this_machine(topology: Topology, workload: Sequence[WorkloadDesign]) -> Beyond:
-    """What `topology` with `workload` asks of this machine beyond its calibration, for the engine and the dry run.
-
-    InvalidInputError for a calibration file that is broken.
-    """
-    return beyond(topology, workload, load(state_folder()), fingerprint())

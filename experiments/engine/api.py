@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from experiments.calibration.beyond import Beyond
+from experiments.calibration.experiment import beyond_calibration
 from experiments.design.check import Surroundings, check
 from experiments.design.document import read_file
 from experiments.design.factors import override, parse_parameters
@@ -23,7 +25,7 @@ from experiments.records import Value, Verdict
 from experiments.registry import find_experiment, load_implementation
 from experiments.timeline.validate import line_checker, with_absolute_files
 from kubinet.documents import Where, spell
-from kubinet.errors import UsageError
+from kubinet.errors import MissingCapabilityError, UsageError
 from kubinet.yamldata import parse_documents
 
 __all__ = ["Finished", "Prepared", "prepare", "resume_experiment", "run_experiment"]
@@ -40,6 +42,8 @@ class Prepared:
     """Where its fields stand in its file, for messages."""
     folder: Path = Path()
     """Where files that its timeline names are looked for."""
+    beyond: Beyond = field(default_factory=Beyond)
+    """What it asks of this machine beyond its calibration."""
 
 
 def prepare(
@@ -90,7 +94,8 @@ def prepare(
         for_this_machine=True,
     )
     check(design, surroundings, found.where)
-    return replace(found, design=replace(design, timeline=with_absolute_files(design.timeline, found.folder)))
+    design = replace(design, timeline=with_absolute_files(design.timeline, found.folder))
+    return replace(found, design=design, beyond=beyond_calibration(design))
 
 
 def run_experiment(
@@ -108,11 +113,13 @@ def run_experiment(
     output_dir: Path = Path("results"),
     name: str | None = None,
     follower: Follower | None = None,
+    anyway: bool = False,
 ) -> Finished:
     """Answer the experiment's question and write its results folder.
 
     `levels`: factor to the levels that are run; `jobs`: runs side by side, where it does not measure speed; `workers`:
-    `local:2`, `ssh:host1,host2` or `slurm:jobs=4,…`; `name`: what the folder's name begins with.
+    `local:2`, `ssh:host1,host2` or `slurm:jobs=4,…`; `name`: what the folder's name begins with; `anyway`: also where
+    this machine cannot emulate it honestly.
     Raises KubinetError before anything is run; a run that fails is recorded and told in what is returned.
     """
     prepared = prepare(
@@ -132,6 +139,7 @@ def run_experiment(
         output_dir=output_dir,
         name=name,
         follower=follower,
+        anyway=anyway,
     )
 
 
@@ -148,14 +156,26 @@ def run_prepared(
     name: str | None = None,
     follower: Follower | None = None,
     command_line: Sequence[str] = (),
+    anyway: bool = False,
 ) -> Finished:
-    """Run what `prepare` returned, in a new results folder."""
+    """Run what `prepare` returned, in a new results folder; `anyway`: whatever the calibration says."""
+    if not anyway:
+        check_capacity(prepared)
     design = prepared.design
     check_manner(manner, measures_speed=design.measures_speed)
     folder = ResultsFolder.create(
         output_dir, design, plan(design), implementation=prepared.implementation, name=name or design.name
     )
     return _carry_out(folder, manner, follower, command_line)
+
+
+def check_capacity(prepared: Prepared) -> None:
+    """MissingCapabilityError where this machine cannot emulate the experiment honestly."""
+    if prepared.beyond.refusals:
+        raise MissingCapabilityError(
+            f"experiment '{prepared.design.name}': {'; '.join(prepared.beyond.refusals)}; no run would be valid: take "
+            "less, another machine, or --anyway"
+        )
 
 
 def resume_experiment(

@@ -24,7 +24,7 @@ def link_ends(cluster: RunningCluster) -> tuple[EndPlan, ...]:
 
 
 def measure(cluster: RunningCluster, names: Sequence[str], *, rates: bool, moment: str) -> tuple[LinkCheck, ...]:
-    """Measure these links now, one after the other; with `rates` each is loaded for half a second per direction.
+    """Measure these links now; with `rates` each in its turn is loaded for half a second per direction.
 
     `moment`: `before` or `after` the run, for the records.
     """

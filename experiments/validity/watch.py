@@ -52,9 +52,9 @@ class RunWatch:
     ) -> None:
         """`record` gets each second from another thread.
 
-        `rated_links`: how many links are loaded to measure their rate before the run, about 1.5 s each;
-        `measured_links`: how many are measured without load, before and after, about 0.3 s each. Both are taken evenly
-        from all links; 0: none.
+        `rated_links`: how many links are loaded to measure their rate before the run, about a second each;
+        `measured_links`: how many are measured without load, before and after, together. Both are taken evenly from
+        all links; 0: none.
         """
         self._cluster = cluster
         self._record = record

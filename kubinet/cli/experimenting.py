@@ -37,6 +37,8 @@ class Run:
     workers: str | None
     output_dir: Path
     name: str | None
+    anyway: bool
+    """Also what this machine cannot emulate honestly."""
 
 
 def show_list(output: Facts) -> None:
@@ -76,6 +78,7 @@ def run(wanted: Run, output: Facts) -> int:
             name=wanted.name,
             follower=follower,
             command_line=sys.argv,
+            anyway=wanted.anyway,
         )
     return _report(done, output)
 
@@ -92,9 +95,9 @@ def resume(directory: Path, jobs: int, workers: str | None, output: Facts) -> in
 
 def _prepared(wanted: Run) -> "Prepared":
     from experiments.design.factors import parse_levels
-    from experiments.engine.api import prepare
+    from experiments.engine.api import check_capacity, prepare
 
-    return prepare(
+    prepared = prepare(
         wanted.experiment,
         levels=parse_levels(wanted.levels),
         parameters=wanted.parameters,
@@ -105,6 +108,14 @@ def _prepared(wanted: Run) -> "Prepared":
         nodes=wanted.nodes,
         output_dir=wanted.output_dir,
     )
+    for words in prepared.beyond.warnings:
+        print(f"{prepared.design.name}: {words}", file=sys.stderr)
+    if wanted.anyway:
+        for words in prepared.beyond.refusals:
+            print(f"{prepared.design.name}: {words}; run all the same", file=sys.stderr)
+    else:
+        check_capacity(prepared)
+    return prepared
 
 
 def _report(done: "Finished", output: Facts) -> int:

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.calibration.beyond import Beyond, beyond
+from experiments.calibration.machine import state_folder
 from experiments.calibration.search import Found, highest
 from experiments.calibration.values import Calibration, Capacity, Fingerprint, load, save
 from experiments.design.model import WorkloadDesign
-from kubinet.errors import InvalidInputError
+from experiments.engine.api import check_capacity, prepare
+from kubinet.errors import InvalidInputError, MissingCapabilityError
 from kubinet.state import NetworkConfig
 from topologies.model import Link, Role, Topology, Vertex
 
@@ -165,10 +167,51 @@ def test_a_calibration_of_nothing_compares_nothing() -> None:
 
 
 def test_another_machines_calibration_is_not_used() -> None:
-    """A machine that has lost half of its CPUs is told so and asked to calibrate again; without one, too."""
+    """A machine that has lost half of its CPUs is told so and asked to calibrate again."""
     here = replace(MACHINE, cpus=2)
     words = "the calibration is of another machine (here: cpus 2 instead of 4); run `kubinet calibrate` again"
     assert beyond(_topology(99), (), CALIBRATION, here) == Beyond((words,))
-    assert beyond(_topology(2), (), None, here) == Beyond(
-        ("this machine is not calibrated; `kubinet calibrate` finds what it can emulate honestly",)
-    )
+
+
+SCALE = """
+apiVersion: kubinet.dev/v1
+kind: Experiment
+metadata: {name: scale}
+spec:
+  question: "?"
+  topology: {preset: star, set: {rate: ""}}
+  factors:
+  - {name: nodes, sets: topology.nodes, levels: [4, 12, 40]}
+  workload: [{name: rest, kind: idle, seconds: 1}]
+  expect: {runSeconds: 1}
+  quick: {repetitions: 1}
+"""
+
+
+@pytest.fixture
+def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An experiment's file, on a machine that emulates eight nodes honestly."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("experiments.calibration.experiment.fingerprint", lambda: MACHINE)
+    save(state_folder(), CALIBRATION)
+    path = tmp_path / "scale.yaml"
+    path.write_text(SCALE)
+    return path
+
+
+def test_an_experiment_is_compared_level_by_level(calibrated: Path) -> None:
+    """Twelve nodes are warned about; forty are refused before anything runs, unless the user wants them anyway."""
+    prepared = prepare(calibrated)
+    assert [words.partition(";")[0] for words in prepared.beyond.warnings] == ["the topology has 12 nodes"]
+    assert [words.partition(";")[0] for words in prepared.beyond.refusals] == ["the topology has 40 nodes"]
+    with pytest.raises(MissingCapabilityError, match=r"'scale': the topology has 40 nodes; .* take less"):
+        check_capacity(prepared)
+    check_capacity(prepare(calibrated, levels={"nodes": ["4", "12"]}))
+
+
+def test_a_machine_without_a_calibration_is_told_so(calibrated: Path) -> None:
+    """And nothing is refused."""
+    (state_folder() / "calibration.json").unlink()
+    beyond_it = prepare(calibrated).beyond
+    assert beyond_it.refusals == ()
+    assert [words.partition(";")[0] for words in beyond_it.warnings] == ["this machine is not calibrated"]

@@ -6,11 +6,12 @@ before and after the node's agent has moved the interface. Both ends share one c
 
 import ctypes
 import errno
+import heapq
 import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ _ETHER_TYPE = 0x88B5
 _ETH_P_ALL = 3
 _SO_TIMESTAMPNS = 35
 _SO_ATTACH_FILTER = 26
+_PACKET_TYPE = 0xFFFFF004
+"""Where a filter reads a frame's packet type (linux/filter.h, SKF_AD_OFF + SKF_AD_PKTTYPE)."""
 _RECEIVE_BUFFER = 8 << 20
 _HEADER = 14
 _STAMP = struct.Struct("=QQQI")
@@ -78,24 +81,21 @@ class Direction:
             raise
         return True
 
+    def send_short(self) -> None:
+        """Hand the shortest frame to the sending interface; on a link that is down it is lost."""
+        self._send(MINIMUM)
+
     def arrived(self) -> list[Arrival]:
         """What arrived since the last look, without waiting."""
-        return self._rest()
-
-    def spaced(self, count: int, gap: float, patience: float) -> list[Arrival]:
-        """Send `count` short frames, one every `gap` seconds; what arrived, the last after at most `patience` s."""
         found: list[Arrival] = []
-        next_at = time.monotonic()
-        end = next_at + count * gap + patience
-        left = count
-        while len(found) < count and (now := time.monotonic()) < end:
-            if left and now >= next_at:
-                self._send(MINIMUM)
-                left -= 1
-                next_at += gap
-            wait = (next_at if left else end) - time.monotonic()
-            found += self._wait(max(0.0, wait), sending=False)
-        return [*found, *self._rest()]
+        while more := list(self._drain()):
+            found += more
+        return found
+
+    def register(self, poll: "select.poll") -> int:
+        """Have `poll` tell of arrivals; returns the number that it tells."""
+        poll.register(self._receiver, select.POLLIN)
+        return self._receiver.fileno()
 
     def stream(self, size: int, seconds: float, patience: float) -> list[Arrival]:
         """Keep the sending interface busy with frames of `size` bytes for `seconds`; what arrived."""
@@ -108,14 +108,8 @@ class Direction:
         end += patience
         while len(found) < self._sent - first and (left := end - time.monotonic()) > 0:
             found += self._wait(left, sending=False)
-        return [*found, *self._rest()]
-
-    def _rest(self) -> list[Arrival]:
-        """What waits in the receiver when the time is over: a program that stood still must not call it lost."""
-        found: list[Arrival] = []
-        while more := list(self._drain()):
-            found += more
-        return found
+        # What waits in the receiver when the time is over: a program that stood still must not call it lost.
+        return [*found, *self.arrived()]
 
     def _fill(self, size: int, end: float) -> None:
         """Until the send buffer is full; frames in the interface's queue still count against it."""
@@ -147,16 +141,51 @@ class Direction:
     def _drain(self) -> Iterator[Arrival]:
         for _ in range(256):
             try:
-                data, ancillary, _, address = self._receiver.recvmsg(_ANSWER_SIZE, 64, socket.MSG_TRUNC)
+                data, ancillary, _, _ = self._receiver.recvmsg(_ANSWER_SIZE, 64, socket.MSG_TRUNC)
             except OSError as error:
                 if error.errno in (errno.EAGAIN, errno.ENETDOWN):
                     return
                 raise
             token, number, sent, size = _STAMP.unpack_from(data, _HEADER)
-            if token != self._token or address[2] == socket.PACKET_OUTGOING:
+            if token != self._token:
                 continue
             seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
             yield Arrival(number, sent, seconds * 1_000_000_000 + nanoseconds, size)
+
+
+def spaced(
+    ways: Sequence[Direction], count: int, gaps: Sequence[float], patiences: Sequence[float]
+) -> list[list[Arrival]]:
+    """Send `count` short frames on each of the ways at the same time; what arrived, way by way.
+
+    Way i gets a frame every `gaps[i]` seconds, and its last one is awaited `patiences[i]` seconds. The ways take turns:
+    frames of several are not sent at the same moment, so that none waits for another's.
+    """
+    found: list[list[Arrival]] = [[] for _ in ways]
+    began = time.monotonic()
+    due = [(began + gap * number / len(ways), number, count) for number, gap in enumerate(gaps)]
+    heapq.heapify(due)
+    ends = {number: began + (count + 1) * gap + patiences[number] for number, gap in enumerate(gaps)}
+    poll = select.poll()
+    numbers = {way.register(poll): number for number, way in enumerate(ways)}
+    while ends:
+        while due and due[0][0] <= time.monotonic():
+            at, number, left = heapq.heappop(due)
+            ways[number].send_short()
+            if left > 1:
+                heapq.heappush(due, (at + gaps[number], number, left - 1))
+        until = due[0][0] if due else min(ends.values())
+        for descriptor, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            number = numbers[descriptor]
+            found[number] += ways[number].arrived()
+            if len(found[number]) == count:
+                ends.pop(number, None)
+        now = time.monotonic()
+        ends = {number: end for number, end in ends.items() if end > now}
+    # What waits in a receiver when the time is over: a program that stood still must not call it lost.
+    for number, way in enumerate(ways):
+        found[number] += way.arrived()
+    return found
 
 
 @contextmanager
@@ -182,10 +211,12 @@ def direction(source: Place, target: Place, queue: int) -> Iterator[Direction]:
 
 
 def _only_our_frames(receiver: socket.socket) -> None:
-    """A classic BPF program: the ethertype is ours, or the frame is not for us (bpf(4), struct sock_fprog)."""
+    """A classic BPF program: of our ethertype, and not sent by the interface itself (bpf(4), struct sock_fprog)."""
     program = b"".join(
         struct.pack("=HBBI", *instruction)
         for instruction in (
+            (0x20, 0, 0, _PACKET_TYPE),  # load how the frame came here
+            (0x15, 3, 0, socket.PACKET_OUTGOING),  # equal: drop it, else next
             (0x28, 0, 0, 12),  # load the half word at 12
             (0x15, 0, 1, _ETHER_TYPE),  # equal: next, else skip one
             (0x06, 0, 0, 0xFFFF),  # take it
@@ -193,7 +224,9 @@ def _only_our_frames(receiver: socket.socket) -> None:
         )
     )
     buffer = ctypes.create_string_buffer(program)
-    receiver.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 4, ctypes.addressof(buffer)))
+    receiver.setsockopt(
+        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(program) // 8, ctypes.addressof(buffer))
+    )
 
 
 def _bytes(mac: str) -> bytes:

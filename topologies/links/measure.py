@@ -8,10 +8,11 @@ import bisect
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from topologies.links.frames import Arrival, Place, direction
+from topologies.links.frames import Arrival, Direction, Place, direction, spaced
 from topologies.links.mechanism import FRAME, shaper
 from topologies.links.wires import LinkEnds
 from topologies.model import Link
@@ -27,6 +28,10 @@ SIGMAS = 4.0
 MEASURABLE_RATE = 500e6
 """Bits per second that the measuring itself can send; a faster link is only known to reach what was measured."""
 _PROBES = 40
+_AT_ONCE = 16
+"""Links that are probed at the same time."""
+_LEAST_GAP_S = 0.0005
+"""Between two short frames, of whichever links."""
 _MINIMUM_FRAMES = 60
 
 
@@ -90,44 +95,74 @@ class LinkMeasurement:
 
 
 def measure(ends: LinkEnds, *, seconds: float = 0.5, probes: int = _PROBES) -> LinkMeasurement:
-    """Measure both directions, one after the other; `seconds` of full frames each where the link has a rate.
+    """Measure both directions of one link; see `measure_links`."""
+    return measure_links([ends], seconds=seconds, probes=probes)[0]
 
-    With 0 seconds no full frames are sent: delay, jitter and loss are measured, the rate is not.
 
-    The link carries test frames of an ethertype of its own meanwhile; other traffic on it distorts the result.
+def measure_links(
+    links: Sequence[LinkEnds], *, seconds: float = 0.5, probes: int = _PROBES
+) -> tuple[LinkMeasurement, ...]:
+    """Measure links; `seconds` of full frames each way where a link has a rate, one way after the other.
+
+    Short frames are sent on up to 16 links at the same time, for they load neither the links nor the machine. With 0
+    seconds no full frames are sent: delay, jitter and loss are measured, the rate is not.
+
+    The links carry test frames of an ethertype of their own meanwhile; other traffic on them distorts the result.
     """
+    found: list[LinkMeasurement] = []
+    for first in range(0, len(links), _AT_ONCE):
+        some = links[first : first + _AT_ONCE]
+        with ExitStack() as stack:
+            ways = [way for ends in some for way in _ways(ends, stack)]
+            # Wider than the jitter, so that frames cannot overtake each other and the wire is idle for each.
+            gaps = [max(0.002, _LEAST_GAP_S * len(ways), min(0.02, 4 * way.link.jitter)) for way in ways]
+            idle = spaced([way.frames for way in ways], probes, gaps, [way.patience for way in ways])
+            directions = [_direction(way, one, seconds) for way, one in zip(ways, idle, strict=True)]
+        found += [
+            LinkMeasurement(ends.link, tuple(directions[2 * number : 2 * number + 2]))
+            for number, ends in enumerate(some)
+        ]
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One direction of a link that is about to be measured."""
+
+    link: Link
+    mtu: int
+    source: str
+    target: str
+    frames: Direction
+
+    @property
+    def patience(self) -> float:
+        return self.link.delay + 6 * self.link.jitter + 0.2
+
+
+def _ways(ends: LinkEnds, stack: ExitStack) -> Iterator[_Way]:
     a = Place(ends.pid_a, ends.a.name, ends.a.mac)
     b = Place(ends.pid_b, ends.b.name, ends.b.mac)
-    ways = ((ends.link.a, a, ends.link.b, b), (ends.link.b, b, ends.link.a, a))
-    return LinkMeasurement(
-        ends.link,
-        tuple(
-            _measure(ends, (source, at), (target, to), seconds=seconds, probes=probes)
-            for source, at, target, to in ways
-        ),
-    )
+    bucket = shaper(ends.link, ends.mtu)
+    queue = bucket.limit if bucket is not None else 32 * FRAME
+    for source, at, target, to in ((ends.link.a, a, ends.link.b, b), (ends.link.b, b, ends.link.a, a)):
+        yield _Way(ends.link, ends.mtu, source, target, stack.enter_context(direction(at, to, queue)))
 
 
-def _measure(
-    ends: LinkEnds, source: tuple[str, Place], target: tuple[str, Place], *, seconds: float, probes: int
-) -> DirectionMeasurement:
-    link = ends.link
-    patience = link.delay + 6 * link.jitter + 0.2
-    bucket = shaper(link, ends.mtu)
-    with direction(source[1], target[1], bucket.limit if bucket is not None else 32 * FRAME) as way:
-        # Wider than the jitter, so that frames cannot overtake each other and the wire is idle for each.
-        gap = max(0.002, min(0.02, 4 * link.jitter))
-        idle = way.spaced(probes, gap, patience)
-        size = ends.mtu + 14
-        busy: list[Arrival] = []
-        if idle and bucket is not None and seconds > 0:
-            long_enough = _MINIMUM_FRAMES * size * 8 / bucket.rate
-            busy = way.stream(size, max(seconds, long_enough), patience + bucket.limit * 8 / bucket.rate)
-        sent = way.sent
+def _direction(way: _Way, idle: Sequence[Arrival], seconds: float) -> DirectionMeasurement:
+    """What the short frames say, and what full frames do now."""
+    bucket = shaper(way.link, way.mtu)
+    probes = way.frames.sent
+    size = way.mtu + 14
+    busy: list[Arrival] = []
+    if idle and bucket is not None and seconds > 0:
+        long_enough = _MINIMUM_FRAMES * size * 8 / bucket.rate
+        busy = way.frames.stream(size, max(seconds, long_enough), way.patience + bucket.limit * 8 / bucket.rate)
+    sent = way.frames.sent
     delays = [(one.received - one.sent) / 1e9 for one in idle]
     return DirectionMeasurement(
-        source=source[0],
-        target=target[0],
+        source=way.source,
+        target=way.target,
         delay_min=min(delays, default=None),
         delay_median=statistics.median(delays) if delays else None,
         jitter=robust_deviation(delays),

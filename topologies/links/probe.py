@@ -1,9 +1,10 @@
 """Whether frames get through a link, and how fast: a quick look, where `measure` takes its time."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from topologies.links.frames import Place, direction
+from topologies.links.frames import Arrival, Place, direction, spaced
 from topologies.links.mechanism import FRAME
 from topologies.links.wires import LinkEnds
 
@@ -27,14 +28,14 @@ def probe(ends: LinkEnds, frames: int) -> tuple[Passage, Passage]:
     a = Place(ends.pid_a, ends.a.name, ends.a.mac)
     b = Place(ends.pid_b, ends.b.name, ends.b.mac)
     patience = ends.link.delay + 6 * ends.link.jitter + 0.1
+    with direction(a, b, 32 * FRAME) as away, direction(b, a, 32 * FRAME) as back:
+        there, here = spaced((away, back), frames, (_GAP, _GAP), (patience, patience))
     return (
-        _passage(ends.link.a, a, ends.link.b, b, frames, patience),
-        _passage(ends.link.b, b, ends.link.a, a, frames, patience),
+        _passage(ends.link.a, ends.link.b, frames, there),
+        _passage(ends.link.b, ends.link.a, frames, here),
     )
 
 
-def _passage(source: str, at: Place, target: str, to: Place, frames: int, patience: float) -> Passage:
-    with direction(at, to, 32 * FRAME) as way:
-        arrived = way.spaced(frames, _GAP, patience)
+def _passage(source: str, target: str, frames: int, arrived: Sequence[Arrival]) -> Passage:
     delays = [(one.received - one.sent) / 1e9 for one in arrived]
     return Passage(source, target, frames, len(arrived), statistics.median(delays) if delays else None)

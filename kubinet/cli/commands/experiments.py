@@ -71,6 +71,9 @@ def run(
     name: Annotated[
         str | None, typer.Option("--name", help="What the results folder's name begins with (default: the experiment).")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also what `kubinet calibrate` found to be too much for this machine.")
+    ] = False,
     output: FactsOption = Facts.TABLE,
 ) -> int:
     """Run an experiment and write its results: samples, tables, figures, a report.
@@ -106,6 +109,7 @@ def run(
         workers=workers,
         output_dir=output_dir,
         name=name,
+        anyway=anyway,
     )
     if dry:
         experimenting.show_plan(wanted, output)
