@@ -2,8 +2,8 @@
 
 Protocol on `underlay.sock`: a JSON line as request, one as answer. `{"command": "links"}` lists links with both ends;
 `{"command": "link", "name": ..., "up": true|false}` sets a link up or down; `{"command": "set", "name": ..., "values":
-{"delay": "5ms"}}` changes its quantities; `{"command": "measure", "names": [...], "seconds": 0.5}` measures links (all
-without names), with so many seconds of full frames in each direction, 0 for none;
+{"delay": "5ms"}}` changes its quantities; `{"command": "measure", "names": [...], "load": [...], "seconds": 0.5}`
+measures links (all without names), those under "load" (all without it) with so many seconds of full frames each way;
 `{"command": "probe", "name": ..., "frames": 20}` sends a few frames each way and says how many arrived;
 `{"command": "cli"}` with three file descriptors beside it (stdin, stdout, stderr) runs Mininet's own prompt to its end.
 """
@@ -137,7 +137,8 @@ def _do(underlay: Underlay, announcer: Announcer, request: dict[str, Any], fds: 
         case "measure":
             names = [str(name) for name in request.get("names") or underlay.ends]
             seconds = float(request.get("seconds", 0.5))
-            return {"links": _measured(underlay, names, seconds)}
+            load = request.get("load")
+            return {"links": _measured(underlay, names, names if load is None else load, seconds)}
         case "probe":
             ends = _ends(underlay, str(request.get("name")))
             return {"directions": [asdict(one) for one in probe(ends, int(request.get("frames") or 20))]}
@@ -205,11 +206,11 @@ def _change_link(underlay: Underlay, name: str, values: Mapping[str, object]) ->
     return _describe(underlay, name)
 
 
-def _measured(underlay: Underlay, names: Sequence[str], seconds: float) -> list[dict[str, Any]]:
+def _measured(underlay: Underlay, names: Sequence[str], load: Sequence[str], seconds: float) -> list[dict[str, Any]]:
     """Declared and measured quantities of links; one request at a time, so that they do not disturb each other."""
     links = [_ends(underlay, name) for name in names]
     with _MEASURING:
-        found = measure_links(links, seconds=seconds)
+        found = measure_links(links, seconds=seconds, load=frozenset(load))
     return [
         {
             **_describe(underlay, name),

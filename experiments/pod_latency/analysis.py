@@ -11,7 +11,7 @@ from experiments.records import NOTHING, TIMES, Analysis, Assessment, Recording,
 from experiments.stats import Effect, Estimate, derived_seed, effects, percentiles
 from experiments.topology import network_of, underlay_of
 from experiments.underlay_path import DeclaredPath
-from experiments.validity import assess_links, assess_machine, seconds_of
+from experiments.validity.machine import assess_links, assess_machine, seconds_of
 from kubinet.errors import KubinetError
 
 PERCENTS: Final = (50.0, 95.0, 99.0)

@@ -18,7 +18,7 @@ from experiments.service_load_balancing.bench import (
 )
 from experiments.service_load_balancing.plan import DIRECT, Design, design
 from experiments.stats import Estimate, chi_square, derived_seed, mean, percentile, percentiles
-from experiments.validity import assess_machine, seconds_of
+from experiments.validity.machine import assess_machine, seconds_of
 from kubinet.errors import KubinetError
 from kubinet.state import Algorithm
 

@@ -2,7 +2,3 @@
 
 `experiments.validity.watch.RunWatch` is what the engine uses; what judges is pure functions over frozen values.
 """
-
-from experiments.validity.machine import assess_clock_source, assess_links, assess_machine, seconds_of
-
-__all__ = ["assess_clock_source", "assess_links", "assess_machine", "seconds_of"]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from experiments.base import RunningCluster
@@ -23,19 +23,22 @@ def link_ends(cluster: RunningCluster) -> tuple[EndPlan, ...]:
     )
 
 
-def measure(cluster: RunningCluster, names: Sequence[str], *, rates: bool, moment: str) -> tuple[LinkCheck, ...]:
-    """Measure these links now; with `rates` each in its turn is loaded for half a second per direction.
+def measure(
+    cluster: RunningCluster, names: Sequence[str], *, load: Collection[str], moment: str
+) -> tuple[LinkCheck, ...]:
+    """Measure these links now; those under `load` are loaded for a quarter of a second per direction, for their rates.
 
     `moment`: `before` or `after` the run, for the records.
     """
     if not names:
         return ()
-    found = _ask(cluster, "measure" if rates else "delays", *names)
+    loaded = ",".join(name for name in names if name in load)
+    found = _ask(cluster, "measure", "--load", loaded, *names)
     return tuple(link_check(link["name"], check, moment) for link in found for check in link["checks"])
 
 
 def measure_again(
-    cluster: RunningCluster, names: Sequence[str], *, rates: bool, moment: str, attempts: int
+    cluster: RunningCluster, names: Sequence[str], *, load: Collection[str] = (), moment: str, attempts: int
 ) -> tuple[LinkCheck, ...]:
     """Measure; links that are off are measured again, as the machine's other work may have disturbed them.
 
@@ -46,7 +49,7 @@ def measure_again(
     for _ in range(attempts):
         for name in left:
             found[name] = []
-        for check in measure(cluster, left, rates=rates, moment=moment):
+        for check in measure(cluster, left, load=load, moment=moment):
             found[check.name].append(check)
         left = [name for name in left if not all(check.within_tolerance for check in found[name])]
         if not left:

@@ -52,7 +52,7 @@ class RunWatch:
     ) -> None:
         """`record` gets each second from another thread.
 
-        `rated_links`: how many links are loaded to measure their rate before the run, about a second each;
+        `rated_links`: how many links are loaded to measure their rate before the run, half a second each;
         `measured_links`: how many are measured without load, before and after, together. Both are taken evenly from
         all links; 0: none.
         """
@@ -85,9 +85,8 @@ class RunWatch:
         self._excused.add(subject)
 
     def __enter__(self) -> Self:
-        self.links = self._measure(self._rated, rates=True, moment="before")
-        rest = [name for name in self._measured if name not in self._rated]
-        self.links += self._measure(rest, rates=False, moment="before")
+        names = tuple(dict.fromkeys((*self._rated, *self._measured)))
+        self.links = measure_again(self._cluster, names, load=self._rated, moment="before", attempts=_ATTEMPTS)
         self._clock = _clock_source()
         with ExitStack() as stack:
             self._counters = stack.enter_context(_CountersWatch(self._cluster, self._topology))
@@ -104,16 +103,13 @@ class RunWatch:
         if error is not None:
             return
         left = [name for name in dict.fromkeys((*self._rated, *self._measured)) if not self._is_excused(name)]
-        self.links += self._measure(left, rates=False, moment="after")
+        self.links += measure_again(self._cluster, left, moment="after", attempts=_ATTEMPTS)
         self.assessment = self._assess()
 
     def _second(self, second: MachineSecond) -> None:
         self.seconds.append(second)
         if self._record is not None:
             self._record(second)
-
-    def _measure(self, names: Sequence[str], *, rates: bool, moment: str) -> tuple[LinkCheck, ...]:
-        return measure_again(self._cluster, names, rates=rates, moment=moment, attempts=_ATTEMPTS)
 
     def _is_excused(self, link: str) -> bool:
         return f"link {link}" in self._excused

@@ -26,7 +26,7 @@ class _Underlay:
         words = list(argv)[3:]
         self.asked.append(words)
         kept = self.answers[len(self.asked) - 1]
-        return _Answer(json.dumps([_link(name, kept=kept[name]) for name in words[1:]]).encode())
+        return _Answer(json.dumps([_link(name, kept=kept[name]) for name in words[3:]]).encode())
 
 
 def _link(name: str, *, kept: bool) -> dict[str, Any]:
@@ -48,19 +48,22 @@ def _check(name: str, measured: float, kept: bool) -> LinkCheck:
 
 
 def test_only_links_that_are_off_are_measured_again() -> None:
-    """Three links, one of which is off once and one always: the last measurement of each counts."""
+    """Three links, one of which is off once and one always: the last measurement of each counts; two are loaded."""
     underlay = _Underlay([{"x": True, "y": False, "z": False}, {"y": True, "z": False}, {"z": False}])
-    found = measure_again(underlay, ["x", "y", "z"], rates=False, moment="after", attempts=3)  # type: ignore[arg-type]
+    found = measure_again(underlay, ["x", "y", "z"], load=("x", "y"), moment="after", attempts=3)  # type: ignore[arg-type]
     assert found == (_check("x", 2.1, True), _check("y", 2.1, True), _check("z", 9.0, False))
-    assert underlay.asked == [["delays", "x", "y", "z"], ["delays", "y", "z"], ["delays", "z"]]
+    assert underlay.asked == [
+        ["measure", "--load", "x,y", "x", "y", "z"],
+        ["measure", "--load", "y", "y", "z"],
+        ["measure", "--load", "", "z"],
+    ]
 
 
-def test_rates_are_measured_under_load() -> None:
-    """With `rates` the underlay is asked to fill the links; without links it is not asked."""
-    underlay = _Underlay([{"x": True}])
-    measure_again(underlay, ["x"], rates=True, moment="before", attempts=3)  # type: ignore[arg-type]
-    assert measure_again(underlay, [], rates=True, moment="before", attempts=3) == ()  # type: ignore[arg-type]
-    assert underlay.asked == [["measure", "x"]]
+def test_without_links_the_underlay_is_not_asked() -> None:
+    """And nothing is found."""
+    underlay = _Underlay([])
+    assert measure_again(underlay, [], load=("x",), moment="before", attempts=3) == ()  # type: ignore[arg-type]
+    assert underlay.asked == []
 
 
 class _Links:

@@ -64,7 +64,6 @@ class Direction:
         self._header = header
         self._token = time.monotonic_ns()
         self._sent = 0
-        self._poll = select.poll()
 
     @property
     def sent(self) -> int:
@@ -92,27 +91,18 @@ class Direction:
             found += more
         return found
 
-    def register(self, poll: "select.poll") -> int:
-        """Have `poll` tell of arrivals; returns the number that it tells."""
-        poll.register(self._receiver, select.POLLIN)
-        return self._receiver.fileno()
+    @property
+    def receiver(self) -> socket.socket:
+        """Where frames arrive."""
+        return self._receiver
 
-    def stream(self, size: int, seconds: float, patience: float) -> list[Arrival]:
-        """Keep the sending interface busy with frames of `size` bytes for `seconds`; what arrived."""
-        found: list[Arrival] = []
-        first = self._sent
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            found += self._wait(0.05, sending=True)
-            self._fill(size, end)
-        end += patience
-        while len(found) < self._sent - first and (left := end - time.monotonic()) > 0:
-            found += self._wait(left, sending=False)
-        # What waits in the receiver when the time is over: a program that stood still must not call it lost.
-        return [*found, *self.arrived()]
+    @property
+    def sender(self) -> socket.socket:
+        """Where frames are sent."""
+        return self._sender
 
-    def _fill(self, size: int, end: float) -> None:
-        """Until the send buffer is full; frames in the interface's queue still count against it."""
+    def fill(self, size: int, end: float) -> None:
+        """Send until the send buffer is full; frames in the interface's queue still count against it."""
         for _ in range(64):
             if time.monotonic() >= end:
                 return
@@ -131,12 +121,6 @@ class Direction:
             if error.errno != errno.ENETDOWN:  # on a link that is down, frames are lost
                 raise
         self._sent += 1
-
-    def _wait(self, seconds: float, *, sending: bool) -> list[Arrival]:
-        self._poll.register(self._receiver, select.POLLIN)
-        self._poll.register(self._sender, select.POLLOUT if sending else 0)
-        self._poll.poll(seconds * 1000)
-        return list(self._drain())
 
     def _drain(self) -> Iterator[Arrival]:
         for _ in range(256):
@@ -167,7 +151,9 @@ def spaced(
     heapq.heapify(due)
     ends = {number: began + (count + 1) * gap + patiences[number] for number, gap in enumerate(gaps)}
     poll = select.poll()
-    numbers = {way.register(poll): number for number, way in enumerate(ways)}
+    numbers = {way.receiver.fileno(): number for number, way in enumerate(ways)}
+    for descriptor in numbers:
+        poll.register(descriptor, select.POLLIN)
     while ends:
         while due and due[0][0] <= time.monotonic():
             at, number, left = heapq.heappop(due)
@@ -186,6 +172,51 @@ def spaced(
     for number, way in enumerate(ways):
         found[number] += way.arrived()
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Frames of `size` bytes that keep a way busy for `seconds`; the last is awaited `patience` seconds."""
+
+    way: Direction
+    size: int
+    seconds: float
+    patience: float
+
+
+def streams(loads: Sequence[Load]) -> list[list[Arrival]]:
+    """Keep these ways' sending interfaces busy at the same time; what arrived, way by way."""
+    found: list[list[Arrival]] = [[] for _ in loads]
+    before = [load.way.sent for load in loads]
+    began = time.monotonic()
+    poll = select.poll()
+    receivers = {load.way.receiver.fileno(): number for number, load in enumerate(loads)}
+    senders = {load.way.sender.fileno(): number for number, load in enumerate(loads)}
+    for descriptor in receivers:
+        poll.register(descriptor, select.POLLIN)
+    for descriptor in senders:
+        poll.register(descriptor, select.POLLOUT)
+    waiting = set(range(len(loads)))
+    while waiting:
+        now = time.monotonic() - began
+        for descriptor, number in list(senders.items()):
+            if now >= loads[number].seconds:
+                poll.unregister(descriptor)
+                del senders[descriptor]
+        sending = set(senders.values())
+        for number in waiting - sending:
+            load = loads[number]
+            if len(found[number]) == load.way.sent - before[number] or now >= load.seconds + load.patience:
+                waiting.discard(number)
+        ends = [loads[one].seconds + (0.0 if one in sending else loads[one].patience) for one in waiting]
+        for descriptor, _ in poll.poll(max(0.0, min(ends, default=now) - now) * 1000):
+            if descriptor in receivers:
+                found[receivers[descriptor]] += loads[receivers[descriptor]].way.arrived()
+            elif descriptor in senders:
+                load = loads[senders[descriptor]]
+                load.way.fill(load.size, began + load.seconds)
+    # What waits in a receiver when the time is over: a program that stood still must not call it lost.
+    return [[*some, *load.way.arrived()] for some, load in zip(found, loads, strict=True)]
 
 
 @contextmanager

@@ -8,12 +8,12 @@ import bisect
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from topologies.links.frames import Arrival, Direction, Place, direction, spaced
-from topologies.links.mechanism import FRAME, shaper
+from topologies.links.frames import Arrival, Direction, Load, Place, direction, spaced, streams
+from topologies.links.mechanism import FRAME, Shaper, shaper
 from topologies.links.wires import LinkEnds
 from topologies.model import Link
 
@@ -30,6 +30,8 @@ MEASURABLE_RATE = 500e6
 _PROBES = 40
 _AT_ONCE = 16
 """Links that are probed at the same time."""
+_TOGETHER_RATE = 200e6
+"""Bits per second of full frames that the measuring sends at the same time, on whichever links."""
 _LEAST_GAP_S = 0.0005
 """Between two short frames, of whichever links."""
 _MINIMUM_FRAMES = 60
@@ -100,12 +102,13 @@ def measure(ends: LinkEnds, *, seconds: float = 0.5, probes: int = _PROBES) -> L
 
 
 def measure_links(
-    links: Sequence[LinkEnds], *, seconds: float = 0.5, probes: int = _PROBES
+    links: Sequence[LinkEnds], *, seconds: float = 0.5, load: Collection[str] | None = None, probes: int = _PROBES
 ) -> tuple[LinkMeasurement, ...]:
-    """Measure links; `seconds` of full frames each way where a link has a rate, one way after the other.
+    """Measure links; `seconds` of full frames each way where a link has a rate, only of those that `load` names.
 
-    Short frames are sent on up to 16 links at the same time, for they load neither the links nor the machine. With 0
-    seconds no full frames are sent: delay, jitter and loss are measured, the rate is not.
+    Short frames are sent on up to 16 links at the same time, for they load neither the links nor the machine; full
+    frames on so many directions as make 200 Mbit/s together. Without full frames, delay, jitter and loss are measured,
+    the rate is not.
 
     The links carry test frames of an ethertype of their own meanwhile; other traffic on them distorts the result.
     """
@@ -117,7 +120,13 @@ def measure_links(
             # Wider than the jitter, so that frames cannot overtake each other and the wire is idle for each.
             gaps = [max(0.002, _LEAST_GAP_S * len(ways), min(0.02, 4 * way.link.jitter)) for way in ways]
             idle = spaced([way.frames for way in ways], probes, gaps, [way.patience for way in ways])
-            directions = [_direction(way, one, seconds) for way, one in zip(ways, idle, strict=True)]
+            loaded = [
+                way
+                for way, arrivals in zip(ways, idle, strict=True)
+                if arrivals and (load is None or way.link.name in load)
+            ]
+            busy = _loaded(loaded, seconds)
+            directions = [_direction(way, one, busy.get(way.key), probes) for way, one in zip(ways, idle, strict=True)]
         found += [
             LinkMeasurement(ends.link, tuple(directions[2 * number : 2 * number + 2]))
             for number, ends in enumerate(some)
@@ -136,6 +145,14 @@ class _Way:
     frames: Direction
 
     @property
+    def key(self) -> tuple[str, str]:
+        return self.link.name, self.source
+
+    @property
+    def bucket(self) -> Shaper | None:
+        return shaper(self.link, self.mtu)
+
+    @property
     def patience(self) -> float:
         return self.link.delay + 6 * self.link.jitter + 0.2
 
@@ -149,15 +166,28 @@ def _ways(ends: LinkEnds, stack: ExitStack) -> Iterator[_Way]:
         yield _Way(ends.link, ends.mtu, source, target, stack.enter_context(direction(at, to, queue)))
 
 
-def _direction(way: _Way, idle: Sequence[Arrival], seconds: float) -> DirectionMeasurement:
-    """What the short frames say, and what full frames do now."""
-    bucket = shaper(way.link, way.mtu)
-    probes = way.frames.sent
+def _loaded(ways: Sequence[_Way], seconds: float) -> dict[tuple[str, str], list[Arrival]]:
+    """What arrives of full frames on each way that has a rate; none where `seconds` is 0."""
+    loads = [(way, _load(way, way.bucket, seconds)) for way in ways if way.bucket is not None and seconds > 0]
+    found: dict[tuple[str, str], list[Arrival]] = {}
+    while loads:
+        rates = itertools.accumulate(way.link.rate or 0.0 for way, _ in loads)
+        count = max(1, sum(rate <= _TOGETHER_RATE for rate in rates))
+        some, loads = loads[:count], loads[count:]
+        arrivals = streams([load for _, load in some])
+        found |= {way.key: one for (way, _), one in zip(some, arrivals, strict=True)}
+    return found
+
+
+def _load(way: _Way, bucket: Shaper, seconds: float) -> Load:
     size = way.mtu + 14
-    busy: list[Arrival] = []
-    if idle and bucket is not None and seconds > 0:
-        long_enough = _MINIMUM_FRAMES * size * 8 / bucket.rate
-        busy = way.frames.stream(size, max(seconds, long_enough), way.patience + bucket.limit * 8 / bucket.rate)
+    long_enough = _MINIMUM_FRAMES * size * 8 / bucket.rate
+    return Load(way.frames, size, max(seconds, long_enough), way.patience + bucket.limit * 8 / bucket.rate)
+
+
+def _direction(way: _Way, idle: Sequence[Arrival], busy: Sequence[Arrival] | None, probes: int) -> DirectionMeasurement:
+    """What the short frames and the full ones, where they were sent, say."""
+    bucket = way.bucket
     sent = way.frames.sent
     delays = [(one.received - one.sent) / 1e9 for one in idle]
     return DirectionMeasurement(
@@ -166,11 +196,11 @@ def _direction(way: _Way, idle: Sequence[Arrival], seconds: float) -> DirectionM
         delay_min=min(delays, default=None),
         delay_median=statistics.median(delays) if delays else None,
         jitter=robust_deviation(delays),
-        rate=_rate(busy, bucket.burst) if bucket is not None and seconds > 0 else None,
-        loss=1 - (len(idle) + len(busy)) / sent if sent else 1.0,
+        rate=_rate(busy, bucket.burst) if bucket is not None and busy is not None else None,
+        loss=1 - (len(idle) + len(busy or ())) / sent if sent else 1.0,
         frames=sent,
         probes=probes,
-        spacing=_spacing(busy, bucket.burst, bucket.rate) if bucket is not None else None,
+        spacing=_spacing(busy, bucket.burst, bucket.rate) if bucket is not None and busy is not None else None,
     )
 
 
