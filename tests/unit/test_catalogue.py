@@ -11,6 +11,8 @@ from experiments.engine.api import prepare
 from experiments.plugins import workloads
 from experiments.registry import CATALOGUE, find_experiment
 
+pytestmark = pytest.mark.slow
+
 FILES = sorted(CATALOGUE.glob("*.yaml"))
 PAGES = Path(__file__).parents[2] / "docs" / "experiments"
 QUIET_STARTUP_SECONDS = 4.0

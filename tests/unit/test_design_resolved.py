@@ -39,6 +39,8 @@ from kubinet.errors import InvalidInputError, KubinetError
 from kubinet.yamldata import parse_documents
 from topologies.resolve import resolve_topology
 
+pytestmark = pytest.mark.slow
+
 DESIGN = parse_text(GOOD, "lab.yaml", Path()).design
 
 names = st.from_regex(r"[A-Za-z]([A-Za-z0-9_-]{0,6}[A-Za-z0-9])?", fullmatch=True).filter(lambda name: name != "i")

@@ -170,6 +170,8 @@ from experiments.design.plan import plan
 from experiments.engine.folder import ResultsFolder
 from experiments.engine.session import Manner, carry_out_session
 from experiments.engine.telling import Follower
+
+pytestmark = pytest.mark.slow
 made = design()
 folder = ResultsFolder.create(Path(sys.argv[1]), made, plan(made), implementation="", name="dice")
 carry_out_session(folder, Manner(jobs=int(sys.argv[2]), tools="fakeexperiments:TOOLS"), Follower(), [])

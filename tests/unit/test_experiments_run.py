@@ -22,6 +22,8 @@ from experiments.topology import underlay_of
 from kubinet.errors import KubinetError, UsageError
 from kubinet.streams import ExecResult
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"pings": 20, "warmup_pings": 1, "tcp_seconds": 1}
 
 

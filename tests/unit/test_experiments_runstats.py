@@ -63,6 +63,7 @@ def test_interval_covers_the_true_median_as_often_as_it_says() -> None:
     assert 180 <= covered <= 199
 
 
+@pytest.mark.slow
 def test_quantiles_are_drawn_as_if_samples_were() -> None:
     """With one run the interval is that of the ordinary bootstrap of its samples."""
     samples = np.random.default_rng(3).exponential(1, size=60)

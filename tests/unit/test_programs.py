@@ -14,6 +14,8 @@ from experiments.programs.running import foreign, program, server
 from kubinet.errors import DeadlineError, KubinetError
 from kubinet.streams import ExecResult
 
+pytestmark = pytest.mark.slow
+
 ASKING = {"protocol": "tcp", "seconds": 0.2, "connections": 2, "rate": 0, "timeout": 1.0, "seed": 1}
 
 

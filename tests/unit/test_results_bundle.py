@@ -18,6 +18,8 @@ from experiments.results.appendix import reproduce_script
 from kubinet.cli.main import run as kubinet
 from kubinet.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 _HEAD, _CLAIMS = OVERLAYS.split("  claims:")
 SHORT = "  claims:".join([_HEAD.split("  - {metric: rtt, by: [overlay], figure: ecdf")[0], _CLAIMS])
 FAILED = {"state": "failed", "error": "DeadlineError: pod a is not ready"}

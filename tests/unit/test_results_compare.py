@@ -18,6 +18,8 @@ from experiments.stats import Estimate
 from kubinet.cli.main import run as kubinet
 from kubinet.errors import InvalidInputError
 
+pytestmark = pytest.mark.slow
+
 
 def scaled(factors: dict[str, float]) -> Callable[[Run, random.Random], list[dict[str, object]]]:
     """Round-trip times of some overlays times a factor."""

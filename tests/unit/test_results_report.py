@@ -32,6 +32,8 @@ from experiments.stats import Estimate
 from kubinet.cli.main import run as kubinet
 from kubinet.errors import InvalidInputError
 
+pytestmark = pytest.mark.slow
+
 INVALID = {"verdict": {"verdict": "invalid", "reasons": ["no idle CPU in 5 of 8 s"]}}
 SUSPECT = {"verdict": {"verdict": "suspect", "reasons": ["the hypervisor took 12% of the CPU time"]}}
 _HEAD, _CLAIMS = OVERLAYS.split("  claims:")
