@@ -23,6 +23,8 @@ from experiments.engine.session import Manner, SessionEnd, carry_out_session
 from experiments.engine.telling import Follower
 from kubinet.errors import InvalidInputError, KubinetError, UsageError
 
+pytestmark = pytest.mark.slow
+
 TOOLS = "fakeexperiments:TOOLS"
 SERIAL = Manner(tools=TOOLS)
 
@@ -170,8 +172,6 @@ from experiments.design.plan import plan
 from experiments.engine.folder import ResultsFolder
 from experiments.engine.session import Manner, carry_out_session
 from experiments.engine.telling import Follower
-
-pytestmark = pytest.mark.slow
 made = design()
 folder = ResultsFolder.create(Path(sys.argv[1]), made, plan(made), implementation="", name="dice")
 carry_out_session(folder, Manner(jobs=int(sys.argv[2]), tools="fakeexperiments:TOOLS"), Follower(), [])
