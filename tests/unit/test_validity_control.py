@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.validity.control import PlaneState, assess_controller, assess_switches, longest_lag
-from experiments.validity.counters import SwitchCounters
+from experiments.validity.counters import SwitchCounters, parse_switch
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,33 @@ def test_switches_are_judged_by_their_upcalls(after: SwitchCounters | None, reas
     """Lost upcalls, more slow than fast packets at over 1,000 a second, and a restart are named; in 10 s here."""
     before = {"n1": SwitchCounters(7, hit=0, missed=0, lost=0)}
     assert assess_switches(before, {"n1": after} if after else {}, 10.0).reasons == reasons
+
+
+_SHOWN = """{datapath}:
+  lookups: hit:242 missed:15 lost:200
+  flows: 7
+  port 0: ovs-netdev (internal)
+"""
+_COVERAGE = """\
+Event coverage, avg rate over last: 5 seconds, last minute, last hour,  hash=f88c1e8d:
+datapath_drop_upcall_error   0.0/sec     0.050/sec        0.0008/sec   total: 3
+datapath_drop_lock_error   0.0/sec     0.017/sec        0.0003/sec   total: 1
+datapath_drop_userspace_action_error   0.0/sec     1.667/sec        0.0278/sec   total: 100
+90 events never hit
+"""
+
+
+@pytest.mark.parametrize(
+    ("datapath", "coverage", "lost"),
+    [
+        ("netdev@ovs-netdev", "90 events never hit\n", 0),
+        ("netdev@ovs-netdev", _COVERAGE, 4),
+        ("system@ovs-system", "90 events never hit\n", 200),
+    ],
+)
+def test_only_what_was_dropped_is_lost(datapath: str, coverage: str, lost: int) -> None:
+    """The userspace datapath calls lost what it keeps no flow for; what it dropped are two coverage counters."""
+    assert parse_switch(7, _SHOWN.format(datapath=datapath), coverage) == SwitchCounters(7, 242, 15, lost)
 
 
 def _states(*moments: tuple[float, int, int]) -> list[PlaneState]:
