@@ -7,6 +7,7 @@ from typing import Any, Final
 from experiments.engine.tools import TimelineEvent
 from experiments.scene import Scene
 from experiments.timeline.actions import (
+    CONTROL,
     Action,
     CrashNode,
     Kill,
@@ -60,16 +61,20 @@ def excused(action: Action, topology: Mapping[str, Any]) -> Iterator[str]:
     match action:
         case LinkDown(link) | LinkFlap(link) | LinkSet(link):
             yield f"link {link}"
-        case RestartSwitch(node) | StopAgent(node):
-            yield f"switch {node}"
+        case StopAgent(node):
+            yield f"switch {node}"  # its bridges stay connected, and their flows current
+        case RestartSwitch(node):
+            yield from (f"switch {node}", f"flows {node}")
         case CrashNode(node):
-            yield f"switch {node}"
+            yield from (f"switch {node}", f"flows {node}")
             yield from (f"link {name}" for name in _links_of({node}, topology))
         case Partition(groups):
-            nodes = {node for group in groups for node in group}
-            yield from (f"switch {node}" for node in sorted(nodes))
-            yield from (f"link {name}" for name in _links_of(nodes, topology))
-            yield CONTROLLER
+            named = {node for group in groups for node in group}
+            nodes = sorted(named - {CONTROL})
+            yield from (f"switch {node}" for node in nodes)
+            if CONTROL in named:
+                yield from (f"flows {node}" for node in nodes)
+            yield from (f"link {name}" for name in _links_of(named, topology))
         case Kill() | Pause():
             yield CONTROLLER
         case _:

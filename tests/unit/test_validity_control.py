@@ -57,7 +57,10 @@ def test_only_what_was_dropped_is_lost(datapath: str, coverage: str, lost: int) 
 
 
 def _states(*moments: tuple[float, int, int]) -> list[PlaneState]:
-    return [PlaneState(at, {"generation": wanted}, {"generation": realised}) for at, wanted, realised in moments]
+    return [
+        PlaneState(at, {"generation": wanted}, {"n1": {"generation": realised}, "n2": {"generation": 9}})
+        for at, wanted, realised in moments
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,3 +83,14 @@ def test_a_controller_that_is_six_seconds_behind_is_suspect() -> None:
     assert assess_controller(_states((0, 6, 5), (5, 6, 6))).reasons == ()
     reason = "the controller was behind: a change waited 6.0 s for the nodes' flows"
     assert assess_controller(_states((0, 6, 5), (6, 6, 6))).reasons == (reason,)
+
+
+def test_a_node_that_is_cut_off_on_purpose_excuses_what_waits_for_it_alone() -> None:
+    """Of a change that waits 20 s for n1 and 8 s for n2, n1 crashed: it waited 8 s; 20 s when n2 was; 0 when both."""
+    states = [
+        PlaneState(at, {"generation": 6}, {"n1": {"generation": 0}, "n2": {"generation": second}})
+        for at, second in ((0.0, 5), (8.0, 6), (20.0, 6))
+    ]
+    assert [longest_lag(states, cut) for cut in ((), ("n1",), ("n2",), ("n1", "n2"))] == [20, 8, 20, 0]
+    reason = "the controller was behind: a change waited 8.0 s for the nodes' flows"
+    assert assess_controller(states, excused={"n1"}).reasons == (reason,)
