@@ -1,10 +1,11 @@
 """The timeline of a run: planned events and what came of them go to events.csv, their subjects are excused."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from experiments.engine.tools import TimelineEvent
+from experiments.records import Assessment, Verdict
 from experiments.scene import Scene
 from experiments.timeline.actions import (
     CONTROL,
@@ -20,7 +21,7 @@ from experiments.timeline.actions import (
     StopAgent,
 )
 from experiments.timeline.language import parse_timeline
-from experiments.timeline.player import Player, site_of
+from experiments.timeline.player import NOT_REACHED, Happening, Player, site_of
 from experiments.validity.watch import CONTROLLER
 
 PLANNED: Final = "planned"
@@ -54,6 +55,18 @@ class PlayedTimeline:
         finally:
             for one in self._player.happenings:
                 self._write(TimelineEvent(one.time_s, one.seconds, one.event, one.fault, one.detail))
+
+    @property
+    def assessment(self) -> Assessment:
+        """Suspect when the workload ended too early for an event."""
+        return assess_happenings(self._player.happenings)
+
+
+def assess_happenings(happenings: Iterable[Happening]) -> Assessment:
+    """Whether everything that the timeline planned has begun: else the run is not what its file says."""
+    missed = (one for one in happenings if one.event == NOT_REACHED)
+    left_out = tuple(f"timeline: `{one.fault}` was {NOT_REACHED}: {one.detail}" for one in missed)
+    return Assessment(Verdict.SUSPECT if left_out else Verdict.VALID, left_out)
 
 
 def excused(action: Action, topology: Mapping[str, Any]) -> Iterator[str]:
