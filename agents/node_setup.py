@@ -44,6 +44,8 @@ _GATEWAY_SYSCTLS: Final = {f"net.ipv4.conf.{GATEWAY_INTERFACE}.accept_local": "1
 _NEIGHBOUR_SECONDS: Final = "3600"
 """The longest that ovs-vswitchd keeps an idle tunnel neighbour (lib/tnl-neigh-cache.c)."""
 _ADDRESS_SECONDS: Final = 30.0
+_FRAGMENT_BYTES: Final = "400"
+"""The least that ovs-vswitchd takes for the smallest fragment (lib/ipf.c); its default, 1200, drops honest ones."""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ def set_up_node(facts: ClusterFacts, node: NodeFacts, home: SwitchHome, empty_da
         raise OvsError(f"node {node.name}: {'; '.join(problems)}; see {home.log_dir}")
     clock.lap("ovs-vswitchd")
     running = NodeSwitch(facts, node, home, database_server, switch, database, clock.laps)
+    admit_fragments(running)
     configure_interfaces(facts, node)
     clock.lap("interfaces")
     seed_tunnel(running)
@@ -149,6 +152,17 @@ def segment_neighbours(facts: ClusterFacts, node: NodeFacts) -> list[tuple[IPv4I
     if node.gateway is not None and node.gateway_mac is not None:
         found.append((IPv4Interface((node.gateway, node.underlay.network.prefixlen)), node.gateway_mac))
     return found
+
+
+def admit_fragments(running: NodeSwitch) -> None:
+    """Have the userspace datapath track fragments as small as an underlay's MTU of 576 bytes makes them.
+
+    It forgets this when it restarts. The kernel's datapath has no such limit.
+    """
+    if running.facts.network.datapath is Datapath.SYSTEM:
+        return
+    with running.appctl() as appctl:
+        appctl("dpctl/ipf-set-min-frag", "v4", _FRAGMENT_BYTES)
 
 
 def seed_tunnel(running: NodeSwitch) -> None:

@@ -171,14 +171,15 @@ class _Run:
                         self.telling.step(f"warm-up of {self.spec.warmup_s:g} s")
                         threading.Event().wait(self.spec.warmup_s)
                 with self._phase("workload"):
-                    self._workload(scene, events, watch)
+                    played = self._workload(scene, events, watch)
                 self.telling.step("measuring links after the workload")
                 began = time.monotonic()
             self.phases["links after"] = round(time.monotonic() - began, 3)
         write_json(self.folder / "links.json", [asdict(check) for check in watch.links])
-        return watch.assessment
+        return watch.assessment.merged(played)
 
-    def _workload(self, scene: LiveScene, events: GrowingTable, watch: Watch) -> None:
+    def _workload(self, scene: LiveScene, events: GrowingTable, watch: Watch) -> Assessment:
+        """Returns what is to be said of the timeline."""
         lock = threading.Lock()
 
         def write(event: TimelineEvent) -> None:
@@ -200,6 +201,7 @@ class _Run:
                 step = [one for one in working if one[0].step == number]
                 self.telling.step(f"workload {', '.join(one.name for one, _ in step)}")
                 together(step, scene)
+        return timeline.assessment if timeline is not None else Assessment()
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -1,12 +1,14 @@
 """The timeline of a run: planned events and what came of them go to events.csv, their subjects are excused."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from experiments.engine.tools import TimelineEvent
+from experiments.records import Assessment, Verdict
 from experiments.scene import Scene
 from experiments.timeline.actions import (
+    CONTROL,
     Action,
     CrashNode,
     Kill,
@@ -19,7 +21,7 @@ from experiments.timeline.actions import (
     StopAgent,
 )
 from experiments.timeline.language import parse_timeline
-from experiments.timeline.player import Player, site_of
+from experiments.timeline.player import NOT_REACHED, Happening, Player, site_of
 from experiments.validity.watch import CONTROLLER
 
 PLANNED: Final = "planned"
@@ -54,22 +56,38 @@ class PlayedTimeline:
             for one in self._player.happenings:
                 self._write(TimelineEvent(one.time_s, one.seconds, one.event, one.fault, one.detail))
 
+    @property
+    def assessment(self) -> Assessment:
+        """Suspect when the workload ended too early for an event."""
+        return assess_happenings(self._player.happenings)
+
+
+def assess_happenings(happenings: Iterable[Happening]) -> Assessment:
+    """Whether everything that the timeline planned has begun: else the run is not what its file says."""
+    missed = (one for one in happenings if one.event == NOT_REACHED)
+    left_out = tuple(f"timeline: `{one.fault}` was {NOT_REACHED}: {one.detail}" for one in missed)
+    return Assessment(Verdict.SUSPECT if left_out else Verdict.VALID, left_out)
+
 
 def excused(action: Action, topology: Mapping[str, Any]) -> Iterator[str]:
     """What an action disturbs on purpose, in the words of a run's watch."""
     match action:
         case LinkDown(link) | LinkFlap(link) | LinkSet(link):
             yield f"link {link}"
-        case RestartSwitch(node) | StopAgent(node):
-            yield f"switch {node}"
+        case StopAgent(node):
+            yield f"switch {node}"  # its bridges stay connected, and their flows current
+        case RestartSwitch(node):
+            yield from (f"switch {node}", f"flows {node}")
         case CrashNode(node):
-            yield f"switch {node}"
+            yield from (f"switch {node}", f"flows {node}")
             yield from (f"link {name}" for name in _links_of({node}, topology))
         case Partition(groups):
-            nodes = {node for group in groups for node in group}
-            yield from (f"switch {node}" for node in sorted(nodes))
-            yield from (f"link {name}" for name in _links_of(nodes, topology))
-            yield CONTROLLER
+            named = {node for group in groups for node in group}
+            nodes = sorted(named - {CONTROL})
+            yield from (f"switch {node}" for node in nodes)
+            if CONTROL in named:
+                yield from (f"flows {node}" for node in nodes)
+            yield from (f"link {name}" for name in _links_of(named, topology))
         case Kill() | Pause():
             yield CONTROLLER
         case _:

@@ -52,6 +52,11 @@ class Timeline(Protocol):
         """Stop and heal what is still there; KubinetError when a fault was not what it should have been."""
         ...
 
+    @property
+    def assessment(self) -> Assessment:
+        """Whether everything planned has begun, after `stop`."""
+        ...
+
 
 class Watch(Protocol):
     """Around warm-up and workload: watches whether the run can be believed."""
@@ -67,7 +72,7 @@ class Watch(Protocol):
         ...
 
     def excuse(self, subject: str) -> None:
-        """What happens to this from now on is meant to happen: `link NAME`, `switch NODE` or `controller`."""
+        """What happens to this from now on is meant: `link NAME`, `switch NODE`, `flows NODE` or `controller`."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -24,6 +24,8 @@ from kubinet.errors import KubinetError
 
 _LOG = logging.getLogger(__name__)
 _JOIN_SECONDS: Final = 120.0
+NOT_REACHED: Final = "not reached"
+"""The event of an action whose moment came after the end."""
 
 
 class Stage(Protocol):
@@ -59,7 +61,7 @@ class Happening:
     """After the workload's start."""
     event: str
     """`injected`, `present`, `symptom`, `recovered`, their opposites `absent`, `no symptom`, `not recovered`; `healed`,
-    `renewed`, `failed`."""
+    `renewed`, `failed`, `not reached`."""
     fault: str
     """The action as the timeline writes it."""
     detail: str
@@ -177,9 +179,10 @@ class Player:
         return sorted(due, key=lambda one: (one.at, not one.ends, one.order))
 
     def _play(self, plan: list[_Due]) -> None:
-        for due in plan:
+        for index, due in enumerate(plan):
             moment = self._clock + due.at
             if self._stopping.wait(max(0.0, moment - time.monotonic())):
+                self._leave_out(plan[index:])
                 return
             late = max(0.0, time.monotonic() - moment)
             if due.active is None:
@@ -191,6 +194,12 @@ class Player:
             else:
                 self._active.append(due.active)
                 self._start(self._inject, due.active, late)
+
+    def _leave_out(self, rest: Iterable[_Due]) -> None:
+        """Say what did not happen; a fault that has begun is healed all the same."""
+        for due in rest:
+            if not due.ends:
+                self._write(NOT_REACHED, due.action, f"planned for {due.at:g} s, after the end", None)
 
     def _meant(self, wanted: Heal) -> list[_Active]:
         found = []
@@ -305,9 +314,10 @@ class Player:
         self._note(good if check.holds else bad, active, check.seen, None)
 
     def _note(self, event: str, active: _Active, detail: str, late: float | None) -> None:
+        self._write(event, active.event.action, detail, late)
+
+    def _write(self, event: str, action: Action, detail: str, late: float | None) -> None:
         now = time.time()
         with self._lock:
-            self._happenings.append(
-                Happening(now, now - self._stage.started_s, event, str(active.event.action), detail, late)
-            )
-        self._stage.tell(f"{active.event.action}: {event} ({detail})")
+            self._happenings.append(Happening(now, now - self._stage.started_s, event, str(action), detail, late))
+        self._stage.tell(f"{action}: {event} ({detail})")

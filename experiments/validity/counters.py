@@ -23,6 +23,12 @@ from kubinet.netns import of_process
 _OWN_SHARE: Final = 0.02
 """Share of a CPU that reading may take; large clusters are read less often."""
 NODES_DIR: Final = Path("/run/kubinet/nodes")
+_KERNEL: Final = "system@"
+"""Begins the name of a datapath in the kernel."""
+_DROPS: Final = ("datapath_drop_upcall_error", "datapath_drop_lock_error")
+"""Coverage counters of the userspace datapath (lib/dpif-netdev.c): packets dropped because their upcall failed.
+
+Not `datapath_drop_userspace_action_error`: that one counts every packet that a cached flow hands to the controller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class SwitchCounters:
     missed: int
     """Packets that took the slow path (upcalls)."""
     lost: int
-    """Packets dropped because their upcall failed."""
+    """Packets dropped on the slow path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +107,27 @@ def plan_from_json(line: str) -> Plan:
     return Plan(tuple(EndPlan(**end) for end in said["ends"]), tuple(said["nodes"]), said["period_s"])
 
 
-def parse_switch(pid: int, text: str) -> SwitchCounters:
-    """Read `dpctl/show`: the sum of all datapaths' lines `lookups: hit:1 missed:2 lost:3`."""
+def parse_switch(pid: int, shown: str, coverage: str) -> SwitchCounters:
+    """Read `dpctl/show`, the sum of all datapaths' lines `lookups: hit:1 missed:2 lost:3`, and `coverage/show`.
+
+    `lost` there means dropped only with the kernel's datapath. The userspace one also counts so what it has sent on
+    without keeping a flow: a packet that the controller gave back, once for each recirculation. What that one drops
+    is in `coverage/show`, which names the counters that are not zero.
+    """
     found = {"hit": 0, "missed": 0, "lost": 0}
-    for line in text.splitlines():
+    kernel = False
+    for line in shown.splitlines():
+        if not line.startswith(" "):
+            kernel = line.startswith(_KERNEL)
         name, _, rest = line.strip().partition(": ")
         if name == "lookups":
             for part in rest.split():
                 key, _, value = part.partition(":")
-                found[key] += int(value)
+                found[key] += int(value) if kernel or key != "lost" else 0
+    for line in coverage.splitlines():
+        name, _, rest = line.partition(" ")
+        if name in _DROPS:
+            found["lost"] += int(rest.rpartition("total: ")[2])
     return SwitchCounters(pid, **found)
 
 
@@ -118,7 +136,7 @@ def read_switch(node: str) -> SwitchCounters | None:
     try:
         pid = int((NODES_DIR / node / "ovs-vswitchd.pid").read_text())
         with Appctl(NODES_DIR / node / f"ovs-vswitchd.{pid}.ctl") as appctl:
-            return parse_switch(pid, appctl("dpctl/show"))
+            return parse_switch(pid, appctl("dpctl/show"), appctl("coverage/show"))
     except (KubinetError, OSError, ValueError):
         return None
 

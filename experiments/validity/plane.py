@@ -43,7 +43,6 @@ class PlaneWatch:
         now = time.monotonic()
         wanted = self._cluster.last_changes()
         status = self._cluster.client.get("Dataplane", "cluster").get("status") or {}
-        nodes = (status.get("nodes") or {}).values()
-        return PlaneState(
-            now, wanted, {field: min((node.get(field, 0) for node in nodes), default=0) for field in wanted}
-        )
+        nodes = status.get("nodes") or {}
+        realised = {name: {field: entry.get(field, 0) for field in wanted} for name, entry in nodes.items()}
+        return PlaneState(now, wanted, realised)

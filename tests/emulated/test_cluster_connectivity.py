@@ -177,3 +177,40 @@ def test_nodes_and_their_pods_reach_each_other(start_cluster: Callable[..., Clus
         for address in pods.values():
             cluster.node(node.name).exec(["ping", "-c", "1", "-W", "20", str(address)])
         cluster.pod("p0").exec(["ping", "-c", "1", "-W", "20", str(node.underlay.ip)])
+
+
+_ECHO = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("", 9000))
+    while True:
+        server.sendto(*server.recvfrom(65535))
+"""
+_ASK = """
+import socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.connect((sys.argv[1], 9000))
+    client.settimeout(1)
+    end = time.monotonic() + 20
+    for size in (10, 600, 4000):
+        question = bytes(i % 251 for i in range(size))
+        answer = b""
+        while answer != question and time.monotonic() < end:
+            try:
+                client.send(question)
+                answer = client.recv(65535)
+            except OSError:
+                pass
+        print(len(answer))
+"""
+
+
+@pytest.mark.parametrize("overlay", ["vxlan", "direct"])
+def test_datagrams_in_small_fragments_arrive(start_cluster: Callable[..., Cluster], overlay: str) -> None:
+    """With an underlay MTU of 576 bytes datagrams of 600 and 4000 bytes come back from another node."""
+    settings = {"network.mtu": 576, "network.overlay": overlay, "network.dnsReplicas": 0}
+    cluster = start_cluster("star", nodes=2, settings=settings)
+    pods = _run_pods(cluster, 2)
+    cluster.pod("p1").exec(["sh", "-c", f"{_PYTHON} -c '{_ECHO}' >/dev/null 2>&1 &"])
+    ask = [_PYTHON, "-c", _ASK, str(pods["p1"])]
+    assert cluster.pod("p0").exec(ask).text.split() == ["10", "600", "4000"]

@@ -1,9 +1,15 @@
 """The verdict proves itself on lost upcalls: packets that Open vSwitch drops on its slow path, made to happen."""
 
+import re
 import time
+from collections.abc import Callable
 
 import pytest
+from controllers import FRAMEWORKS, ControllerProcess, connect
+from nodes import NodeSwitch
 from private_ovs import OpenVSwitch
+from service_states import A, from_pod
+from test_round_robin import ENDS, answered, wire
 
 from experiments.validity.control import assess_switches
 from experiments.validity.counters import SwitchCounters, parse_switch
@@ -17,7 +23,7 @@ PACKET = (
 
 
 def _counters(ovs: OpenVSwitch) -> SwitchCounters:
-    return parse_switch(7, ovs.appctl("dpctl/show"))
+    return parse_switch(7, ovs.appctl("dpctl/show"), ovs.appctl("coverage/show"))
 
 
 def test_packets_lost_on_the_slow_path_make_a_run_suspect(ovs: OpenVSwitch) -> None:
@@ -33,3 +39,18 @@ def test_packets_lost_on_the_slow_path_make_a_run_suspect(ovs: OpenVSwitch) -> N
         pass  # the datapath's own thread takes them
     found = assess_switches({"n1": before}, {"n1": after}, 1.0)
     assert found.reasons == ("node n1: Open vSwitch lost 5 packets on the slow path (upcalls)",)
+
+
+def test_what_the_controller_sends_on_is_not_lost(
+    node: NodeSwitch, controllers: Callable[..., ControllerProcess]
+) -> None:
+    """Thirty connections, each sent to the controller and back: Open vSwitch calls them lost, the verdict does not."""
+    controller = controllers(FRAMEWORKS[0])
+    controller.tell(wire(*ENDS))
+    connect(node.ovs, controller.port)
+    controller.realises(7)
+    before = _counters(node.ovs)
+    answered(node, "p102", *(from_pod(A, sport=sport) for sport in range(40000, 40030)))
+    said = re.findall(r"lost:(\d+)", node.ovs.appctl("dpctl/show"))
+    assert sum(map(int, said)) >= 30
+    assert assess_switches({"n1": before}, {"n1": _counters(node.ovs)}, 1.0).reasons == ()

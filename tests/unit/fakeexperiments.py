@@ -145,6 +145,11 @@ class FakeTimeline:
     def stop(self) -> None:
         pass
 
+    @property
+    def assessment(self) -> Assessment:
+        late = tuple(f"timeline: {line}" for line in self._lines if line.startswith("at 1h"))
+        return Assessment(Verdict.SUSPECT if late else Verdict.VALID, late)
+
 
 TOOLS = Tools(
     cluster=fake_cluster,

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,15 @@ def test_session_measures_every_run_in_a_folder_of_its_own(tmp_path: Path, order
     assert len(table(folder.path)) == 24
     assert state(folder.path)["runs"] == {"planned": 6, "complete": 6, "failed": 0}
     assert list((orders / "up").iterdir()) == []
+
+
+def test_what_is_to_be_said_of_the_timeline_is_in_the_verdict(tmp_path: Path, orders: Path) -> None:
+    """A run whose timeline was cut short says so beside what was watched."""
+    folder = new(tmp_path, replace(design(), timeline=("at 1s: kill api", "at 1h: kill controller")))
+    session(folder)
+    record = json.loads((folder.path / "runs" / "0000" / "run.json").read_text())
+    reasons = ["it is only played", "timeline: at 1h: kill controller"]
+    assert record["verdict"] == {"verdict": "suspect", "reasons": reasons}
 
 
 def test_same_seed_gives_the_same_table(tmp_path: Path, orders: Path) -> None:

@@ -244,3 +244,19 @@ def test_every_fault_has_a_word_for_heal() -> None:
     assert words["from 5s to 15s: pause controller"] == ("service", "controller")
     assert len(words) == len(FAULTS)
     assert FAULTS[Pause].stay is Stay.UNTIL_HEALED
+
+
+def test_what_comes_after_the_end_is_not_reached(stage: Stage) -> None:
+    """Of two faults and a `heal` after the end each is a row of its own; the fault before them is healed."""
+    player = stage.player("from 0s to 50s: pause api", "at 60s: link a down", "at 1m30s: heal all", checks=False)
+    player.start(stage)
+    while not player.happenings:
+        assert time.time() < stage.started_s + 20
+    left_out = [(one.fault, one.detail) for one in player.stop() if one.event == "not reached"]
+    assert left_out == [
+        ("link a down", "planned for 60 s, after the end"),
+        ("heal all", "planned for 90 s, after the end"),
+    ]
+    assert [one.event for one in player.happenings if one.fault == "pause api"] == ["injected", "healed"]
+    assert "link a down: not reached (planned for 60 s, after the end)" in stage.told
+    assert stage.log == ["inject pause api", "heal pause api {'turns': 0}"]

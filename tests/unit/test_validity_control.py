@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.validity.control import PlaneState, assess_controller, assess_switches, longest_lag
-from experiments.validity.counters import SwitchCounters
+from experiments.validity.counters import SwitchCounters, parse_switch
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,38 @@ def test_switches_are_judged_by_their_upcalls(after: SwitchCounters | None, reas
     assert assess_switches(before, {"n1": after} if after else {}, 10.0).reasons == reasons
 
 
+_SHOWN = """{datapath}:
+  lookups: hit:242 missed:15 lost:200
+  flows: 7
+  port 0: ovs-netdev (internal)
+"""
+_COVERAGE = """\
+Event coverage, avg rate over last: 5 seconds, last minute, last hour,  hash=f88c1e8d:
+datapath_drop_upcall_error   0.0/sec     0.050/sec        0.0008/sec   total: 3
+datapath_drop_lock_error   0.0/sec     0.017/sec        0.0003/sec   total: 1
+datapath_drop_userspace_action_error   0.0/sec     1.667/sec        0.0278/sec   total: 100
+90 events never hit
+"""
+
+
+@pytest.mark.parametrize(
+    ("datapath", "coverage", "lost"),
+    [
+        ("netdev@ovs-netdev", "90 events never hit\n", 0),
+        ("netdev@ovs-netdev", _COVERAGE, 4),
+        ("system@ovs-system", "90 events never hit\n", 200),
+    ],
+)
+def test_only_what_was_dropped_is_lost(datapath: str, coverage: str, lost: int) -> None:
+    """The userspace datapath calls lost what it keeps no flow for; what it dropped are two coverage counters."""
+    assert parse_switch(7, _SHOWN.format(datapath=datapath), coverage) == SwitchCounters(7, 242, 15, lost)
+
+
 def _states(*moments: tuple[float, int, int]) -> list[PlaneState]:
-    return [PlaneState(at, {"generation": wanted}, {"generation": realised}) for at, wanted, realised in moments]
+    return [
+        PlaneState(at, {"generation": wanted}, {"n1": {"generation": realised}, "n2": {"generation": 9}})
+        for at, wanted, realised in moments
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,3 +83,14 @@ def test_a_controller_that_is_six_seconds_behind_is_suspect() -> None:
     assert assess_controller(_states((0, 6, 5), (5, 6, 6))).reasons == ()
     reason = "the controller was behind: a change waited 6.0 s for the nodes' flows"
     assert assess_controller(_states((0, 6, 5), (6, 6, 6))).reasons == (reason,)
+
+
+def test_a_node_that_is_cut_off_on_purpose_excuses_what_waits_for_it_alone() -> None:
+    """Of a change that waits 20 s for n1 and 8 s for n2, n1 crashed: it waited 8 s; 20 s when n2 was; 0 when both."""
+    states = [
+        PlaneState(at, {"generation": 6}, {"n1": {"generation": 0}, "n2": {"generation": second}})
+        for at, second in ((0.0, 5), (8.0, 6), (20.0, 6))
+    ]
+    assert [longest_lag(states, cut) for cut in ((), ("n1",), ("n2",), ("n1", "n2"))] == [20, 8, 20, 0]
+    reason = "the controller was behind: a change waited 8.0 s for the nodes' flows"
+    assert assess_controller(states, excused={"n1"}).reasons == (reason,)
