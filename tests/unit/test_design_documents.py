@@ -358,7 +358,7 @@ LEVEL = "lab.yaml:27: spec.factors[0].levels[0]: "
         ("  - {overlay: direct, load: full}", "  - {load: full}\n  - {load: idle}", "lab.yaml:32: spec.exclude: no "
          "combination of levels is left to run; exclude less, or give factors levels"),
         ("by: [overlay]", "by: [overly]", "lab.yaml:53: spec.analysis[0].by: analysis: there is no factor or label "
-         "'overly'; factors: overlay, load; labels: source, stream, target"),
+         "'overly'; factors: overlay, load; labels: recorder, source, stream, target"),
         ("baseline: {overlay: direct}", "baseline: {overly: direct}", "lab.yaml:53: spec.analysis[0].baseline.overly: "
          "baseline: there is no factor 'overly'; factors: overlay, load"),
         ("baseline: {overlay: direct}", "baseline: {overlay: none}", "lab.yaml:53: spec.analysis[0].baseline.overlay: "
@@ -372,9 +372,11 @@ LEVEL = "lab.yaml:27: spec.factors[0].levels[0]: "
         (", x: overlay", "", "lab.yaml:54: spec.analysis[1].figure: a line needs `x`, the factor that it goes over"),
         ("figure: ecdf", "figure: ecdf, x: load", "lab.yaml:53: spec.analysis[0].x: a ecdf figure has no `x`"),
         ("where: {overlay: vxlan", "where: {overlays: vxlan", "lab.yaml:59: spec.claims[0].where.overlays: claim "
-         "'C1': there is no factor or label 'overlays'; factors: overlay, load; labels: source, stream, target"),
+         "'C1': there is no factor or label 'overlays'; factors: overlay, load; labels: recorder, source, stream, target"),
         ("where: {overlay: vxlan", "where: {overlay: vx", "lab.yaml:59: spec.claims[0].where.overlay: claim 'C1': "
          "factor 'overlay' has no level 'vx'; it has: vxlan, geneve, direct"),
+        ("where: {overlay: vxlan, load: idle}", "where: {recorder: rt}", "lab.yaml:59: spec.claims[0].where.recorder: "
+         "claim 'C1': no workload or measurement is called 'rt'; there are: rtt, bulk, back, cpu"),
         ("claims: [C1]", "claims: [C2]", "lab.yaml:64: spec.published[0].claims: there is no claim 'C2'; there are: "
          "C1"),
         ("kind: ping", "kind: pong", "lab.yaml:38: spec.workload[0].kind: there is no workload 'pong'; there are: "

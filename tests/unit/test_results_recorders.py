@@ -1,0 +1,67 @@
+"""Two workloads of one kind in one experiment: their samples are told apart."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from resultsfolders import Run, write_folder
+
+from experiments.design.model import AnalysisDesign
+from experiments.results.analysing import analyse
+from experiments.results.loading import Results, load
+
+VALUES = {("near", "direct"): 1.0, ("near", "vxlan"): 2.0, ("far", "direct"): 10.0, ("far", "vxlan"): 20.0}
+
+
+def two_pings(run: Run, dice: random.Random) -> Iterator[dict[str, object]]:
+    """An echo of `near` and one of `far`; the run itself records how long it took."""
+    for name in ("near", "far"):
+        value = VALUES[name, run.levels["overlay"]]
+        yield {"recorder": name, "metric": "rtt", "sequence": 0, "time_s": 1.0, "value": value, "unit": "ms"}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Three runs of each of two overlays."""
+    place = tmp_path_factory.mktemp("two") / "r"
+    return load(write_folder(place, factors={"overlay": ("direct", "vxlan")}, repetitions=3, readings=two_pings))
+
+
+def medians(results: Results, *wanted: AnalysisDesign) -> list[tuple[tuple[str, ...], float]]:
+    """Levels and value of every row."""
+    with_these = replace(results, design=replace(results.design, analysis=wanted))
+    return [(tuple(row.levels.values()), row.found.value) for one in analyse(with_these) for row in one.rows]
+
+
+def test_workloads_have_rows_of_their_own(results: Results) -> None:
+    """`recorder` is a column as labels are: rows can be made of it."""
+    assert medians(results, AnalysisDesign("rtt", by=("recorder", "overlay"))) == [
+        (("far", "direct"), 10.0),
+        (("far", "vxlan"), 20.0),
+        (("near", "direct"), 1.0),
+        (("near", "vxlan"), 2.0),
+    ]
+
+
+def test_without_analyses_workloads_are_kept_apart(results: Results) -> None:
+    """The median of each metric by what varies, also by whose readings they are."""
+    assert medians(results) == [
+        (("direct", "far"), 10.0),
+        (("direct", "near"), 1.0),
+        (("vxlan", "far"), 20.0),
+        (("vxlan", "near"), 2.0),
+    ]
+
+
+def test_workloads_that_stand_together_are_said(results: Results) -> None:
+    """An analysis that does not tell them apart has a note."""
+    wanted = replace(results.design, analysis=(AnalysisDesign("rtt", by=("overlay",)),))
+    (answer,) = analyse(replace(results, design=wanted))
+    assert answer.notes[0] == "Samples of all levels of recorder stand together in a row."
+
+
+def test_folder_from_before_can_be_read(tmp_path: Path) -> None:
+    """Samples written before they said whose they are have no such column; nothing else changes."""
+    assert "recorder" not in load(write_folder(tmp_path / "r", repetitions=1)).samples.columns
