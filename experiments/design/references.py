@@ -62,6 +62,12 @@ def _analysis(
     yield from names.levels(one.baseline, (*place, "baseline"), "baseline")
     if one.x:
         yield from names.column(one.x, (*place, "x"), "analysis", labels=False)
+    yield from names.levels(one.where, (*place, "where"), "analysis", labels=True)
+    for name in one.where:
+        for field, used in (("baseline", name in one.baseline), ("x", name == one.x)):
+            if used:
+                problem = f"`where` leaves one level of '{name}'; take it out of `where` or of `{field}`"
+                yield DesignError(problem, (*place, "where", name))
     if (one.figure == "line") != bool(one.x):
         problem = "a line needs `x`, the factor that it goes over" if not one.x else f"a {one.figure} figure has no `x`"
         yield DesignError(problem, (*place, "x" if one.x else "figure"))
@@ -115,7 +121,7 @@ class _Names:
             factor.name: [level.name for level in factor.levels] for factor in design.factors
         }
         self._labels = sorted({*labels, *COMMON})
-        self._recorders = [one.name for one in (*design.workload, *design.measurements)]
+        self._recorders = [*(one.name for one in design.workload), *(one.name for one in design.measurements)]
 
     def column(
         self, name: str, place: Sequence[str | int], subject: str, *, labels: bool = True

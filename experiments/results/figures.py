@@ -18,7 +18,7 @@ from experiments.design.model import AnalysisDesign, ExperimentDesign
 from experiments.records import Figure, Verdict
 from experiments.report.style import COLUMN_INCHES, GREY, PAGE_INCHES, SETTINGS
 from experiments.results.analysing import columns_of
-from experiments.results.grouping import Combination, Group, group, of_metric, unit_of
+from experiments.results.grouping import Combination, Group, group, samples_of, unit_of
 from experiments.results.loading import Results
 from experiments.results.panels import COLOURS, LINES, MARKS, Division, Series, axis_levels, divide, grid
 from experiments.results.wording import with_unit
@@ -47,7 +47,7 @@ def draw(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
 
 def _grouped(results: Results, analysis: AnalysisDesign) -> tuple[dict[Combination, Group], tuple[str, ...], str]:
     by = columns_of(analysis, results.design)
-    samples = of_metric(results.samples, analysis.metric)
+    samples = samples_of(results.samples, analysis)
     unit = unit_of(samples, analysis.metric)
     return group(samples, by, results.design), by, with_unit(analysis.metric, f"({unit})" if unit else "")
 

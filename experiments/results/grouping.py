@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from experiments.design.model import ExperimentDesign
+from experiments.design.model import AnalysisDesign, ExperimentDesign
+from experiments.results.wording import levels_text
 from experiments.stats import Samples
 from kubinet.errors import InvalidInputError
 
@@ -57,6 +58,14 @@ def of_metric(samples: pd.DataFrame, metric: str) -> pd.DataFrame:
     if found.empty:
         there = ", ".join(f"'{name}'" for name in sorted(samples["metric"].unique())) or "none at all"
         raise InvalidInputError(f"metric '{metric}' has no samples here; there are samples of {there}")
+    return found
+
+
+def samples_of(samples: pd.DataFrame, analysis: AnalysisDesign) -> pd.DataFrame:
+    """The samples that an analysis is about; InvalidInputError where there is none."""
+    found = where(of_metric(samples, analysis.metric), analysis.where)
+    if found.empty:
+        raise InvalidInputError(f"metric '{analysis.metric}' has no samples with {levels_text(analysis.where)}")
     return found
 
 

@@ -13,7 +13,7 @@ from experiments.records import Figure
 from experiments.report.style import BLUE, ORANGE
 from experiments.results.analysing import columns_of
 from experiments.results.figures import canvas, finish, left_out_words
-from experiments.results.grouping import group, of_metric, unit_of, where
+from experiments.results.grouping import group, samples_of, unit_of, where
 from experiments.results.loading import Results
 from experiments.results.panels import MOST_PANELS, Division, Panel
 from experiments.results.wording import levels_text, with_unit
@@ -57,7 +57,7 @@ def marks(events: pd.DataFrame) -> tuple[Mark, ...]:
 def draw_series(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     """A panel for each combination: single runs as thin lines, the median over them as a thick one, faults marked."""
     by = columns_of(analysis, results.design)
-    samples = with_seconds(results, of_metric(results.samples, analysis.metric))
+    samples = with_seconds(results, samples_of(results.samples, analysis))
     unit = unit_of(samples, analysis.metric)
     groups = list(group(samples, by, results.design))
     shown = [dict(zip(by, levels, strict=True)) for levels in groups[:MOST_PANELS]]

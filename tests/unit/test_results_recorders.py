@@ -1,4 +1,4 @@
-"""Two workloads of one kind in one experiment: their samples are told apart."""
+"""Two workloads of one kind in one experiment are told apart, and an analysis can be about a part of the samples."""
 
 import random
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from resultsfolders import Run, write_folder
 
 from experiments.design.model import AnalysisDesign
 from experiments.results.analysing import analyse
+from experiments.results.figures import draw
 from experiments.results.loading import Results, load
 
 VALUES = {("near", "direct"): 1.0, ("near", "vxlan"): 2.0, ("far", "direct"): 10.0, ("far", "vxlan"): 20.0}
@@ -60,6 +61,49 @@ def test_workloads_that_stand_together_are_said(results: Results) -> None:
     wanted = replace(results.design, analysis=(AnalysisDesign("rtt", by=("overlay",)),))
     (answer,) = analyse(replace(results, design=wanted))
     assert answer.notes[0] == "Samples of all levels of recorder stand together in a row."
+
+
+def test_analysis_is_about_what_where_says(results: Results) -> None:
+    """Others' samples are left out, and rows say so: the level stands behind what rows are made of."""
+    far = AnalysisDesign("rtt", by=("overlay",), where={"recorder": "far"})
+    assert medians(results, far) == [(("direct", "far"), 10.0), (("vxlan", "far"), 20.0)]
+    direct = AnalysisDesign("rtt", by=("recorder",), where={"overlay": "direct"})
+    assert medians(results, direct) == [(("far", "direct"), 10.0), (("near", "direct"), 1.0)]
+
+
+def test_factor_that_where_fixes_is_no_row_of_its_own(results: Results) -> None:
+    """Without `by` rows are made of the other factors; no level is said to be missing that is left out on purpose."""
+    one = AnalysisDesign("rtt", where={"recorder": "near", "overlay": "vxlan"})
+    wanted = replace(results.design, analysis=(one,))
+    (answer,) = analyse(replace(results, design=wanted))
+    assert (answer.by, [row.found.value for row in answer.rows], answer.notes) == (("recorder", "overlay"), [2.0], ())
+
+
+def test_comparison_is_among_what_where_leaves(results: Results) -> None:
+    """VXLAN costs the near workload 1 ms; without `where` the far one's samples would be in it."""
+    one = AnalysisDesign("rtt", by=("overlay",), baseline={"overlay": "direct"}, where={"recorder": "near"})
+    (answer,) = analyse(replace(results, design=replace(results.design, analysis=(one,))))
+    compared = [row.contrast.difference.value for row in answer.rows if row.contrast is not None]
+    assert compared == [1.0]
+
+
+def test_where_without_samples_is_said(results: Results) -> None:
+    """The analysis is a note, the others go on."""
+    one = AnalysisDesign("rtt", where={"recorder": "nearby"})
+    (answer,) = analyse(replace(results, design=replace(results.design, analysis=(one,))))
+    assert answer.notes == ("Nothing can be said: metric 'rtt' has no samples with recorder=nearby.",)
+
+
+@pytest.mark.parametrize("kind", ["box", "ecdf", "series"])
+def test_figures_draw_what_where_leaves(results: Results, kind: str) -> None:
+    """Nothing of the far workload, whose times are ten times as long, is in the figure of the near one."""
+    one = AnalysisDesign("rtt", by=("overlay",), figure=kind, where={"recorder": "near"})
+    axes = draw(results, one, "figure").drawing.axes[0]
+    drawn = [
+        float(value) for line in axes.lines for value in (line.get_xdata() if kind == "ecdf" else line.get_ydata())
+    ]
+    assert drawn
+    assert max(drawn) <= 2.0
 
 
 def test_folder_from_before_can_be_read(tmp_path: Path) -> None:
