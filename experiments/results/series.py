@@ -12,7 +12,7 @@ from experiments.design.model import AnalysisDesign
 from experiments.records import Figure
 from experiments.report.style import BLUE, ORANGE
 from experiments.results.analysing import columns_of
-from experiments.results.figures import canvas, finish, left_out_words
+from experiments.results.drawing import canvas, finish, left_out_words
 from experiments.results.grouping import group, samples_of, unit_of, where
 from experiments.results.loading import Results
 from experiments.results.panels import MOST_PANELS, Division, Panel
