@@ -125,9 +125,10 @@ def where(samples: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
 
 
 def mixed(samples: pd.DataFrame, by: Sequence[str], design: ExperimentDesign) -> tuple[str, ...]:
-    """Columns that vary among these samples and that rows are not made of: their samples stand together."""
-    columns = [*varying(design), *labels_of(samples, design)]
-    return tuple(name for name in columns if name not in by and samples[name].nunique() > 1)
+    """Columns of which a row has several levels: their samples stand together."""
+    columns = [name for name in (*varying(design), *labels_of(samples, design)) if name not in by]
+    most = samples.groupby(list(by))[columns].nunique().max() if by else samples[columns].nunique()
+    return tuple(name for name in columns if most[name] > 1)
 
 
 def _order(by: Sequence[str], design: ExperimentDesign) -> Callable[[Combination], tuple[object, ...]]:

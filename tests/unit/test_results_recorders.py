@@ -63,6 +63,15 @@ def test_workloads_that_stand_together_are_said(results: Results) -> None:
     assert answer.notes[0] == "Samples of all levels of recorder stand together in a row."
 
 
+def test_workloads_that_rows_tell_apart_by_other_columns_are_not_said(results: Results) -> None:
+    """Where each source has one workload, rows by source mix nothing."""
+    samples = results.samples.assign(source="node/" + results.samples["recorder"])
+    design = replace(results.design, analysis=(AnalysisDesign("rtt", by=("source", "overlay")),))
+    (answer,) = analyse(replace(results, samples=samples, design=design))
+    assert len(answer.rows) == 4
+    assert not [note for note in answer.notes if "stand together" in note]
+
+
 def test_analysis_is_about_what_where_says(results: Results) -> None:
     """Others' samples are left out, and rows say so: the level stands behind what rows are made of."""
     far = AnalysisDesign("rtt", by=("overlay",), where={"recorder": "far"})
