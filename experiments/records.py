@@ -155,6 +155,8 @@ class MachineSecond:
 
 READING_COLUMNS = ("source", "target", "metric", "sequence", "time_s", "value", "unit")
 """Of samples.csv, behind its labels."""
+RECORDER: Final = "recorder"
+"""The label that every reading gets: the name of the workload or measurement that recorded it."""
 EVENT_COLUMNS = ("time_s", "seconds", "event", "fault", "detail")
 """Of events.csv: what a timeline did, `seconds` after the workload's start."""
 

@@ -43,6 +43,7 @@ def read_analysis(entries: Entries) -> tuple[AnalysisDesign, ...]:
             log_x=entry.get("logX", False),
             log_y=entry.get("logY", False),
             title=entry.get("title", ""),
+            where=level_names(entry.get("where", {})),
         )
         for entry in entries
     )

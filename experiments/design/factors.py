@@ -66,8 +66,8 @@ def override(
     """The design as the user wants it today; what is given wins over what `quick` says. UsageError.
 
     `levels`: factor to the levels that are kept, in this order; a factor whose levels are plain values takes new ones.
-    What speaks of levels that are gone (excluded combinations, baselines, claims) goes with them. With other parameters
-    a run takes what its workloads say. A design that was made quick is no longer changed by `quick`.
+    What speaks of levels that are gone (excluded combinations, baselines, analyses, claims) goes with them. With other
+    parameters a run takes what its workloads say. A design that was made quick is no longer changed by `quick`.
     """
     chosen: dict[str, Sequence[str]] = dict(levels or {})
     values: dict[str, Value] = dict(parameters or {})
@@ -190,7 +190,7 @@ def _consistent(design: ExperimentDesign, gone: Mapping[str, set[str]]) -> Exper
     return replace(
         design,
         exclude=tuple(one for one in design.exclude if holds(one)),
-        analysis=tuple(map(analysed, design.analysis)),
+        analysis=tuple(analysed(one) for one in design.analysis if holds(one.where)),
         claims=tuple(filter(claimed, design.claims)),
         published=tuple(map(repeated, design.published)),
         quick=replace(design.quick, levels={factor: levels for factor, levels in brief.items() if levels}),

@@ -127,6 +127,8 @@ class AnalysisDesign:
     log_x: bool = False
     log_y: bool = False
     title: str = ""
+    where: Mapping[str, str] = field(default_factory=dict)
+    """Levels and labels of the samples that it is about; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,17 @@ from experiments.design.model import (
     WorkloadDesign,
 )
 from experiments.design.places import spelled
-from experiments.records import EVENT_COLUMNS, MachineSecond, Value
+from experiments.records import EVENT_COLUMNS, RECORDER, MachineSecond, Value
 from kubinet.documents import Where
 from kubinet.errors import InvalidInputError
 
 Entries = Sequence[Mapping[str, Any]]
 
 COLUMNS = frozenset(
-    ("run", "repetition", "verdict", "source", "target", "metric", "sequence", "value", "unit", *EVENT_COLUMNS)
+    (
+        *("run", "repetition", "verdict", RECORDER, "source", "target", "metric", "sequence", "value", "unit"),
+        *EVENT_COLUMNS,
+    )
 ).union(one.name for one in fields(MachineSecond))
 """Columns of samples, events and the machine's seconds, to which every factor adds one; none can be called so."""
 COPY = "i"

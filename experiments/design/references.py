@@ -6,9 +6,10 @@ from experiments.design.model import AnalysisDesign, ExperimentDesign
 from experiments.design.reading import COPY
 from experiments.design.settings import DesignError
 from experiments.design.substitution import references
+from experiments.records import RECORDER
 
-PLACES = ("source", "target")
-"""Columns of every table that say where a sample was measured; tables may be made by them as by labels."""
+COMMON = (RECORDER, "source", "target")
+"""Columns of every table that say whose reading a sample is and where it was measured; they may be named as labels."""
 
 
 def check_references(design: ExperimentDesign, labels: Collection[str], metrics: Collection[str]) -> None:
@@ -61,6 +62,12 @@ def _analysis(
     yield from names.levels(one.baseline, (*place, "baseline"), "baseline")
     if one.x:
         yield from names.column(one.x, (*place, "x"), "analysis", labels=False)
+    yield from names.levels(one.where, (*place, "where"), "analysis", labels=True)
+    for name in one.where:
+        for field, used in (("baseline", name in one.baseline), ("x", name == one.x)):
+            if used:
+                problem = f"`where` leaves one level of '{name}'; take it out of `where` or of `{field}`"
+                yield DesignError(problem, (*place, "where", name))
     if (one.figure == "line") != bool(one.x):
         problem = "a line needs `x`, the factor that it goes over" if not one.x else f"a {one.figure} figure has no `x`"
         yield DesignError(problem, (*place, "x" if one.x else "figure"))
@@ -107,13 +114,14 @@ def _unused(design: ExperimentDesign) -> Iterator[DesignError]:
 
 
 class _Names:
-    """Factors with their levels, and labels."""
+    """Factors with their levels, and labels; of the label `recorder` it is known what it can be."""
 
     def __init__(self, design: ExperimentDesign, labels: Collection[str]) -> None:
         self._levels: Mapping[str, list[str]] = {
             factor.name: [level.name for level in factor.levels] for factor in design.factors
         }
-        self._labels = sorted({*labels, *PLACES})
+        self._labels = sorted({*labels, *COMMON})
+        self._recorders = [*(one.name for one in design.workload), *(one.name for one in design.measurements)]
 
     def column(
         self, name: str, place: Sequence[str | int], subject: str, *, labels: bool = True
@@ -135,4 +143,8 @@ class _Names:
             if name in self._levels and level not in self._levels[name]:
                 known = ", ".join(self._levels[name])
                 problem = f"{subject}: factor '{name}' has no level '{level}'; it has: {known}"
+                yield DesignError(problem, (*place, name))
+            if name == RECORDER and labels and level not in self._recorders:
+                known = ", ".join(self._recorders)
+                problem = f"{subject}: no workload or measurement is called '{level}'; there are: {known}"
                 yield DesignError(problem, (*place, name))

@@ -146,7 +146,13 @@ def _quick(quick: QuickDesign) -> dict[str, Any]:
 
 def _analysis(one: AnalysisDesign) -> dict[str, Any]:
     return {"metric": one.metric, "statistics": list(one.statistics), "figure": one.figure} | _given(
-        by=list(one.by), baseline=_levels(one.baseline), x=one.x, logX=one.log_x, logY=one.log_y, title=one.title
+        where=_levels(one.where),
+        by=list(one.by),
+        baseline=_levels(one.baseline),
+        x=one.x,
+        logX=one.log_x,
+        logY=one.log_y,
+        title=one.title,
     )
 
 

@@ -193,7 +193,7 @@ class _Run:
         with ExitStack() as stack:
             scene.started_s = self.record["workload_started_s"] = time.time()
             for design, measurement in watching:
-                stack.enter_context(measurement.watch(scene, design.settings))
+                stack.enter_context(measurement.watch(scene.of(design.name), design.settings))
             if timeline is not None:
                 timeline.start(scene)
                 stack.push(partial(_end_timeline, timeline))
@@ -266,7 +266,7 @@ def together(step: Sequence[tuple[WorkloadDesign, Workload]], scene: LiveScene) 
 
 def _run_one(design: WorkloadDesign, plugin: Workload, scene: LiveScene) -> None:
     try:
-        plugin.run(scene, design.settings)
+        plugin.run(scene.of(design.name), design.settings)
     except KubinetError as error:
         error.args = (f"workload {design.name}: {error}",)
         raise

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from experiments.engine.files import ReadingTable
 from experiments.engine.tools import Telling
 from experiments.folder import write_bytes
 from experiments.measure.target import ExecResult, Host
+from experiments.records import RECORDER
 from experiments.scene import Reading
 from kubinet.errors import KubinetError, UsageError
 
@@ -102,6 +103,15 @@ class PodPlace:
 
 
 @dataclass(slots=True)
+class _Writing:
+    """What all views of one run's scene share."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    shown: float = 0.0
+    closed: bool = False
+
+
+@dataclass(slots=True)
 class LiveScene:
     """`experiments.scene.Scene` on a running cluster, writing into the run's folder."""
 
@@ -111,13 +121,17 @@ class LiveScene:
     table: ReadingTable
     telling: Telling
     started_s: float = 0.0
+    recorder: str = ""
+    """Whose readings these are: a workload's or a measurement's name."""
     topology: Mapping[str, Any] = field(init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _shown: float = 0.0
-    _closed: bool = False
+    _writing: _Writing = field(default_factory=_Writing)
 
     def __post_init__(self) -> None:
         self.topology = self.cluster.topology
+
+    def of(self, recorder: str) -> "LiveScene":
+        """The same run as one workload or measurement sees it: its readings carry its name."""
+        return replace(self, recorder=recorder)
 
     def place(self, name: str) -> Host:
         """Where programs run: `pod/NAME`, `pod/NAMESPACE/NAME`, `node/NAME`, `outside/NAME`; UsageError otherwise."""
@@ -148,22 +162,27 @@ class LiveScene:
 
     def record(self, readings: Iterable[Reading]) -> None:
         """Keep readings; they are on the disk when the call returns. Safe to call from several threads."""
-        kept = list(readings)
-        with self._lock:
-            if self._closed:
+        kept = [self._named(one) for one in readings]
+        with self._writing.lock:
+            if self._writing.closed:
                 raise KubinetError("this run is over: nothing is recorded any more")
             self.table.add(kept)
-            due = time.monotonic() > self._shown + VALUE_SECONDS
+            due = time.monotonic() > self._writing.shown + VALUE_SECONDS
             if due:
-                self._shown = time.monotonic()
+                self._writing.shown = time.monotonic()
         if due and kept:
             last = kept[-1]
             self.telling.value(f"{last.metric} {last.value:.4g} {last.unit}".rstrip())
 
+    def _named(self, reading: Reading) -> Reading:
+        if not self.recorder:
+            return reading
+        return replace(reading, labels={**reading.labels, RECORDER: self.recorder})
+
     def raw(self, name: str, content: str | bytes) -> None:
         """Keep a tool's own output under `raw/`; a name that is taken already gets a number."""
         stem = _FILE_NAME.sub("-", name).lstrip(".") or "output"
-        with self._lock:
+        with self._writing.lock:
             path, number = self.folder / "raw" / stem, 1
             while path.exists():
                 number += 1
@@ -176,6 +195,6 @@ class LiveScene:
 
     def close(self) -> None:
         """Keep nothing more; a thread that is left over from an interrupted run meets an error."""
-        with self._lock:
-            self._closed = True
+        with self._writing.lock:
+            self._writing.closed = True
             self.table.close()

@@ -18,6 +18,7 @@ from experiments.results.grouping import (
     metrics_of,
     mixed,
     of_metric,
+    samples_of,
     unit_of,
     varying,
 )
@@ -87,14 +88,15 @@ def _plain(results: Results, metric: str) -> AnalysisDesign:
 
 
 def columns_of(analysis: AnalysisDesign, design: ExperimentDesign) -> tuple[str, ...]:
-    """What rows are made of."""
-    return analysis.by or varying(design)
+    """What rows are made of; what `where` fixes comes last, so that rows say what they are about."""
+    free = analysis.by or tuple(name for name in varying(design) if name not in analysis.where)
+    return (*free, *(name for name in analysis.where if name not in free))
 
 
 def _answer(results: Results, analysis: AnalysisDesign) -> Answer:
     by = columns_of(analysis, results.design)
     try:
-        samples = of_metric(results.samples, analysis.metric)
+        samples = samples_of(results.samples, analysis)
         check_columns(samples, [*by, *analysis.baseline])
         unit = unit_of(samples, analysis.metric)
         rows = tuple(_rows(results, analysis, by, unit))
@@ -116,7 +118,7 @@ def _is_finite(value: float) -> bool:
 
 
 def _rows(results: Results, analysis: AnalysisDesign, by: tuple[str, ...], unit: str) -> Iterator[Row]:
-    samples = of_metric(results.samples, analysis.metric)
+    samples = samples_of(results.samples, analysis)
     groups = group(samples, by, results.design, apart=tuple(analysis.baseline))
     for name in analysis.statistics:
         wanted = statistic(name)
@@ -174,7 +176,7 @@ def _absent(results: Results, analysis: AnalysisDesign, by: tuple[str, ...], row
     """Levels of factors that no row has, although the design has runs of them."""
     samples = of_metric(results.samples, analysis.metric)
     for factor in results.design.factors:
-        if factor.name in by and rows:
+        if factor.name in by and factor.name not in analysis.where and rows:
             present = levels_in_order(samples, factor.name, results.design)
             if gone := [level.name for level in factor.levels if level.name not in present]:
                 yield f"No sample of {factor.name} {', '.join(gone)} can be used; see the runs left out."

@@ -3,24 +3,33 @@
 The same samples give the same files: no dates, no randomness, fonts embedded or drawn as paths.
 """
 
-import textwrap
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from experiments.design.model import AnalysisDesign, ExperimentDesign
-from experiments.records import Figure, Verdict
-from experiments.report.style import COLUMN_INCHES, GREY, PAGE_INCHES, SETTINGS
+from experiments.records import Figure
+from experiments.report.style import SETTINGS
 from experiments.results.analysing import columns_of
-from experiments.results.grouping import Combination, Group, group, of_metric, unit_of
+from experiments.results.drawing import (
+    canvas,
+    colour_of,
+    finish,
+    left_out_words,
+    legend,
+    line_of,
+    mark_of,
+    verdict_marks,
+    verdict_words,
+)
+from experiments.results.grouping import Combination, Group, group, samples_of, unit_of
 from experiments.results.loading import Results
-from experiments.results.panels import COLOURS, LINES, MARKS, Division, Series, axis_levels, divide, grid
+from experiments.results.panels import MARKS, Series, axis_levels, divide
+from experiments.results.series import draw_series
 from experiments.results.wording import with_unit
 from experiments.runstats import estimate, statistic, value_of
 from experiments.stats import derived_seed
@@ -35,8 +44,6 @@ _SPREAD: Final = (0.0, 0.5, -0.5, 0.25, -0.25, 0.75, -0.75)
 
 def draw(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     """The figure of one analysis; InvalidInputError where there is nothing to draw or the kind is unknown."""
-    from experiments.results.series import draw_series  # noqa: PLC0415 - it uses what is below
-
     if analysis.figure not in KINDS:
         raise InvalidInputError(f"figure '{analysis.figure}' does not exist; there are {', '.join(KINDS)}")
     with mpl.rc_context(SETTINGS):
@@ -47,7 +54,7 @@ def draw(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
 
 def _grouped(results: Results, analysis: AnalysisDesign) -> tuple[dict[Combination, Group], tuple[str, ...], str]:
     by = columns_of(analysis, results.design)
-    samples = of_metric(results.samples, analysis.metric)
+    samples = samples_of(results.samples, analysis)
     unit = unit_of(samples, analysis.metric)
     return group(samples, by, results.design), by, with_unit(analysis.metric, f"({unit})" if unit else "")
 
@@ -75,7 +82,7 @@ def _box(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     legend(drawing, division, _boxes, marks)
     caption = (
         f"{_of(analysis, wanted.name)}: a point for each run, the box from the first to the third quartile of the runs "
-        f"with their median. {_verdict_words(marks)}{left_out_words(division)}"
+        f"with their median. {verdict_words(marks)}{left_out_words(division)}"
     )
     return Figure(name, caption, drawing)
 
@@ -127,7 +134,7 @@ def _ecdf(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     caption = (
         f"{analysis.title or f'Distribution of {analysis.metric}'}: every run counts the same; thin lines are single "
         f"runs. The horizontal axis ends at the largest 99.5th percentile of a run. "
-        f"{_verdict_words(marks, drawn=False)}{left_out_words(division)}"
+        f"{verdict_words(marks, drawn=False)}{left_out_words(division)}"
     )
     return Figure(name, caption, drawing)
 
@@ -188,7 +195,7 @@ def _line(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     legend(drawing, division, _strokes_with_marks, {})
     caption = (
         f"{_of(analysis, wanted.name)} over {axis}: medians over the runs with 95 % intervals. "
-        f"{_verdict_words(marks, drawn=False)}{left_out_words(division)}"
+        f"{verdict_words(marks, drawn=False)}{left_out_words(division)}"
     )
     return Figure(name, caption, drawing)
 
@@ -216,79 +223,6 @@ def _axis_label(design: ExperimentDesign, axis: str) -> str:
     return f"{axis} ({unit})" if unit else axis
 
 
-# What all figures share.
-
-
-def canvas(division: Division, *, height: float, share_y: bool) -> tuple[Drawing, list[Axes]]:
-    """A drawing with a panel for each of the division."""
-    rows, columns = grid(len(division.panels))
-    wide = columns > 1 or len(axis_levels(division)) > 4
-    drawing = Drawing(figsize=(PAGE_INCHES if wide else COLUMN_INCHES * 1.3, height * rows))
-    axes = drawing.subplots(rows, columns, sharey=share_y, squeeze=False).flatten().tolist()
-    for unused in axes[len(division.panels) :]:
-        unused.set_visible(False)
-    return drawing, axes[: len(division.panels)]
-
-
-def finish(
-    drawing: Drawing, panels: Sequence[Axes], division: Division, analysis: AnalysisDesign, *, y_label: str
-) -> None:
-    """Titles, labels, scales."""
-    _, columns = grid(len(division.panels))
-    for index, (axes, panel) in enumerate(zip(panels, division.panels, strict=True)):
-        if panel.title:
-            axes.set_title(textwrap.fill(panel.title, 84 // columns), fontsize=8 if columns < 3 else 7)
-        if index % columns == 0:
-            axes.set_ylabel(y_label)
-        if analysis.log_y:
-            axes.set_yscale("log")
-        if analysis.log_x and analysis.figure == "ecdf":
-            axes.set_xscale("log")
-    if analysis.title and analysis.figure != "series":
-        drawing.suptitle(analysis.title, fontsize=9, fontweight="bold")
-
-
-def legend(
-    drawing: Drawing, division: Division, handle: Callable[[Series], Line2D], marks: Mapping[str, dict[str, Any]]
-) -> None:
-    """Colours by name below the panels, then what marks mean."""
-    named = {one.label: one for panel in division.panels for one in panel.series if one.label}
-    handles = [handle(one) for one in named.values()]
-    labels = [f"{division.colour} {label}" if len(named) == 1 else label for label in named]
-    if len(marks) > 1 or (marks and Verdict.VALID not in marks):
-        handles += [Line2D([], [], color=GREY, linestyle="none", **look) for look in marks.values()]
-        labels += [f"{verdict} run" for verdict in marks]
-    if handles:
-        title = division.colour if len(named) > 1 else None
-        drawing.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), title=title)
-
-
-def verdict_marks(groups: Mapping[Combination, Group]) -> dict[str, dict[str, Any]]:
-    """The verdicts that occur, to how their points look."""
-    present = Counter(verdict for found in groups.values() for verdict in found.verdicts.values())
-    return {verdict.value: mark_of(verdict.value, 3.5) for verdict in Verdict if present[verdict.value]}
-
-
-def mark_of(verdict: str, size: float) -> dict[str, Any]:
-    """A full point for a valid run, an empty one for a suspect, a cross for an invalid one."""
-    if verdict == Verdict.INVALID:
-        return {"marker": "x", "markersize": size + 1, "markeredgewidth": 1.2}
-    face = (
-        {"markerfacecolor": "white", "markeredgewidth": 0.9} if verdict == Verdict.SUSPECT else {"markeredgewidth": 0}
-    )
-    return {"marker": "o", "markersize": size + (0.6 if verdict == Verdict.SUSPECT else 0), **face}
-
-
-def colour_of(series: Series) -> str:
-    """A series' colour."""
-    return COLOURS[series.style % len(COLOURS)]
-
-
-def line_of(series: Series) -> Any:
-    """A series' line."""
-    return LINES[series.style % len(LINES)]
-
-
 def _boxes(series: Series) -> Line2D:
     return Line2D([], [], color=colour_of(series), linewidth=5, alpha=0.5)
 
@@ -304,25 +238,6 @@ def _strokes_with_marks(series: Series) -> Line2D:
 
 def _of(analysis: AnalysisDesign, name: str) -> str:
     return analysis.title or f"{name} of {analysis.metric}"
-
-
-def left_out_words(division: Division) -> str:
-    """A sentence about panels that are not drawn, with a blank before it; empty where all are."""
-    return f" {division.left_out} more panels are not drawn." if division.left_out else ""
-
-
-def _verdict_words(marks: Mapping[str, object], *, drawn: bool = True) -> str:
-    words = {
-        Verdict.SUSPECT.value: "an empty point is a suspect run",
-        Verdict.INVALID.value: "a cross is an invalid run",
-    }
-    said = [text for verdict, text in words.items() if verdict in marks]
-    if not said:
-        return "All runs are valid."
-    if drawn:
-        text = " and ".join(said)
-        return f"{text[0].upper()}{text[1:]}."
-    return f"Among the runs are {' and '.join(name for name in words if name in marks)} ones."
 
 
 def _wrapped(level: str) -> str:

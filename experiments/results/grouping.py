@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from experiments.design.model import ExperimentDesign
+from experiments.design.model import AnalysisDesign, ExperimentDesign
+from experiments.results.wording import levels_text
 from experiments.stats import Samples
 from kubinet.errors import InvalidInputError
 
@@ -57,6 +58,14 @@ def of_metric(samples: pd.DataFrame, metric: str) -> pd.DataFrame:
     if found.empty:
         there = ", ".join(f"'{name}'" for name in sorted(samples["metric"].unique())) or "none at all"
         raise InvalidInputError(f"metric '{metric}' has no samples here; there are samples of {there}")
+    return found
+
+
+def samples_of(samples: pd.DataFrame, analysis: AnalysisDesign) -> pd.DataFrame:
+    """The samples that an analysis is about; InvalidInputError where there is none."""
+    found = where(of_metric(samples, analysis.metric), analysis.where)
+    if found.empty:
+        raise InvalidInputError(f"metric '{analysis.metric}' has no samples with {levels_text(analysis.where)}")
     return found
 
 
@@ -116,9 +125,10 @@ def where(samples: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
 
 
 def mixed(samples: pd.DataFrame, by: Sequence[str], design: ExperimentDesign) -> tuple[str, ...]:
-    """Columns that vary among these samples and that rows are not made of: their samples stand together."""
-    columns = [*varying(design), *labels_of(samples, design)]
-    return tuple(name for name in columns if name not in by and samples[name].nunique() > 1)
+    """Columns of which a row has several levels: their samples stand together."""
+    columns = [name for name in (*varying(design), *labels_of(samples, design)) if name not in by]
+    most = samples.groupby(list(by))[columns].nunique().max() if by else samples[columns].nunique()
+    return tuple(name for name in columns if most[name] > 1)
 
 
 def _order(by: Sequence[str], design: ExperimentDesign) -> Callable[[Combination], tuple[object, ...]]:

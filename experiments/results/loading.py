@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from experiments.design.model import ExperimentDesign
-from experiments.records import EVENT_COLUMNS, READING_COLUMNS
+from experiments.records import EVENT_COLUMNS, READING_COLUMNS, RECORDER
 from experiments.results import layout
 from experiments.results.runs import RunRecord, read_runs
 from kubinet.errors import InvalidInputError, UsageError
@@ -24,8 +24,8 @@ class Results:
     path: Path
     design: ExperimentDesign
     samples: pd.DataFrame
-    """One row a sample: run, repetition, verdict, factors, labels, source, target, metric, sequence, time_s, value,
-    unit."""
+    """One row a sample: run, repetition, verdict, factors, labels, recorder (the workload or measurement that it comes
+    from), source, target, metric, sequence, time_s, value, unit."""
     runs: pd.DataFrame
     """One row a run that ended: run, repetition, factors, seed, state, verdict, reasons, excluded (why, or empty),
     error, started_s, workload_s, ended_s, seconds (its duration), up_seconds (bringing its cluster up), samples."""
@@ -77,6 +77,7 @@ def load(directory: Path | str, *, include_invalid: bool = False, design: Experi
     used = [record for record in records if not record.excluded(include_invalid)]
     samples = _gather(used, layout.SAMPLES, names, READING_COLUMNS)
     labels = [name for name in samples.columns if name not in {*_KEYS, *names, *READING_COLUMNS}]
+    labels.sort(key=lambda name: name == RECORDER)
     samples = samples[[*_KEYS, *names, *labels, *READING_COLUMNS]]
     samples[labels] = samples[labels].fillna("")
     counts = samples["run"].value_counts()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.records import Analysis, Cell, LinkCheck, MachineSecond, Recording, Sample
+from experiments.records import RECORDER, Analysis, Cell, LinkCheck, MachineSecond, Recording, Sample
 from experiments.results import layout
 from experiments.results.grouping import DURATION, labels_of
 from experiments.results.loading import Results
@@ -61,7 +61,7 @@ def _topology(results: Results) -> Mapping[str, Any]:
 
 
 def _samples(results: Results) -> Iterator[Sample]:
-    labels = [name for name in labels_of(results.samples, results.design) if name not in ("source", "target")]
+    labels = [name for name in labels_of(results.samples, results.design) if name not in (RECORDER, "source", "target")]
     for row in results.samples.to_dict("records"):
         yield Sample(
             time_s=row["time_s"],

@@ -116,7 +116,9 @@ def claims_blocks(results: Results, claims: Sequence[ClaimResult]) -> Iterator[B
 
 def answer_blocks(answer: Answer, shown: set[tuple[object, ...]]) -> Iterator[Block]:
     """The tables of one analysis; values that stand above already (`shown`) are not said again."""
-    by = f"by {' and '.join(answer.by)}" if answer.by else "of all runs"
+    free = [name for name in answer.by if name not in answer.design.where]
+    by = f"by {' and '.join(free)}" if free else "of all runs"
+    by += f" with {levels_text(answer.design.where)}" if answer.design.where else ""
     name = answer.design.title or f"{answer.design.metric} {by}"
     yield Heading(name, 3)
     rows = [row for row in answer.rows if _key(row) not in shown]

@@ -358,7 +358,7 @@ LEVEL = "lab.yaml:27: spec.factors[0].levels[0]: "
         ("  - {overlay: direct, load: full}", "  - {load: full}\n  - {load: idle}", "lab.yaml:32: spec.exclude: no "
          "combination of levels is left to run; exclude less, or give factors levels"),
         ("by: [overlay]", "by: [overly]", "lab.yaml:53: spec.analysis[0].by: analysis: there is no factor or label "
-         "'overly'; factors: overlay, load; labels: source, stream, target"),
+         "'overly'; factors: overlay, load; labels: recorder, source, stream, target"),
         ("baseline: {overlay: direct}", "baseline: {overly: direct}", "lab.yaml:53: spec.analysis[0].baseline.overly: "
          "baseline: there is no factor 'overly'; factors: overlay, load"),
         ("baseline: {overlay: direct}", "baseline: {overlay: none}", "lab.yaml:53: spec.analysis[0].baseline.overlay: "
@@ -371,10 +371,23 @@ LEVEL = "lab.yaml:27: spec.factors[0].levels[0]: "
          "overlay, load"),
         (", x: overlay", "", "lab.yaml:54: spec.analysis[1].figure: a line needs `x`, the factor that it goes over"),
         ("figure: ecdf", "figure: ecdf, x: load", "lab.yaml:53: spec.analysis[0].x: a ecdf figure has no `x`"),
+        ("by: [stream]", "by: [stream], where: {laod: idle}", "lab.yaml:54: spec.analysis[1].where.laod: analysis: "
+         "there is no factor or label 'laod'; factors: overlay, load; labels: recorder, source, stream, target"),
+        ("by: [stream]", "by: [stream], where: {load: idl}", "lab.yaml:54: spec.analysis[1].where.load: analysis: "
+         "factor 'load' has no level 'idl'; it has: idle, full"),
+        ("by: [stream]", "by: [stream], where: {recorder: bulks}", "lab.yaml:54: spec.analysis[1].where.recorder: "
+         "analysis: no workload or measurement is called 'bulks'; there are: rtt, bulk, back, cpu"),
+        ("by: [stream]", "by: [stream], where: {overlay: vxlan}", "lab.yaml:54: spec.analysis[1].where.overlay: "
+         "`where` leaves one level of 'overlay'; take it out of `where` or of `x`"),
+        ("figure: ecdf", "where: {overlay: vxlan}", "lab.yaml:53: spec.analysis[0].where.overlay: `where` leaves one "
+         "level of 'overlay'; take it out of `where` or of `baseline`"),
         ("where: {overlay: vxlan", "where: {overlays: vxlan", "lab.yaml:59: spec.claims[0].where.overlays: claim "
-         "'C1': there is no factor or label 'overlays'; factors: overlay, load; labels: source, stream, target"),
+         "'C1': there is no factor or label 'overlays'; factors: overlay, load; labels: recorder, source, stream, "
+         "target"),
         ("where: {overlay: vxlan", "where: {overlay: vx", "lab.yaml:59: spec.claims[0].where.overlay: claim 'C1': "
          "factor 'overlay' has no level 'vx'; it has: vxlan, geneve, direct"),
+        ("where: {overlay: vxlan, load: idle}", "where: {recorder: rt}", "lab.yaml:59: spec.claims[0].where.recorder: "
+         "claim 'C1': no workload or measurement is called 'rt'; there are: rtt, bulk, back, cpu"),
         ("claims: [C1]", "claims: [C2]", "lab.yaml:64: spec.published[0].claims: there is no claim 'C2'; there are: "
          "C1"),
         ("kind: ping", "kind: pong", "lab.yaml:38: spec.workload[0].kind: there is no workload 'pong'; there are: "

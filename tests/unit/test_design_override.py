@@ -38,6 +38,14 @@ def test_levels_are_chosen_in_the_order_given() -> None:
     assert changed == replace(DESIGN, factors=(changed.factors[0], DESIGN.factors[1]))
 
 
+def test_analysis_of_a_level_that_is_gone_goes_with_it() -> None:
+    """It would have no samples; those of levels that are kept stay."""
+    of_idle = replace(DESIGN.analysis[1], where={"load": "idle"})
+    of_full = replace(DESIGN.analysis[1], where={"load": "full"})
+    changed = override(replace(DESIGN, analysis=(of_idle, of_full)), levels={"load": ["idle"]})
+    assert changed.analysis == (of_idle,)
+
+
 def test_what_speaks_of_levels_that_are_gone_goes_with_them() -> None:
     """Without the baseline nothing can be compared: exclusions, baselines and claims go, the analysis stays."""
     changed = override(DESIGN, levels={"overlay": ["vxlan"]})

@@ -94,7 +94,7 @@ def designs(draw: st.DrawFn) -> ExperimentDesign:
     factors = tuple(
         FactorDesign(name, draw(_levels()), draw(texts), draw(texts))
         for name in taken[2:]
-        if name not in ("run", "value", "unit", "metric", "source", "target")
+        if name not in ("run", "value", "unit", "metric", "recorder", "source", "target")
     )
     against = draw(level_maps)
     claims = tuple(
@@ -144,7 +144,7 @@ def designs(draw: st.DrawFn) -> ExperimentDesign:
                     st.builds(
                         AnalysisDesign, texts, st.lists(statistics, min_size=1, max_size=2).map(tuple),
                         st.lists(texts, max_size=2).map(tuple), level_maps, st.sampled_from(["box", "line"]), texts,
-                        st.booleans(), st.booleans(), texts,
+                        st.booleans(), st.booleans(), texts, level_maps,
                     ),
                     max_size=2,
                 )

@@ -86,6 +86,34 @@ def test_labels_that_come_later_become_columns(tmp_path: Path, scene: LiveScene)
     ]
 
 
+def test_readings_say_which_workload_they_come_from(tmp_path: Path, scene: LiveScene) -> None:
+    """Two workloads of one kind record the same metric; the engine adds their names, whatever labels they set."""
+
+    class Pings:
+        def run(self, scene: Any, settings: Any) -> None:
+            scene.record([Reading("rtt", settings["value"], "ms", 10.0, labels=settings["labels"])])
+
+    wanted = {"near": (1.5, {}), "far": (9.5, {"way": "up"}), "liar": (2.5, {"recorder": "near"})}
+    for name, (value, labels) in wanted.items():
+        step: Any = [(WorkloadDesign(name, "ping", {"value": value, "labels": labels}, 0), Pings())]  # type: ignore[dict-item]
+        together(step, scene)
+    with (tmp_path / "samples.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["recorder"], row["way"], row["value"]) for row in rows] == [
+        ("near", "", "1.5"),
+        ("far", "up", "9.5"),
+        ("liar", "", "2.5"),
+    ]
+
+
+def test_workload_that_goes_on_after_the_run_records_nothing(scene: LiveScene) -> None:
+    """The run's end holds for every workload's and measurement's view of it."""
+    view = scene.of("rtt")
+    scene.close()
+    with pytest.raises(KubinetError, match="this run is over"):
+        view.record([Reading("x", 1.0, "", 0.0)])
+
+
 def test_readings_of_several_threads_are_all_kept(tmp_path: Path, scene: LiveScene) -> None:
     """Each row whole, none lost."""
 

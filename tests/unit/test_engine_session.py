@@ -98,7 +98,9 @@ def test_session_measures_every_run_in_a_folder_of_its_own(tmp_path: Path, order
     assert {path.name for path in one.iterdir()} == {
         *("run.json", "samples.csv", "machine.csv", "events.csv", "links.json", "topology.yaml", "manifests", "raw"),
     }
-    assert (one / "samples.csv").read_text().splitlines()[0] == "hand,source,target,metric,sequence,time_s,value,unit"
+    assert (one / "samples.csv").read_text().splitlines()[0] == (
+        "hand,recorder,source,target,metric,sequence,time_s,value,unit"
+    )
     record = json.loads((one / "run.json").read_text())
     assert record["state"] == "complete"
     assert record["verdict"] == {"verdict": "suspect", "reasons": ["it is only played"]}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kubinet.errors import InvalidInputError
-from kubinet.manifests import parse_manifests
+from kubinet.manifests import parse_manifests, read_manifests
 from kubinet.offline.building import MadeUp, world_of
 from kubinet.policies import Direction
 from topologies.resolve import load_topology
@@ -198,3 +198,15 @@ def test_the_examples_can_be_asked_about(folder: str) -> None:
     manifests = [one for file in files for one in parse_manifests(file.read_text(), str(file))]
     made = world_of([one for one in manifests if one.object["kind"] != "Topology"], load_topology("star"))
     assert made.world.state.pods
+
+
+@pytest.mark.parametrize("folder", ["examples/guestbook", "examples/policy"])
+def test_a_folder_of_examples_can_be_applied(folder: str) -> None:
+    """In the order in which `kubinet apply -f FOLDER` reads it: a namespace before what is in it, Kubernetes only."""
+    objects = [one.object for one in read_manifests(str(ROOT / folder))]
+    assert not [one["kind"] for one in objects if one["apiVersion"] == "kubinet.dev/v1"]
+    there = {"default"}
+    for one in objects:
+        if one["kind"] == "Namespace":
+            there.add(one["metadata"]["name"])
+        assert one["metadata"].get("namespace", "default") in there

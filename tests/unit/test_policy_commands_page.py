@@ -35,7 +35,7 @@ def test_there_are_examples_of_each_command() -> None:
 def test_the_pages_test_is_the_examples() -> None:
     """The document on the page is the file that the commands read."""
     (shown,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    file = (ROOT / "examples" / "policy" / "shop-test.yaml").read_text()
+    file = (ROOT / "examples" / "policy" / "checks" / "shop-test.yaml").read_text()
     assert parse_manifests(shown)[0].object == parse_manifests(file)[0].object
 
 

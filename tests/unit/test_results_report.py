@@ -356,8 +356,23 @@ def test_marks_are_what_was_done_at_its_median_time() -> None:
         (1, 1.4, "injected", "flap"), (1, 3.2, "injected", "flap"), (2, 1.1, "injected", "flap"),
     ]  # fmt: skip
     events = pd.DataFrame(rows, columns=["run", "seconds", "event", "fault"])
-    assert marks(events) == (Mark(1.1, "injected: flap"), Mark(3.1, "injected: flap"))
+    assert marks(events) == (Mark(1.1, "injected: flap"), Mark(3.1, "injected: flap", 1))
     assert marks(events.iloc[:0]) == ()
+
+
+def test_panel_has_marks_of_its_own_runs_only(results: Results) -> None:
+    """One fault at two times, and none in the runs of a third level; numbers and caption go for all panels."""
+    times = {"vxlan": 1.0, "geneve": 2.0}
+    rows = [
+        (run, times[level], "injected", "link a down")
+        for run, level in zip(results.runs["run"], results.runs["overlay"], strict=True)
+        if level in times
+    ]
+    events = pd.DataFrame(rows, columns=["run", "seconds", "event", "fault"])
+    figure = draw(replace(results, events=events), AnalysisDesign("rtt", by=("overlay",), figure="series"), "f")
+    shown = {axes.get_title(): [(text.get_text(), text.xy[0]) for text in axes.texts] for axes in figure.drawing.axes}
+    assert shown == {"overlay=direct": [], "overlay=vxlan": [("1", 1.0)], "overlay=geneve": [("1", 2.0)]}
+    assert "Marks: 1 at 1.00 to 2.00 s injected: link a down." in figure.caption
 
 
 def test_panels_are_shared_out() -> None:
