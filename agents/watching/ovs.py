@@ -14,16 +14,46 @@ _LOOKUPS: Final = re.compile(r"^\s+lookups: hit:(\d+) missed:(\d+) lost:(\d+)$",
 _FLOWS: Final = re.compile(r"^\s+flows: (\d+)$", re.MULTILINE)
 _RULES: Final = re.compile(r"\brules:(\d+)")
 _COVERAGE: Final = re.compile(r"^(\w+)\s.*total: (\d+)$", re.MULTILINE)
+_KERNEL: Final = "system@"
+"""Begins the name of a datapath in the kernel."""
+_DROPS: Final = ("datapath_drop_upcall_error", "datapath_drop_lock_error")
+"""Coverage counters of the userspace datapath (lib/dpif-netdev.c): packets dropped because their upcall failed.
+
+Not `datapath_drop_userspace_action_error`: that one counts every packet that a cached flow hands to the controller."""
 _MESSAGES: Final = {"vconn_sent": "OpenFlow messages sent", "vconn_received": "OpenFlow messages received"}
 
 
-def parse_datapath(text: str) -> dict[str, int]:
-    """Read `ovs-appctl dpctl/show`; KubinetError when it shows no datapath. Each missed lookup is one upcall."""
+def lost_on_slow_path(shown: str, coverage: str) -> int:
+    """Packets that were dropped on the slow path, from `dpctl/show` and `coverage/show`.
+
+    `lost` of `dpctl/show` means dropped only with the kernel's datapath. The userspace one also counts so what it has
+    sent on without keeping a flow: a packet that the controller gave back, once for each recirculation. What that one
+    drops is in `coverage/show`, which names the counters that are not zero.
+    """
+    drops = sum(int(total) for name, total in _COVERAGE.findall(coverage) if name in _DROPS)
+    kernel = False
+    for line in shown.splitlines():
+        if not line.startswith(" "):
+            kernel = line.startswith(_KERNEL)
+        elif kernel and (found := _LOOKUPS.match(line)):
+            drops += int(found[3])
+    return drops
+
+
+def parse_datapath(text: str, coverage: str) -> dict[str, int]:
+    """Read `ovs-appctl dpctl/show` and `coverage/show`; KubinetError when the first shows no datapath.
+
+    Each missed lookup is one upcall.
+    """
     lookups, flows = _LOOKUPS.search(text), _FLOWS.search(text)
     if lookups is None or flows is None:
         raise KubinetError(f"ovs-appctl dpctl/show: no line 'lookups:' or 'flows:'; it said: {text.strip()[:200]!r}")
-    hits, misses, lost = map(int, lookups.groups())
-    return {"datapath flows": int(flows[1]), "hits": hits, "misses": misses, "upcalls lost": lost}
+    return {
+        "datapath flows": int(flows[1]),
+        "hits": int(lookups[1]),
+        "misses": int(lookups[2]),
+        "upcalls lost": lost_on_slow_path(text, coverage),
+    }
 
 
 def parse_rules(text: str) -> dict[str, int]:
@@ -42,8 +72,9 @@ def looker(_settings: Mapping[str, Any]) -> Callable[[], dict[str, dict[str, int
     """Asks every node's ovs-vswitchd; one that does not answer (it was stopped) is left out of the look."""
 
     def ask(appctl: Appctl) -> dict[str, int]:
-        shown = parse_datapath(appctl("dpctl/show"))
-        return shown | parse_rules(appctl("memory/show")) | parse_messages(appctl("coverage/show"))
+        coverage = appctl("coverage/show")
+        shown = parse_datapath(appctl("dpctl/show"), coverage)
+        return shown | parse_rules(appctl("memory/show")) | parse_messages(coverage)
 
     return asking(ask)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agents.ovsrpc import Appctl
+from agents.watching.ovs import lost_on_slow_path
 from experiments.validity.rtnetlink import CounterReader, PortCounters, QueueState
 from kubinet.errors import KubinetError
 from kubinet.netns import of_process
@@ -23,12 +24,6 @@ from kubinet.netns import of_process
 _OWN_SHARE: Final = 0.02
 """Share of a CPU that reading may take; large clusters are read less often."""
 NODES_DIR: Final = Path("/run/kubinet/nodes")
-_KERNEL: Final = "system@"
-"""Begins the name of a datapath in the kernel."""
-_DROPS: Final = ("datapath_drop_upcall_error", "datapath_drop_lock_error")
-"""Coverage counters of the userspace datapath (lib/dpif-netdev.c): packets dropped because their upcall failed.
-
-Not `datapath_drop_userspace_action_error`: that one counts every packet that a cached flow hands to the controller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +103,16 @@ def plan_from_json(line: str) -> Plan:
 
 
 def parse_switch(pid: int, shown: str, coverage: str) -> SwitchCounters:
-    """Read `dpctl/show`, the sum of all datapaths' lines `lookups: hit:1 missed:2 lost:3`, and `coverage/show`.
-
-    `lost` there means dropped only with the kernel's datapath. The userspace one also counts so what it has sent on
-    without keeping a flow: a packet that the controller gave back, once for each recirculation. What that one drops
-    is in `coverage/show`, which names the counters that are not zero.
-    """
-    found = {"hit": 0, "missed": 0, "lost": 0}
-    kernel = False
+    """Read `dpctl/show`, the sum of all datapaths' lines `lookups: hit:1 missed:2 lost:3`, and `coverage/show`."""
+    found = {"hit": 0, "missed": 0}
     for line in shown.splitlines():
-        if not line.startswith(" "):
-            kernel = line.startswith(_KERNEL)
         name, _, rest = line.strip().partition(": ")
         if name == "lookups":
             for part in rest.split():
                 key, _, value = part.partition(":")
-                found[key] += int(value) if kernel or key != "lost" else 0
-    for line in coverage.splitlines():
-        name, _, rest = line.partition(" ")
-        if name in _DROPS:
-            found["lost"] += int(rest.rpartition("total: ")[2])
-    return SwitchCounters(pid, **found)
+                if key in found:
+                    found[key] += int(value)
+    return SwitchCounters(pid, **found, lost=lost_on_slow_path(shown, coverage))
 
 
 def read_switch(node: str) -> SwitchCounters | None:

@@ -154,6 +154,8 @@ def test_directions_take_each_ends_own_samples() -> None:
 
 def test_samples_travel_as_lines() -> None:
     """What the program inside the sandbox prints is read back as the same values."""
-    sample = Sample({"a-b a": end(0.5, 7)}, {"n1": parse_switch(7, "x:\n  lookups: hit:5 missed:2 lost:1\n")})
+    sample = Sample(
+        {"a-b a": end(0.5, 7)}, {"n1": parse_switch(7, "system@x:\n  lookups: hit:5 missed:2 lost:1\n", "")}
+    )
     assert from_json(to_json(sample)) == sample
     assert (sample.switches["n1"].hit, sample.switches["n1"].missed, sample.switches["n1"].lost) == (5, 2, 1)

@@ -110,7 +110,7 @@ def test_iperf_in_reverse_gives_what_the_client_received() -> None:
 
 def test_ovs_lookups_and_flows() -> None:
     """dpctl/show has hits, misses, losses and the number of datapath flows."""
-    assert parse_datapath(recorded("ovs-dpctl-show.txt")) == {
+    assert parse_datapath(recorded("ovs-dpctl-show.txt"), recorded("ovs-coverage-show.txt")) == {
         "datapath flows": 11,
         "hits": 365817,
         "misses": 441,
@@ -121,7 +121,7 @@ def test_ovs_lookups_and_flows() -> None:
 def test_ovs_without_a_datapath_is_an_error() -> None:
     """The error says what Open vSwitch said."""
     with pytest.raises(KubinetError, match="dpctl/show: no line 'lookups:' or 'flows:'; it said: 'no datapaths exist'"):
-        parse_datapath("no datapaths exist")
+        parse_datapath("no datapaths exist", "")
 
 
 def test_ovs_rules_and_messages() -> None:
