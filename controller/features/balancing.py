@@ -56,6 +56,11 @@ _UNLOADED: Final = 1 << 32
 """Weight of an endpoint without connections; one with n of them has an (n + 1)th of it."""
 LONGEST_LEARNED_SECONDS: Final = 65535
 """OpenFlow's idle time-outs have 16 bits. A longer session affinity keeps to the client's address alone."""
+LEARNED_LIMIT: Final = 4096
+"""Clients that a node remembers for one Service; more are served by their address alone.
+
+Else whoever varies its source address fills the table. Open vSwitch counts them one by one for each that it adds.
+"""
 ROUND_ROBIN: Final = 3
 """First byte of what is sent along with a packet for which the controller is to choose; the set's id follows."""
 _SOURCE_PORT: Final = {Protocol.TCP: TCP_SRC, Protocol.UDP: UDP_SRC, Protocol.SCTP: SCTP_SRC}
@@ -233,6 +238,7 @@ def _learn(backends: Backends) -> Learn:
         # Constant over the controller's rounds: flows that are learned already stay.
         cookie=LEARNED_COOKIE | Category.SERVICES << 40 | backends.owner.id,
         idle_seconds=backends.affinity_seconds or 0,
+        limit=LEARNED_LIMIT,
         constant=(IP,),
         equal=(IPV4_SRC, REG7),
         loads=(ENDPOINT_ADDRESS, ENDPOINT_PORT),

@@ -172,20 +172,21 @@ class Learn:
     """Add a flow to `table` made from the packet; it goes when it is idle or when the flow with this action goes.
 
     `equal`: fields that the new flow matches as in the packet; `constant`: terms that it matches; `loads`: slices that
-    it writes with the packet's present values.
+    it writes with the packet's present values; `limit`: flows of the table with this cookie, above which none is added.
     """
 
     table: int
     priority: int
     cookie: int
     idle_seconds: int
+    limit: int
     constant: tuple[Term, ...]
     equal: tuple[Field, ...]
     loads: tuple[Bits, ...]
 
     def __str__(self) -> str:
         parts = [f"table={self.table}", f"idle_timeout={self.idle_seconds}", f"priority={self.priority}"]
-        parts += ["delete_learned", f"cookie={self.cookie:#x}"]
+        parts += ["delete_learned", f"cookie={self.cookie:#x}", f"limit={self.limit}"]
         parts += [f"{term.field.name}={term.value_text}" for term in self.constant]
         parts += [_nxm(Bits.whole(field)) for field in self.equal]
         parts += [f"load:{_nxm(bits)}->{_nxm(bits)}" for bits in self.loads]

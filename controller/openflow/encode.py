@@ -156,7 +156,7 @@ def _multipath(action: Multipath) -> bytes:
 
 
 def _learn(action: Learn) -> bytes:
-    """NXAST_LEARN; a specification's header is `from_constant:1 at 13 | load:1 at 11 | bits:11` (nicira-ext.h)."""
+    """NXAST_LEARN2; a specification's header is `from_constant:1 at 13 | load:1 at 11 | bits:11` (nicira-ext.h)."""
 
     def spec(target: Bits, source: Bits | int, *, loads: bool) -> bytes:
         constant = isinstance(source, int)
@@ -172,7 +172,8 @@ def _learn(action: Learn) -> bytes:
     specs += [spec(bits, bits, loads=True) for bits in action.loads]
     delete_learned = 2
     head = (action.idle_seconds, 0, action.priority, action.cookie, delete_learned, action.table, 0, 0)
-    return _nicira(16, struct.pack("!HHHQHBxHH", *head) + b"".join(specs))
+    limit = struct.pack("!IHxx", action.limit, 0)
+    return _nicira(45, struct.pack("!HHHQHBxHH", *head) + limit + b"".join(specs))
 
 
 def _to_controller(action: ToController) -> bytes:

@@ -7,6 +7,7 @@ from frames import UDP
 from nodes import UNDERLAY, NodeSwitch
 from service_states import NODE_1, A, cluster, endpoint, from_outside, from_pod, service
 
+from controller.features import balancing
 from kubinet.state import Algorithm, ClusterState
 from kubinet.transport import Protocol
 
@@ -111,3 +112,28 @@ def test_a_client_is_forgotten_after_the_time_out_without_a_new_connection(node:
     assert [line.split("nw_src=")[1].split()[0] for line in node.learned()] == [CLIENTS[0]]
     node.appctl("time/warp", "70000", "5000")
     assert node.learned() == []
+
+
+def test_clients_above_the_limit_are_served_but_not_remembered(
+    node: NodeSwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their address alone: the same endpoint as long as the endpoints are the same. Each Service has its own limit,
+    and a place becomes free when a client is forgotten."""
+    monkeypatch.setattr(balancing, "LEARNED_LIMIT", 10)
+    one = service(ALL, affinity_seconds=60, node_port=30080)
+    other = service(ALL, affinity_seconds=60, name="other", address=IPv4Address("10.96.0.11"))
+    node.controller().bring(cluster(one, other))
+    first = served(node, 50000)
+    remembered = node.learned()
+    assert len(remembered) == 10
+    assert set(first.values()) == set(ALL)
+    assert served(node, 50001) == first
+    node.one("p102", from_pod(A, "10.96.0.11"))
+    assert len(node.learned()) == 11
+    clients = {line.split("nw_src=")[1].split()[0] for line in remembered}
+    late = next(client for client in CLIENTS if client not in clients)
+    node.settle()
+    node.ovs.ofctl("del-flows", "br-int", f"table=24,ip,nw_src={min(clients)}")
+    node.settle()
+    node.one(UNDERLAY, from_outside(1, NODE_1, 30080, 50002, late))
+    assert any(f"nw_src={late} " in line for line in node.learned())

@@ -169,6 +169,7 @@ learns = st.builds(
     priority=st.integers(0, 65535),
     cookie=st.integers(1, 2**64 - 2),
     idle_seconds=st.integers(1, 65535),
+    limit=st.integers(1, 2**32 - 1),
     constant=st.sampled_from([(IP,), (IP, TCP)]),
     equal=st.sampled_from([(IPV4_SRC,), (IPV4_SRC, REG1)]),
     loads=st.sampled_from([(Bits.whole(REG2),), (Bits.whole(REG2), Bits(REG0, 0, 16))]),
