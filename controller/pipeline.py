@@ -439,7 +439,12 @@ DENIED_USERDATA: Final = 5
 """First byte of what goes with them."""
 DENIED_BYTES: Final = 128
 """How much of them: Ethernet, IPv4 with options, and the ports."""
-METERS: Final = (DENIED_METER,)
+CONTROLLER_METER: Final = Meter(0xFFFFFFFE, rate=500, burst=500)
+"""br-int: what else the controller is sent, which is first packets that it chooses an endpoint for (OFPM_CONTROLLER).
+
+Flows need not name it, so they are the same on a datapath without meters, which sends all.
+"""
+METERS: Final = (DENIED_METER, CONTROLLER_METER)
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Final
 
 from controller import compile as compiler
 from controller.openflow.flow import Category
-from controller.pipeline import BRIDGES, DENIED_METER, TABLES, Priority, Table, table_named
+from controller.pipeline import BRIDGES, CONTROLLER_METER, DENIED_METER, TABLES, Priority, Table, table_named
 from controller.registers import CT_BITS, REGISTERS, SNAT_PORTS, Place, Zone
 from kubinet.state import ClusterState, NetworkConfig, Node, Overlay, Pod
 
@@ -74,6 +74,9 @@ def _lines() -> Iterator[str]:
     yield f"{DENIED_METER.id}: copies of denied packets that the controller gets while `kubinet policy log` runs,"
     yield f"{DENIED_METER.rate} a second and {DENIED_METER.burst} at once on each node. Flows above those of PolicyDeny"
     yield "make them (LOG is added to the priority); while nobody logs there are none."
+    yield ""
+    yield "controller (OFPM_CONTROLLER): first packets of connections that the controller chooses an endpoint for,"
+    yield f"{CONTROLLER_METER.rate} a second and {CONTROLLER_METER.burst} at once on each node. No flow names it."
     categories = ", ".join(f"{category.value} {category.name.lower()}" for category in Category)
     yield from (
         "",

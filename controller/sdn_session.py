@@ -90,8 +90,8 @@ class Session:
         self._complete: set[int] = set()
         self._xids = count(_FIRST_XID)
         self._sent: dict[int, _Item] = {}
-        self._meter_xid = 0
-        """Of the message that adds the bridge's meter."""
+        self._meter_xids: frozenset[int] = frozenset()
+        """Of the messages that add the bridge's meters."""
         self._unmetered = False
         self._refused: set[_Item] = set()
         self.errors = 0
@@ -144,7 +144,7 @@ class Session:
                 if not getattr(joined, "more", False):
                     self._complete.add(answer.xid)
                     self._changed.notify_all()
-            elif isinstance(answer, Refusal) and answer.xid == self._meter_xid:
+            elif isinstance(answer, Refusal) and answer.xid in self._meter_xids:
                 self._unmetered = True
             elif isinstance(answer, Refusal):
                 self._note_refusal(answer)
@@ -260,11 +260,12 @@ class Session:
 
     def _put_meters(self) -> None:
         """Meters are no part of bundles, and not every datapath has them."""
-        for meter in METERS if self.bridge == INTEGRATION_BRIDGE else ():
-            with self._changed:
-                self._meter_xid, self._unmetered = next(self._xids), False
-            if not self._switch.send(b"".join(put_meter(meter, self._meter_xid))):
-                raise _GoneError(f"{self}: connection lost")
+        wanted = {next(self._xids): meter for meter in METERS} if self.bridge == INTEGRATION_BRIDGE else {}
+        with self._changed:
+            self._meter_xids, self._unmetered = frozenset(wanted), False
+        messages = [message for xid, meter in wanted.items() for message in put_meter(meter, xid)]
+        if not self._switch.send(b"".join(messages)):
+            raise _GoneError(f"{self}: connection lost")
 
     def _replace(self, program: Program, present: Set[int]) -> bool:
         """All flows under a new round, then away with whatever is not of it; in one bundle, so there is never a gap.

@@ -79,7 +79,7 @@ def test_a_flood_is_told_of_at_the_meters_rate(node: NodeSwitch, controllers: St
     frames = [from_pod(A, B, 1 + number, proto=UDP) for number in range(1000)]
     assert node.send("p102", *frames) == {}
     seconds = time.monotonic() - began
-    meter = node.ovs.ofctl("meter-stats", "br-int")
+    meter = node.ovs.ofctl("meter-stats", "br-int", f"meter={DENIED_METER.id}")
     band = int(meter.rpartition("packet_count:")[2].split()[0])
     told = 1000 - band
     assert DENIED_METER.burst <= told <= DENIED_METER.burst + DENIED_METER.rate * (seconds + 1)
@@ -114,6 +114,8 @@ def test_a_new_controller_goes_on_with_the_log(node: NodeSwitch, controllers: St
         node.send("p102", *(from_pod(A, B, 1 + number, proto=UDP) for number in range(200)))
         assert next_denied(controller)["ends"][1] == f"{B}:1"
         controller.kill()
-    band = int(node.ovs.ofctl("meter-stats", "br-int").rpartition("packet_count:")[2].split()[0])
+    band = int(
+        node.ovs.ofctl("meter-stats", "br-int", f"meter={DENIED_METER.id}").rpartition("packet_count:")[2].split()[0]
+    )
     assert 0 < band <= 100
     assert "error reply" not in (node.ovs.folder / "ovs-vswitchd.log").read_text()

@@ -14,6 +14,8 @@ from nodes import UNDERLAY, NodeSwitch
 from service_states import NODE_1, PHY, ROUTER, A, from_outside, from_pod
 from states import wire_state
 
+from controller.pipeline import CONTROLLER_METER
+
 pytestmark = pytest.mark.ovs
 
 DEADLINE = 20.0
@@ -112,3 +114,22 @@ def test_turns_follow_the_endpoints(node: NodeSwitch, controllers: Start, framew
     controller.realises(10)
     node.settle()
     assert node.one("p102", from_pod(A))[1].dst == ENDS[0]
+
+
+def test_a_flood_of_new_connections_reaches_the_controller_at_the_meters_rate(
+    node: NodeSwitch, controllers: Start
+) -> None:
+    """What comes faster is dropped on the node, as if lost, and gets its endpoint when it is sent again."""
+    controller = controllers("os_ken")
+    controller.tell(wire(*ENDS))
+    connect(node.ovs, controller.port)
+    controller.realises(7)
+    node.settle()
+    node.appctl("time/stop")
+    flood = [from_pod(A, sport=20000 + number) for number in range(CONTROLLER_METER.burst + 100)]
+    out = node.send("p102", *flood).get(UNDERLAY, [])
+    stats = node.ovs.ofctl("meter-stats", "br-int", "meter=controller")
+    assert int(stats.rpartition("packet_count:")[2].split()[0]) == 100
+    node.appctl("time/warp", "1000", "1000")
+    out += answered(node, "p102", flood[-1])
+    assert out[-1].sport == flood[-1].sport
