@@ -14,9 +14,8 @@ from controller.features.common import BridgeFlow, service_owner
 from controller.features.services import Around, Made
 from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
-from kubinet.errors import KubinetError
 from kubinet.services import Clash, clashes
-from kubinet.state import Algorithm, ClusterState, Node, Service, ServiceProxy
+from kubinet.state import Algorithm, ClusterState, NetworkConfig, Node, Service, ServiceProxy
 from kubinet.transport import Protocol
 
 _Endpoint: TypeAlias = tuple[IPv4Address, int, Protocol]
@@ -61,6 +60,7 @@ class ServiceCompiler:
     clashes: tuple[Clash, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     """Services whose flows cannot be made, and why: the others are not to suffer from them."""
+    _network: NetworkConfig = field(default_factory=NetworkConfig)
     _compiled: dict[str, _Compiled] = field(default_factory=dict)
     _endpoints: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
     _hairpins: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
@@ -102,6 +102,7 @@ class ServiceCompiler:
         if state.network.services is ServiceProxy.NFTABLES:
             self._leave_to_kernel(state)
             return
+        self._network = state.network
         self.clashes = clashes(state.services, state.nodes.values())
         lost: dict[str, set[_Endpoint]] = {}
         for clash in self.clashes:
@@ -134,8 +135,8 @@ class ServiceCompiler:
             if known is None or not known.still(service, lost, connections):
                 self.failures.pop(key, None)  # another try, here and for the nodes' own parts
                 around = self._around(lost, connections, self._orders)
-                made = self._made(service, partial(services.shared_part, sample=sample, around=around))
-                known = self._remembered(service, lost, connections, made, self._orders)
+                make = partial(services.shared_part, service, sample=sample, around=around)
+                known = self._attempt(service, lost, connections, make, self._orders)
             compiled[key] = known
         before, self._compiled = self._compiled, compiled
         for gone in before.keys() - compiled.keys():
@@ -154,27 +155,36 @@ class ServiceCompiler:
             for name in known.endpoints:
                 owner = named.get(name)
                 named[name] = key if owner is None or key < owner else owner
-        self._endpoints = {name: self._endpoint(state, name, owner) for name, owner in named.items()}
+        self._endpoints = {name: self._endpoint(name, state.services[owner]) for name, owner in named.items()}
         parts.update((("endpoint", name), part) for name, (_, part) in self._endpoints.items())
         parts["refusal",] = self._shared.parts.get(("refusal",)) or _part(endpoints.refusal_flows())
         if not _same(self._shared.parts, parts):
             self._shared = Layer(parts)
 
-    def _endpoint(self, state: ClusterState, name: _Endpoint, owner: str) -> tuple[str, Part]:
+    def _endpoint(self, name: _Endpoint, owner: Service) -> tuple[str, Part]:
         known = self._endpoints.get(name)
-        if known is not None and known[0] == owner:
+        if known is not None and known[0] == owner.key:
             return known
         address, port, protocol = name
-        pod = address in state.network.pod_cidr
-        return owner, _part(endpoints.flows(address, port, protocol, service_owner(state.services[owner]), pod=pod))
+        pod = address in self._network.pod_cidr
+        return owner.key, _part(endpoints.flows(address, port, protocol, service_owner(owner), pod=pod))
 
-    def _made(self, service: Service, make: Callable[[Service], Made]) -> Made:
+    def _attempt(
+        self,
+        service: Service,
+        lost: _Lost,
+        connections: Mapping[EndpointKey, int] | None,
+        make: Callable[[], Made],
+        orders: _Orders,
+        elsewhere: Container[int] = (),
+    ) -> _Compiled:
+        """What is made of a Service; nothing at all where that fails, whatever the reason."""
         try:
-            return make(service)
-        except (KubinetError, ValueError) as error:
-            self.failures[service.key] = str(error)
+            return self._remembered(service, lost, connections, make(), orders, elsewhere)
+        except Exception as error:
+            self.failures[service.key] = str(error) or type(error).__name__
             _LOG.exception("Service %s: its flows cannot be made", service.key)
-            return Made()
+            return _Compiled(service, lost, connections, {}, {}, varies=False, endpoints=())
 
     def _around(self, lost: _Lost, connections: Mapping[EndpointKey, int] | None, orders: _Orders) -> Around:
         return Around(
@@ -199,7 +209,7 @@ class ServiceCompiler:
         connections: Mapping[EndpointKey, int] | None,
         made: Made,
         orders: _Orders,
-        elsewhere: Container[int] = (),
+        elsewhere: Container[int],
     ) -> _Compiled:
         parts = parts_by_bridge(made.flows, made.groups)
         named = tuple((one.address, one.port, protocol) for one, protocol in services.endpoint_keys(service))
@@ -208,6 +218,10 @@ class ServiceCompiler:
             table = None if number in elsewhere else slot_table(backends)
             if table is not None:
                 orders[number] = tuple((endpoint.address, endpoint.port) for endpoint in table)
+        for name in named:
+            # Made here, where a failure is this Service's own; whoever owns them in the end.
+            if name not in self._endpoints:
+                self._endpoints[name] = self._endpoint(name, service)
         return compiled
 
     def _forget(self, service: str) -> None:
@@ -250,9 +264,8 @@ class ServiceCompiler:
             one = known.compiled.get(key)
             if one is None or not one.still(service, lost, connections):
                 around = self._around(lost, connections, known.orders)
-                made = self._made(service, partial(services.node_part, node=node, around=around))
-                same = self._compiled[key].backends
-                one = self._remembered(service, lost, connections, made, known.orders, same)
+                make = partial(services.node_part, service, node=node, around=around)
+                one = self._attempt(service, lost, connections, make, known.orders, self._compiled[key].backends)
             compiled[key] = one
             for bridge, part in one.parts.items():
                 parts[bridge]["service", key] = part
