@@ -140,7 +140,7 @@ class Watcher:
         if self._log is not None and state.log_denied:
             self._log.name(Names.of(state, self._controller.deciders()))
         complaints = tuple(self._controller.complaints(state))
-        self._complainer.look(Findings(state, complaints, services, policies.policies))
+        self._complainer.look(Findings(state, complaints, services, policies.policies, pods.objects))
 
 
 class Publisher:

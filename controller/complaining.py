@@ -16,6 +16,7 @@ from kubinet.state import ClusterState
 
 _LOG: Final = logging.getLogger(__name__)
 _SERVICE: Final = "Service/"
+_POD: Final = "Pod/"
 _REST_SECONDS: Final = 0.25
 """Between two looks: a single change is told at once, a flood of changes in few looks."""
 
@@ -30,11 +31,15 @@ class Findings:
     """By `namespace/name`."""
     policies: Mapping[str, Mapping[str, Any]]
     """By `Kind/namespace/name` or `Kind/name`."""
+    pods: Mapping[str, Mapping[str, Any]]
+    """By `namespace/name`."""
 
     def find(self, owner: str) -> Mapping[str, Any] | None:
         """The object of that name."""
         if owner.startswith(_SERVICE):
             return self.services.get(owner.removeprefix(_SERVICE))
+        if owner.startswith(_POD):
+            return self.pods.get(owner.removeprefix(_POD))
         return self.policies.get(owner)
 
 

@@ -2,11 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from controller.features.balancing import LARGEST_SET
-from kubinet.services import Clash
+from controller.registers import SNAT_PORTS
+from kubinet.services import Clash, refused_addresses
 from kubinet.state import Algorithm, ClusterState, Datapath, Service, ServiceProxy
 from kubinet.transport import Protocol
+
+_ON_A_NODE: Final = (
+    f"on the node's own address, ports {SNAT_PORTS[0]} to {SNAT_PORTS[1]} are also given to what pods send to the "
+    f"outside: such a connection that gets this port has no answers; use a port below {SNAT_PORTS[0]}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,8 @@ class Complaint:
 
 
 def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mapping[str, str]) -> Iterator[Complaint]:
-    """About Services, all that there is. `failures`: Services whose flows could not be made, and why."""
+    """About Services and host ports, all that there is. `failures`: Services whose flows could not be made, and why."""
+    yield from _about_host_ports(state)
     if state.network.services is ServiceProxy.NFTABLES:
         for key, service in state.services.items():
             if service.algorithm is not Algorithm.RANDOM:
@@ -32,7 +40,18 @@ def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mappin
     for key, why in failures.items():
         yield Complaint(_service(key), "ServiceNotRealised", f"no flow serves it: {why}")
     for key, service in state.services.items():
+        for address in refused_addresses(service, state.network):
+            if not any((clash.loser, clash.address) == (key, address) for clash in clashes):
+                message = (
+                    f"{address} is an address of the cluster's own networks: it does not serve this Service; use an "
+                    f"address outside of {state.network.pod_cidr} (pods) and {state.network.service_cidr} (Services)"
+                )
+                yield Complaint(_service(key), "AddressRefused", message)
         yield from _about(key, service, state.network.datapath)
+        if any(node.underlay.ip in service.external for node in state.nodes.values()):
+            for port in service.ports:
+                if _translated(port.port, port.protocol):
+                    yield Complaint(_service(key), "PortUsedForTranslation", f"port {port.port}: {_ON_A_NODE}")
 
 
 def not_enforced(owner: str, problems: Iterable[str]) -> Iterator[Complaint]:
@@ -43,6 +62,19 @@ def not_enforced(owner: str, problems: Iterable[str]) -> Iterator[Complaint]:
 
 def _service(key: str) -> str:
     return f"Service/{key}"
+
+
+def _about_host_ports(state: ClusterState) -> Iterator[Complaint]:
+    for key, pod in state.pods.items():
+        for port in pod.host_ports:
+            if _translated(port.port, port.protocol):
+                yield Complaint(f"Pod/{key}", "PortUsedForTranslation", f"host port {port.port}: {_ON_A_NODE}")
+
+
+def _translated(port: int, protocol: Protocol) -> bool:
+    """Whether sources that become a node's own address may get this port: answers to them would go astray."""
+    first, last = SNAT_PORTS
+    return protocol is not Protocol.SCTP and first <= port <= last
 
 
 def _about(key: str, service: Service, datapath: Datapath) -> Iterator[Complaint]:

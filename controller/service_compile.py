@@ -14,7 +14,7 @@ from controller.features.common import BridgeFlow, service_owner
 from controller.features.services import Around, Made
 from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
-from kubinet.services import Clash, clashes
+from kubinet.services import Clash, clashes, refused_addresses
 from kubinet.state import Algorithm, ClusterState, NetworkConfig, Node, Service, ServiceProxy
 from kubinet.transport import Protocol
 
@@ -107,6 +107,9 @@ class ServiceCompiler:
         lost: dict[str, set[_Endpoint]] = {}
         for clash in self.clashes:
             lost.setdefault(clash.loser, set()).add((clash.address, clash.port, clash.protocol))
+        for key, service in state.services.items():
+            for address in refused_addresses(service, state.network) if service.external else ():
+                lost.setdefault(key, set()).update((address, port.port, port.protocol) for port in service.ports)
         losses = {key: frozenset(entries) for key, entries in lost.items()}
         self._update_shared(state, losses)
         local = self._local_endpoints(state)
@@ -296,7 +299,12 @@ def _counted(state: ClusterState, service: Service) -> Mapping[EndpointKey, int]
 
 def _external(state: ClusterState) -> list[tuple[str, IPv4Address]]:
     """(Service, external address); of several that name an address the first by name comes last and wins."""
-    return [(key, address) for key in sorted(state.services, reverse=True) for address in state.services[key].external]
+    return [
+        (key, address)
+        for key in sorted(state.services, reverse=True)
+        for address in state.services[key].external
+        if address not in refused_addresses(state.services[key], state.network)
+    ]
 
 
 def _part(flows: Iterable[BridgeFlow]) -> Part:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address
 
-from kubinet.state import Endpoint, Node, Service, ServicePort
+from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
 from kubinet.transport import Protocol
 
 
@@ -146,6 +146,16 @@ def _hinted(ready: tuple[Endpoint, ...], node: Node) -> tuple[Endpoint, ...]:
 def external_addresses(services: Iterable[Service]) -> tuple[IPv4Address, ...]:
     """Every external address of any Service, once, in order."""
     return tuple(sorted({address for service in services for address in service.external}))
+
+
+def refused_addresses(service: Service, network: NetworkConfig) -> tuple[IPv4Address, ...]:
+    """External addresses that no Service gets: pods' addresses, and cluster addresses, which are given by allocation.
+
+    A Service that took one would have what is sent to a pod, or to a Service that is still to come.
+    """
+    own = (network.pod_cidr, network.service_cidr)
+    named = dict.fromkeys(service.external)
+    return tuple(one for one in named if one != service.cluster_ip and any(one in cidr for cidr in own))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from controller.features import services as features
 from controller.openflow.flow import Flow
 from controller.pipeline import ENDPOINT_SLOT
 from controller.program import Changes, differences
-from kubinet.state import Algorithm, ClusterState, Endpoint, NetworkConfig, Service, ServicePort, ServiceProxy
+from kubinet.state import Algorithm, ClusterState, Endpoint, NetworkConfig, Overlay, Service, ServicePort, ServiceProxy
 from kubinet.transport import Protocol
 
 NODES = {f"n{index}": node(index) for index in (1, 2, 3)}
@@ -207,6 +207,19 @@ def test_whoever_lost_an_external_address_gets_it_when_the_winner_goes() -> None
         return name
 
     assert [owner(b), owner(a, b), owner(b)] == ["b", "a", "b"]
+
+
+@pytest.mark.parametrize("overlay", list(Overlay))
+@pytest.mark.parametrize("address", ["10.244.1.2", "10.244.200.7", "10.96.200.7"])
+def test_an_external_address_of_the_clusters_own_networks_gets_no_flow(address: str, overlay: Overlay) -> None:
+    """Neither a pod's packets nor a later Service's are taken; the Service's other addresses work."""
+    one = service("web", (end(1),), external_ips=(IPv4Address(address), IPv4Address("198.51.100.1")))
+    state = cluster(one)
+    made = compiled(Compiler(), replace(state, network=replace(state.network, overlay=overlay)))
+    for program in made["n1"].values():
+        owned = [flow.to_text() for flow in program.flows() if flow.owner.kind == "Service"]
+        assert not any(f"nw_dst={address}" in line for line in owned)
+        assert any("nw_dst=198.51.100.1" in line for line in owned)
 
 
 def test_sets_of_endpoints_say_whose_choice_they_are() -> None:

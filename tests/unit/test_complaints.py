@@ -3,8 +3,22 @@
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
+from clusters import node
+
 from controller.complaints import complaints
-from kubinet.state import Algorithm, ClusterState, Datapath, Endpoint, NetworkConfig, Service, ServicePort, ServiceProxy
+from kubinet.state import (
+    Algorithm,
+    ClusterState,
+    Datapath,
+    Endpoint,
+    HostPort,
+    NetworkConfig,
+    Pod,
+    Service,
+    ServicePort,
+    ServiceProxy,
+)
 from kubinet.transport import Protocol
 
 
@@ -49,3 +63,35 @@ def test_a_service_without_flows_is_told_why() -> None:
     """A Service whose flows could not be made has a complaint with the reason."""
     found = list(complaints(_state(PLAIN, NetworkConfig()), (), {"shop/web": "no room"}))
     assert [(one.reason, one.message) for one in found] == [("ServiceNotRealised", "no flow serves it: no room")]
+
+
+@pytest.mark.parametrize("proxy", list(ServiceProxy))
+def test_host_ports_that_outgoing_connections_may_get_are_told(proxy: ServiceProxy) -> None:
+    """From 49152 on, TCP and UDP: the pod has them, but a pod's connection that gets one has no answers."""
+    ports = (*map(HostPort, (49151, 49152, 65535), (80, 80, 80)), HostPort(50000, 80, Protocol.SCTP))
+    pod = Pod("shop", "front", "n1", IPv4Address("10.244.1.2"), host_ports=ports)
+    state = ClusterState(NetworkConfig(services=proxy), {"n1": node(1)}, {pod.key: pod})
+    told = list(complaints(state, (), {}))
+    assert {(one.owner, one.reason) for one in told} == {("Pod/shop/front", "PortUsedForTranslation")}
+    assert [one.message.partition(":")[0] for one in told] == ["host port 49152", "host port 65535"]
+
+
+def test_external_ports_of_a_node_that_outgoing_connections_may_get_are_told() -> None:
+    """Only where the external address is a node's own."""
+    port = ServicePort("http", Protocol.TCP, 60000)
+    for address, expected in (
+        (node(1).underlay.ip, [("Service/shop/web", "PortUsedForTranslation")]),
+        (IPv4Address("198.51.100.1"), []),
+    ):
+        one = replace(PLAIN, ports=(port,), external_ips=(address,))
+        assert _told(ClusterState(NetworkConfig(), {"n1": node(1)}, {}, {one.key: one})) == expected
+
+
+def test_external_addresses_of_the_clusters_own_networks_are_told() -> None:
+    """Pods' addresses and cluster IPs, unless it is the Service's own; an address outside of both is none."""
+    own = replace(PLAIN, external_ips=(PLAIN.cluster_ip, IPv4Address("198.51.100.1"), IPv4Address("172.31.0.3")))
+    assert _told(_state(own, NetworkConfig())) == []
+    taken = replace(PLAIN, external_ips=(IPv4Address("10.244.1.2"), IPv4Address("10.96.7.7")))
+    told = list(complaints(_state(taken, NetworkConfig()), (), {}))
+    assert {(one.owner, one.reason) for one in told} == {("Service/shop/web", "AddressRefused")}
+    assert [one.message.partition(" ")[0] for one in told] == ["10.244.1.2", "10.96.7.7"]

@@ -30,6 +30,8 @@ class Events:
 STATE = ClusterState(NetworkConfig(), {}, {})
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "web", "uid": "u1"}}
 
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "front", "uid": "u3"}}
+
 
 def wide(*domains: str, uid: str = "u2") -> dict[str, Any]:
     """An AdminNetworkPolicy that names domains, which nobody here can enforce."""
@@ -43,7 +45,7 @@ def wide(*domains: str, uid: str = "u2") -> dict[str, Any]:
 
 
 def findings(*complaints: Complaint, policies: Mapping[str, Any] | None = None) -> Findings:
-    return Findings(STATE, complaints, {"shop/web": SERVICE}, policies or {})
+    return Findings(STATE, complaints, {"shop/web": SERVICE}, policies or {}, {"shop/front": POD})
 
 
 def test_an_event_of_a_cluster_wide_policy_is_in_the_default_namespace() -> None:
@@ -69,6 +71,16 @@ def test_an_event_of_a_service_is_in_its_namespace() -> None:
     assert told["involvedObject"] == {
         "apiVersion": "v1", "kind": "Service", "name": "web", "namespace": "shop", "uid": "u1",
     }  # fmt: skip
+
+
+def test_an_event_of_a_pod_is_in_its_namespace() -> None:
+    """A host port's owner is the pod."""
+    api = Events()
+    Complainer(cast(Client, api)).tell(findings(Complaint("Pod/shop/front", "PortUsedForTranslation", "port")))
+    [told] = api.told
+    assert (told["metadata"]["namespace"], told["involvedObject"]["kind"], told["involvedObject"]["name"]) == (
+        "shop", "Pod", "front",
+    )  # fmt: skip
 
 
 def test_what_a_policy_cannot_enforce_is_told_once() -> None:
