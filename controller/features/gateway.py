@@ -1,7 +1,8 @@
 """Between a node's own stack and the pod network, through the gateway port gw0; also the pods' way to the outside.
 
-The stack's own packets carry the gateway's address. With another one of the node's addresses (a program bound to it),
-replies of Services' endpoints on other nodes would not come back here, so their source is translated.
+The stack's own packets carry the gateway's address. Any other source is translated, else replies of Services'
+endpoints on other nodes would not come back here: another one of the node's addresses (a program bound to it), or a
+client outside that routes to a cluster IP by this node (kube-proxy masquerades what is not of the pod network, too).
 
 What a pod sends to an address outside of the cluster goes to the node's stack, whose kernel routes it out of br-phy's
 local port; `features.uplink` translates it there.
@@ -62,9 +63,9 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     port = IN_PORT(GATEWAY_PORT)
     stack = to_gateway(node)
     from_stack = load(SOURCE, Place.GATEWAY)
-    yield make(CLASSIFIER, Priority.NORMAL, (port, IP), from_stack, goto(UNSNAT))
-    own = (port, IP, IPV4_SRC(node.underlay.ip))
-    yield make(CLASSIFIER, Priority.SPECIAL, own, from_stack, load(MASQUERADE, 1), goto(UNSNAT))
+    yield make(CLASSIFIER, Priority.NORMAL, (port, IP), from_stack, load(MASQUERADE, 1), goto(UNSNAT))
+    own = (port, IP, IPV4_SRC(node.pod_gateway))
+    yield make(CLASSIFIER, Priority.SPECIAL, own, from_stack, goto(UNSNAT))
     yield make(ARP_SPOOF_GUARD, Priority.NORMAL, (port, ARP), goto(ARP_RESPONDER))
     yield make(ARP_RESPONDER, Priority.SPECIAL, (port, ARP, ARP_TPA(node.pod_gateway)))
     # The kernel's route for the whole pod network is on-link, so it asks for pods of other nodes too.

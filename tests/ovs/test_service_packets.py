@@ -97,6 +97,28 @@ def test_the_node_itself_reaches_a_service(nodes: dict[int, NodeSwitch]) -> None
     assert (port, answered.client, answered.server) == (GATEWAY, (VIP, 80), own.client)
 
 
+@pytest.mark.parametrize("end", [B, C], ids=["local", "remote"])
+def test_a_client_outside_that_routes_to_a_cluster_ip_is_masqueraded(nodes: dict[int, NodeSwitch], end: str) -> None:
+    """Its packets come through the node's stack. The endpoint sees the gateway, so that its answer comes back here."""
+    program(nodes, cluster(service([end])))
+    through = from_outside(1, VIP, 80)
+    assert nodes[1].one(UNDERLAY, through)[0] == UNDERLAY_LOCAL
+    routed = Frame(GATEWAY_MAC, VIRTUAL, OUTSIDE, through.sport, VIP, 80)
+    port, sent = nodes[1].one(GATEWAY, routed)
+    assert (sent.src, sent.server) == ("10.244.1.1", (end, 8080))
+    if end == C:
+        assert port == UNDERLAY
+        port, arrived = nodes[2].one(UNDERLAY, cross(sent, 2))
+        assert (port, arrived.server) == ("p102", (C, 8080))
+        port, back = nodes[2].one("p102", arrived.answer())
+        assert (port, back.dst) == (UNDERLAY, "10.244.1.1")
+        port, answered = nodes[1].one(UNDERLAY, cross(back, 1))
+    else:
+        assert port == "p103"
+        port, answered = nodes[1].one("p103", sent.answer())
+    assert (port, answered.client, answered.server) == (GATEWAY, (VIP, 80), (OUTSIDE, 50000))
+
+
 def test_an_endpoint_of_the_nodes_own_network_is_reached_and_answers(nodes: dict[int, NodeSwitch]) -> None:
     """A pod's connection to a host-network endpoint of its node goes through gw0, and back."""
     program(nodes, cluster(service([endpoint(NODE_1, 6443)])))
