@@ -29,6 +29,7 @@ class Complaint:
 def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mapping[str, str]) -> Iterator[Complaint]:
     """About Services and host ports, all that there is. `failures`: Services whose flows could not be made, and why."""
     yield from _about_host_ports(state)
+    yield from _about_addresses(state, clashes)
     if state.network.services is ServiceProxy.NFTABLES:
         for key, service in state.services.items():
             if service.algorithm is not Algorithm.RANDOM:
@@ -40,13 +41,6 @@ def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mappin
     for key, why in failures.items():
         yield Complaint(_service(key), "ServiceNotRealised", f"no flow serves it: {why}")
     for key, service in state.services.items():
-        for address in refused_addresses(service, state.network):
-            if not any((clash.loser, clash.address) == (key, address) for clash in clashes):
-                message = (
-                    f"{address} is an address of the cluster's own networks: it does not serve this Service; use an "
-                    f"address outside of {state.network.pod_cidr} (pods) and {state.network.service_cidr} (Services)"
-                )
-                yield Complaint(_service(key), "AddressRefused", message)
         yield from _about(key, service, state.network.datapath)
         if any(node.underlay.ip in service.external for node in state.nodes.values()):
             for port in service.ports:
@@ -62,6 +56,17 @@ def not_enforced(owner: str, problems: Iterable[str]) -> Iterator[Complaint]:
 
 def _service(key: str) -> str:
     return f"Service/{key}"
+
+
+def _about_addresses(state: ClusterState, clashes: tuple[Clash, ...]) -> Iterator[Complaint]:
+    for key, service in state.services.items():
+        for address in refused_addresses(service, state.network):
+            if not any((clash.loser, clash.address) == (key, address) for clash in clashes):
+                message = (
+                    f"{address} is an address of the cluster's own networks: it does not serve this Service; use an "
+                    f"address outside of {state.network.pod_cidr} (pods) and {state.network.service_cidr} (Services)"
+                )
+                yield Complaint(_service(key), "AddressRefused", message)
 
 
 def _about_host_ports(state: ClusterState) -> Iterator[Complaint]:

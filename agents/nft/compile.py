@@ -21,7 +21,7 @@ from agents.nft.model import (
     Collection,
     Fragment,
 )
-from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends
+from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends, refused_addresses
 from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
 
 _NUMBERS = "typeof numgen random mod 2 : verdict;"
@@ -32,7 +32,8 @@ def fragment(service: Service, node: Node, network: NetworkConfig, previous: Fra
     """The Service's rules on the node; endpoints keep the numbers that they have in `previous`."""
     draft = _Draft(service, node, network, previous)
     draft.shared[CLUSTER_IPS, str(service.cluster_ip)] = ""
-    draft.shared.update({(EXTERNAL, str(address)): "" for address in service.external})
+    foreign = refused_addresses(service, network)
+    draft.shared.update({(EXTERNAL, str(address)): "" for address in service.external if address not in foreign})
     for port in service.ports:
         _port(draft, port)
     return Fragment(draft.chains, draft.collections, draft.shared, draft.slots)
@@ -53,7 +54,10 @@ class _Draft:
 def _port(draft: _Draft, port: ServicePort) -> None:
     service = draft.service
     name = f"{service.namespace}/{service.name}/{port.protocol.name.lower()}/{port.port}"
+    foreign = refused_addresses(service, draft.network)
     for front in frontends(service, port, draft.node):
+        if front.address in foreign:
+            continue
         verdict = _verdict(draft, port, name, front)
         kind = front.kind
         if kind is FrontendKind.NODE_PORT:

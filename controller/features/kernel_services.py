@@ -20,8 +20,9 @@ def flows(state: ClusterState, node: Node) -> Iterator[BridgeFlow]:
     """Service addresses are behind the gateway for the node's pods."""
     make = Maker(node_owner(node), Category.SERVICES)
     networks = (state.network.service_cidr, state.network.load_balancer_cidr)
+    known = (*networks, state.network.pod_cidr)
     for network in networks:
         yield make(L3_FORWARD, Priority.NORMAL, (IP, SOURCE(Place.POD), IPV4_DST(network)), *to_gateway(node))
     for address in external_addresses(state.services.values()):
-        if not any(address in network for network in networks):
+        if not any(address in network for network in known):
             yield make(L3_FORWARD, Priority.NORMAL, (IP, SOURCE(Place.POD), IPV4_DST(address)), *to_gateway(node))

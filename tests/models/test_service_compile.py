@@ -270,6 +270,8 @@ def test_services_of_the_kernel_change_no_program_unless_an_external_address_doe
     assert all(programs(end(2))[name] is before[name] for name in NODES)
     changes = change(before, programs(end(2), address="198.51.100.2"), "n1")
     assert (len(changes.add), len(changes.delete)) == (1, 1)
+    changes = change(programs(end(2)), programs(end(2), address="10.244.1.2"), "n1")
+    assert (len(changes.add), len(changes.delete)) == (0, 1)
 
 
 @pytest.mark.parametrize("at", NODES)

@@ -87,11 +87,12 @@ def test_external_ports_of_a_node_that_outgoing_connections_may_get_are_told() -
         assert _told(ClusterState(NetworkConfig(), {"n1": node(1)}, {}, {one.key: one})) == expected
 
 
-def test_external_addresses_of_the_clusters_own_networks_are_told() -> None:
+@pytest.mark.parametrize("proxy", list(ServiceProxy))
+def test_external_addresses_of_the_clusters_own_networks_are_told(proxy: ServiceProxy) -> None:
     """Pods' addresses and cluster IPs, unless it is the Service's own; an address outside of both is none."""
     own = replace(PLAIN, external_ips=(PLAIN.cluster_ip, IPv4Address("198.51.100.1"), IPv4Address("172.31.0.3")))
-    assert _told(_state(own, NetworkConfig())) == []
+    assert _told(_state(own, NetworkConfig(services=proxy))) == []
     taken = replace(PLAIN, external_ips=(IPv4Address("10.244.1.2"), IPv4Address("10.96.7.7")))
-    told = list(complaints(_state(taken, NetworkConfig()), (), {}))
+    told = list(complaints(_state(taken, NetworkConfig(services=proxy)), (), {}))
     assert {(one.owner, one.reason) for one in told} == {("Service/shop/web", "AddressRefused")}
     assert [one.message.partition(" ")[0] for one in told] == ["10.244.1.2", "10.96.7.7"]

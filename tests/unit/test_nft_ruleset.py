@@ -50,6 +50,14 @@ def test_a_service_in_full() -> None:
     }
 
 
+@pytest.mark.parametrize("address", ["10.244.9.9", "10.96.200.7"])
+def test_an_external_address_of_the_clusters_own_networks_has_no_rule(address: str) -> None:
+    """The rules are those of the Service without it: what is sent to pods or other Services is theirs."""
+    own = (IPv4Address("198.51.100.1"),)
+    named = fragment(_service(1, 2, 3, external_ips=(*own, IPv4Address(address))), NODE, NETWORK)
+    assert named == fragment(_service(1, 2, 3, external_ips=own), NODE, NETWORK)
+
+
 def test_affinity_remembers_clients_by_endpoint() -> None:
     """A set of clients per endpoint, asked before the choice and renewed by each new connection."""
     found = fragment(_service(7, 2, affinity_seconds=60), NODE, NETWORK)
