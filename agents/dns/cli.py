@@ -18,6 +18,7 @@ from agents.dns.api import Access, ApiUnavailableError, Handlers, Watcher, in_cl
 from agents.dns.cluster import Cluster
 from agents.dns.forward import Forwarder
 from agents.dns.names import key_from_text
+from agents.dns.podnews import PodNews
 from agents.dns.records import ClusterNames
 from agents.dns.server import Responder, listen, sockets
 from agents.dns.settings import Forwarding, SettingsError, forwarding, nameservers
@@ -25,7 +26,8 @@ from agents.dns.settings import Forwarding, SettingsError, forwarding, nameserve
 _PATHS: Final = {
     cluster.SERVICES: "/api/v1/services",
     cluster.SLICES: "/apis/discovery.k8s.io/v1/endpointslices",
-    cluster.PODS: "/api/v1/pods",
+    # Of a pod without an address there is nothing to say.
+    cluster.PODS: "/api/v1/pods?fieldSelector=status.podIP%21%3D",
 }
 _CONFIG: Final = "/api/v1/namespaces/{}/configmaps?fieldSelector=metadata.name%3D{}"
 _LOG = logging.getLogger(__name__)
@@ -60,7 +62,8 @@ class Server:
         upstreams = ", ".join(map(str, self._default)) or "nobody"
         _LOG.info("serving %s on port %d; asking %s for other names", options.domain, options.port, upstreams)
         for kind, path in _PATHS.items():
-            self._follow(loop, access, path, partial(self.cluster.replace, kind), partial(self._change, kind))
+            news = PodNews() if kind == cluster.PODS else None
+            self._follow(loop, access, path, partial(self.cluster.replace, kind), partial(self._change, kind), news)
         namespace, name = options.config.split("/")
         self._follow(loop, access, _CONFIG.format(namespace, name), self._configure, self._reconfigure)
         stopped = asyncio.Event()
@@ -77,12 +80,16 @@ class Server:
         path: str,
         listed: Callable[[list[dict[str, Any]]], None],
         changed: Callable[[str, dict[str, Any]], None],
+        news: PodNews | None = None,
     ) -> None:
         def on_list(objects: list[dict[str, Any]]) -> None:
+            if news is not None:
+                news.listed(objects)
             loop.call_soon_threadsafe(listed, objects)
 
         def on_change(event: str, obj: dict[str, Any]) -> None:
-            loop.call_soon_threadsafe(changed, event, obj)
+            if news is None or news.matters(event, obj):
+                loop.call_soon_threadsafe(changed, event, obj)
 
         Watcher(access, path, Handlers(on_list, on_change)).start()
 

@@ -1,0 +1,35 @@
+"""Which changes of pods matter to names: a pod changes some times while it starts, and its name and address once.
+
+Judged in the thread that reads the watch, because each change that goes on wakes the server's event loop.
+"""
+
+from collections.abc import Iterable
+
+from agents.dns.model import Object, Pod, pod_from_object
+
+Key = tuple[str, str]
+
+
+class PodNews:
+    """What was told of each pod last; belongs to one thread."""
+
+    def __init__(self) -> None:
+        self._told: dict[Key, Pod] = {}
+
+    def listed(self, objects: Iterable[Object]) -> None:
+        """A list was told: only what it holds is known from now on."""
+        self._told.clear()
+        for obj in objects:
+            self.matters("ADDED", obj)
+
+    def matters(self, event: str, obj: Object) -> bool:
+        """Whether this change gives or takes a name; what cannot be read is for others to complain about."""
+        try:
+            key = obj["metadata"]["namespace"], obj["metadata"]["name"]
+            pod = pod_from_object(obj) if event != "DELETED" else None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return True
+        before = self._told.pop(key, None)
+        if pod is not None:
+            self._told[key] = pod
+        return pod != before
