@@ -58,6 +58,8 @@ class Record:
     blocked_until: datetime | None = None
     failures: int = 0
     network_overdue: datetime | None = None
+    quiet_until: datetime | None = None
+    """Until when the API need not hear that the new pod waits for its flows."""
     told: set[str] = field(default_factory=set)
     """Warnings that are said once."""
     written: Mapping[str, Any] | None = None

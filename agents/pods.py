@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from agents.events import Severity
 from agents.ipam import AddressesExhaustedError, AddressPool
+from agents.node_object import timestamp
 from agents.node_setup import NodeSwitch
 from agents.plan import BACKOFF_RESET_SECONDS, Action, Actual, Do, Plan, plan
 from agents.pod_health import PodHealth
@@ -28,6 +29,9 @@ from kubinet.state import NodeFacts
 _LOG = logging.getLogger(__name__)
 _NETWORK_PATIENCE: Final = timedelta(seconds=10)
 """After how long without flows a pod says so, again and again."""
+_CREATING_PATIENCE: Final = timedelta(seconds=1)
+"""How long a new pod may wait for its flows before its status says so: most run by then, and everybody who watches
+pods hears each write."""
 _IDLE_SECONDS: Final = 60.0
 _BLOCK_FIRST_SECONDS: Final = 0.5
 _BLOCK_LIMIT_SECONDS: Final = 30.0
@@ -126,7 +130,8 @@ class PodManager:
                     self._tell_once(record, "Normal", DEADLINE_EXCEEDED, DEADLINE_MESSAGE)
                 due = self._mind_network(record, decided, realised, now)
                 dues += [due] if due is not None else []
-                dues += self._write_status(record, decided, now)
+                quiet = record.quiet_until if decided.waits_for_network else None
+                dues += [quiet] if quiet is not None and now < quiet else self._write_status(record, decided, now)
             if decided.actions:
                 record.seen = None  # the rounds ran out
             record.look_again = min(dues, default=None)
@@ -312,7 +317,8 @@ class PodManager:
         assert pod is not None
         address = self._node.underlay.ip if pod.host_network else self._pool.allocate(pod.uid)
         host = str(self._node.underlay.ip)
-        status = {**addresses(address), "hostIP": host, "hostIPs": [{"ip": host}]}
+        start = (pod.wire.get("status") or {}).get("startTime") or timestamp(datetime.now(UTC))
+        status = {**addresses(address), "hostIP": host, "hostIPs": [{"ip": host}], "startTime": start}
         try:
             patched = self._client.patch("Pod", pod.name, {"status": status}, pod.namespace, subresource="status")
         except ApiError as error:
@@ -340,8 +346,12 @@ class PodManager:
                     record, "Warning", "DNSConfigForming", f"limits of resolv.conf exceeded, left out: {omitted}"
                 )
         self._tools.runtime.create(specs)
+        now = datetime.now(UTC)
         for record in made:
-            record.network_overdue = datetime.now(UTC) + _NETWORK_PATIENCE
+            record.network_overdue = now + _NETWORK_PATIENCE
+            assert record.pod is not None
+            told = (record.pod.wire.get("status") or {}).get("containerStatuses")
+            record.quiet_until = None if told else now + _CREATING_PATIENCE
 
     def _connect(self, records: Sequence[Record]) -> None:
         links = []

@@ -1,7 +1,7 @@
 """Which pods of a node are planned when its agent wakes: those that changed or are due, and no others."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from types import SimpleNamespace
@@ -275,3 +275,46 @@ def test_a_failed_look_is_repeated_for_all(node: Node) -> None:
         node.wake()
     node.api.down = False
     assert node.wake() == ["a"]
+
+
+def test_a_pod_whose_flows_come_soon_is_written_twice(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address with the start time, and that it runs: not that it waited in between."""
+    written = _written(node, monkeypatch)
+    node.realised = 0
+    node.api.put("a")
+    for _ in range(3):
+        node.wake()
+    assert [sorted(status) for status in written] == [["hostIP", "hostIPs", "podIP", "podIPs", "startTime"]]
+    node.realised = node.api.version
+    node.settle()
+    assert [status.get("phase") for status in written] == [None, "Running"]
+    assert written[1]["startTime"] == written[0]["startTime"]
+
+
+def test_a_pod_that_waits_for_long_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second without flows its container is ContainerCreating in the API."""
+    written = _written(node, monkeypatch)
+    node.realised = 0
+    node.api.put("a")
+    for _ in range(3):
+        node.wake()
+    record = node.manager._records["a"]
+    assert record.quiet_until is not None and record.look_again == record.quiet_until
+    assert timedelta(0) < record.quiet_until - datetime.now(UTC) <= timedelta(seconds=1)
+    record.quiet_until = record.look_again = datetime.now(UTC)
+    assert node.wake() == ["a"]
+    assert [status.get("phase") for status in written] == [None, "Pending"]
+    assert written[1]["containerStatuses"][0]["state"] == {"waiting": {"reason": "ContainerCreating"}}
+
+
+def _written(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The statuses that the agent writes from now on."""
+    written: list[dict[str, Any]] = []
+    patch = node.api.patch
+
+    def noted(kind: str, name: str, body: Any, namespace: str, **options: Any) -> dict[str, Any]:
+        written.append(body["status"])
+        return patch(kind, name, body, namespace, **options)
+
+    monkeypatch.setattr(node.api, "patch", noted)
+    return written
