@@ -29,7 +29,7 @@ from kubinet.state import NodeFacts
 _LOG = logging.getLogger(__name__)
 _NETWORK_PATIENCE: Final = timedelta(seconds=10)
 """After how long without flows a pod says so, again and again."""
-_CREATING_PATIENCE: Final = timedelta(seconds=1)
+_CREATING_PATIENCE: Final = timedelta(seconds=3)
 """How long a new pod may wait for its flows before its status says so: most run by then, and everybody who watches
 pods hears each write."""
 _IDLE_SECONDS: Final = 60.0

@@ -292,7 +292,7 @@ def test_a_pod_whose_flows_come_soon_is_written_twice(node: Node, monkeypatch: p
 
 
 def test_a_pod_that_waits_for_long_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a second without flows its container is ContainerCreating in the API."""
+    """After three seconds without flows its container is ContainerCreating in the API."""
     written = _written(node, monkeypatch)
     node.realised = 0
     node.api.put("a")
@@ -300,7 +300,7 @@ def test_a_pod_that_waits_for_long_says_so(node: Node, monkeypatch: pytest.Monke
         node.wake()
     record = node.manager._records["a"]
     assert record.quiet_until is not None and record.look_again == record.quiet_until
-    assert timedelta(0) < record.quiet_until - datetime.now(UTC) <= timedelta(seconds=1)
+    assert timedelta(0) < record.quiet_until - datetime.now(UTC) <= timedelta(seconds=3)
     record.quiet_until = record.look_again = datetime.now(UTC)
     assert node.wake() == ["a"]
     assert [status.get("phase") for status in written] == [None, "Pending"]
