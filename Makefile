@@ -14,6 +14,8 @@ JOBS := $(shell nproc)
 SPREAD := $(PYTEST) -n $(JOBS) --dist worksteal
 BY_FILE := $(PYTEST) -n $(JOBS) --dist loadfile
 CLUSTERS := $(PYTEST) -n $(shell test $(JOBS) -gt 2 && echo 2 || echo $(JOBS))
+# Each experiment has clusters of its own, so they are spread one by one.
+CATALOGUE := tests/emulated/test_catalogue.py
 
 .PHONY: help packages test-packages env test-env demo test user check lint types unit models ovs client emulated test-guest test-guest-policies test-ryu bench docs clean
 
@@ -75,13 +77,15 @@ client: test-env ## tests with kubectl and client libraries
 	$(BY_FILE) tests/client
 
 emulated: test-env ## tests with real packets in the sandbox
-	$(CLUSTERS) --dist loadfile tests/emulated -m "not alone"
+	$(CLUSTERS) --dist loadfile tests/emulated --ignore=$(CATALOGUE) -m "not alone"
+	$(CLUSTERS) --dist worksteal $(CATALOGUE)
 	$(PYTEST) tests/emulated -m alone
 
-user: test-env ## whole clusters again, as an ordinary user
+user: test-env ## whole clusters and two of the experiments again, as an ordinary user
 	@if tools/as-user.sh test -x $(PYTHON); then \
 	    tools/as-user.sh $(CLUSTERS) --dist worksteal -p no:cacheprovider tests/emulated/test_cluster_connectivity.py \
-	        tests/emulated/test_cluster_life.py; \
+	        tests/emulated/test_cluster_life.py "$(CATALOGUE)::test_experiment_with_quick[dns]" \
+	        "$(CATALOGUE)::test_experiment_with_quick[incast]"; \
 	else \
 	    echo "SKIPPED: an ordinary user cannot read $(CURDIR); clone into a folder that others may read"; \
 	fi

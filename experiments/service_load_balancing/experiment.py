@@ -54,8 +54,8 @@ class ServiceLoadBalancingWorkload:
         Parameter("service_ms", 10.0, 10.0, "an endpoint's service time, milliseconds", 1.0),
         Parameter("slow_factor", 5.0, 5.0, "the slow endpoint's service time, as a multiple of the others'", 1.0),
         Parameter("requests_per_s", 100.0, 100.0, "requests per second of all clients together", 1.0),
-        Parameter("load_seconds", 8.0, 2.0, "seconds of requests, after the warm-up", 0.5),
-        Parameter("warmup_seconds", 2.0, 1.0, "seconds of requests that are not used", 0.0),
+        Parameter("load_seconds", 8.0, 1.0, "seconds of requests, after the warm-up", 0.5),
+        Parameter("warmup_seconds", 2.0, 0.5, "seconds of requests that are not used", 0.0),
         Parameter("rate_seconds", 2.0, 0.5, "seconds of connections one after the other", 0.1),
         Parameter("rate_parallel", 8, 8, "connections at a time while the rate is measured", 1),
     )

@@ -68,7 +68,7 @@ def test_the_page_speaks_of_the_file(path: Path) -> None:
 def test_the_page_names_how_many_runs_there_are(path: Path, tmp_path: Path) -> None:
     """Where a page says beside the command how many runs it makes, it makes so many."""
     page = (PAGES / f"{path.stem}.md").read_text(encoding="utf-8")
-    said = dict(re.findall(rf"kubinet run {path.stem}( --quick)? +# (\d+) runs", page))
+    said = dict(re.findall(rf"kubinet run {path.stem}( --quick)? +# (\d+) runs?", page))
     counted = {"": len(expected(path, tmp_path).runs), " --quick": len(expected(path, tmp_path, quick=True).runs)}
     assert {option: int(runs) for option, runs in said.items()} in (counted, {})
 
