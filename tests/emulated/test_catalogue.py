@@ -31,7 +31,7 @@ LIMIT_SECONDS = 240.0
 """Four times what `--quick` promises for an idle machine: two experiments run at a time, beside what else there is."""
 BUSY = re.compile("no idle CPU|hypervisor|woke up|nothing ran|stood still|CPU quota|backlog was full|clock")
 """How a verdict names the state of the machine."""
-LINK = re.compile("^link .* measured( before| after| during)? the run")
+LINK = re.compile("^link .* measured")
 """How a verdict names a link that is not as declared; on a machine without idle CPU, that is its state, too."""
 
 
@@ -81,7 +81,8 @@ def blames_only_the_machine(reasons: Sequence[str]) -> bool:
 def test_experiment_with_quick(name: str, tmp_path: Path) -> None:
     """Every planned run is complete and has samples; every table of the report has rows, every figure is drawn.
 
-    A verdict may be suspect, and invalid only for what the machine did.
+    A verdict may be suspect. It is invalid only for what the machine did; then there is nothing to report, and that is
+    said.
     """
     path = ENTRIES[name].path
     design = prepare(path or name, quick=True, output_dir=tmp_path).design
@@ -94,16 +95,14 @@ def test_experiment_with_quick(name: str, tmp_path: Path) -> None:
         (dict(one.levels), one.repetition) for one in planned
     ]
     assert [run["error"] for run in found.runs] == [None] * len(planned)
-    unexplained = [run["verdict"] for run in found.runs if not _is_usable(run["verdict"])]
-    assert unexplained == []
+    invalid = [run["verdict"]["reasons"] for run in found.runs if run["verdict"]["verdict"] == "invalid"]
+    assert [reasons for reasons in invalid if not blames_only_the_machine(reasons)] == []
+    if invalid:
+        pytest.skip(f"other work made {len(invalid)} of {len(planned)} runs invalid: {invalid[0]}")
     assert {row["run"] for row in found.rows("runs.csv")} == {str(one.index) for one in planned}
     _check_report(found, design)
     if name == "service_load_balancing":
         check_algorithms(found.rows("summary.csv"), found.rows("runs.csv"))
-
-
-def _is_usable(verdict: dict[str, Any]) -> bool:
-    return verdict["verdict"] != "invalid" or blames_only_the_machine(verdict["reasons"])
 
 
 def _check_report(found: Results, design: ExperimentDesign) -> None:
