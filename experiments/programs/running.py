@@ -6,7 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from queue import Empty, Queue
@@ -163,20 +164,40 @@ def program(host: Host, where: str, name: str, settings: Mapping[str, object]) -
         yield running
 
 
-@contextmanager
-def server(host: Host, where: str, name: str, settings: Mapping[str, object]) -> Iterator[Running]:
-    """The same for one that says first that it is ready."""
-    with program(host, where, name, settings) as running:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One of this package's programs that says first that it is ready."""
+
+    host: Host
+    where: str
+    """Names the place in errors."""
+    name: str
+    settings: Mapping[str, object]
+
+    def await_ready(self, running: Running) -> None:
+        """Return when it listens; KubinetError that names the place and, for a port that is taken, the remedy."""
         try:
             running.hear(START_SECONDS)
         except KubinetError as error:
             if _TAKEN in str(error):
                 raise KubinetError(
-                    f"{where}: port {settings['port']} is taken, so {name.replace('_', '-')} cannot listen there; "
-                    "give workloads of one step and pods' own programs different ports (parameter 'port')"
+                    f"{self.where}: port {self.settings['port']} is taken, so {self.name.replace('_', '-')} cannot "
+                    "listen there; give workloads of one step and pods' own programs different ports (parameter 'port')"
                 ) from error
             raise
-        yield running
+
+
+@contextmanager
+def listening(wanted: Iterable[Server]) -> Iterator[list[Running]]:
+    """These programs, started together and listening; ended together."""
+    with ExitStack() as stack:
+        each = list(wanted)
+        found = [stack.enter_context(program(one.host, one.where, one.name, one.settings)) for one in each]
+        for one, running in zip(each, found, strict=True):
+            one.await_ready(running)
+        yield found
+        for running in found:
+            running.finish_input()
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """Workload `call-graph`: a request whose service calls others, which call others; latency from end to end."""
 
-from contextlib import ExitStack
 from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
-from experiments.programs.running import server
+from experiments.programs.running import Server, listening
 from experiments.scene import Scene
 from experiments.workloads.common import (
     FROM,
@@ -87,19 +86,21 @@ class CallGraph(Plugin):
         calls, port = parse_calls(text(settings, "calls")), whole(settings, "port")
         everything = (text(settings, "to"), *calls, *(name for found in calls.values() for name in found))
         places = dict.fromkeys(name for name in (*everything, *names(settings, "servers")) if is_place(name))
-        with ExitStack() as stack:
-            for name in places:
-                callees = [end(scene, callee, port) for callee in calls.get(name, ())]
-                given = {
-                    "port": port,
-                    "callees": [[str(one.address), one.port] for one in callees],
-                    "work": number(settings, "work_ms") / 1e3,
-                    "parallel": text(settings, "order") == _PARALLEL,
-                    "request": whole(settings, "request"),
-                    "response": whole(settings, "response"),
-                    "timeout": number(settings, "timeout_s"),
-                }
-                stack.enter_context(server(place(scene, name), name, "call_server", given))
+
+        def service(name: str) -> Server:
+            callees = [end(scene, callee, port) for callee in calls.get(name, ())]
+            given = {
+                "port": port,
+                "callees": [[str(one.address), one.port] for one in callees],
+                "work": number(settings, "work_ms") / 1e3,
+                "parallel": text(settings, "order") == _PARALLEL,
+                "request": whole(settings, "request"),
+                "response": whole(settings, "response"),
+                "timeout": number(settings, "timeout_s"),
+            }
+            return Server(place(scene, name), name, "call_server", given)
+
+        with listening(map(service, places)):
             ask(scene, settings, end(scene, text(settings, "to"), port), "tcp")
 
 

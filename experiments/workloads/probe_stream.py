@@ -6,7 +6,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
-from experiments.programs.running import START_SECONDS, Running, program, server
+from experiments.programs.running import START_SECONDS, Running, Server, listening, program
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import (
     FROM,
@@ -171,10 +171,15 @@ def streaming(scene: Scene, settings: Settings, seconds: float, mortal: Collecti
         "new_flows": switch(settings, "new_flows"),
     }
     with ExitStack() as stack:
-        receivers = []
-        for name in names(settings, "servers") or (target.name,):
-            options = {"port": whole(settings, "port"), "live": name in mortal}
-            receivers.append((name, stack.enter_context(server(place(scene, name), name, "stream_receiver", options))))
+        targets = names(settings, "servers") or (target.name,)
+        port = whole(settings, "port")
+        running = stack.enter_context(
+            listening(
+                Server(place(scene, name), name, "stream_receiver", {"port": port, "live": name in mortal})
+                for name in targets
+            )
+        )
+        receivers = list(zip(targets, running, strict=True))
         sender = stack.enter_context(program(place(scene, source), source, "stream_sender", given))
         sender.hear(START_SECONDS)
         yield Sending(sender, receivers, seconds, mortal)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
-from experiments.programs.running import program, server
+from experiments.programs.running import Server, listening, program
 from experiments.scene import Scene
 from experiments.stats import derived_seed
 from experiments.workloads.common import (
@@ -114,9 +114,10 @@ def ask(scene: Scene, settings: Settings, target: End, protocol: str) -> None:
 
 def start_servers(stack: ExitStack, scene: Scene, settings: Settings) -> None:
     """An answering server at every place that is to have one, until the stack ends."""
-    for name in servers(settings):
-        port = {"port": whole(settings, "port")}
-        stack.enter_context(server(place(scene, name), name, "answer_server", port))
+    port = {"port": whole(settings, "port")}
+    stack.enter_context(
+        listening(Server(place(scene, name), name, "answer_server", port) for name in servers(settings))
+    )
 
 
 def thinned(rows: Sequence[Row], keep: int) -> Sequence[Row]:

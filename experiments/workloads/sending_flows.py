@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from experiments.programs.running import START_SECONDS, program, server
+from experiments.programs.running import START_SECONDS, Server, listening, program
 from experiments.scene import Scene
 from experiments.workloads.common import place
 from experiments.workloads.flow_plan import PlannedFlow
@@ -44,9 +44,11 @@ def send(
     """
     by_number = {flow.number: flow for flow in flows}
     with ExitStack() as stack:
-        for name in _each(flow.target for flow in flows):
-            stack.enter_context(server(place(scene, name), name, "answer_server", {"port": port}))
-        addresses = {name: str(scene.address(name)[0]) for name in _each(flow.target for flow in flows)}
+        targets = _each(flow.target for flow in flows)
+        stack.enter_context(
+            listening(Server(place(scene, name), name, "answer_server", {"port": port}) for name in targets)
+        )
+        addresses = {name: str(scene.address(name)[0]) for name in targets}
         clients = []
         for name in _each(flow.source for flow in flows):
             own = [

@@ -3,18 +3,27 @@
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 
 from experiments.programs import dns_client
-from experiments.programs.running import foreign, program, server
+from experiments.programs.running import Running, Server, foreign, listening, program
 from kubinet.errors import DeadlineError, KubinetError
 from kubinet.streams import ExecResult
 
 pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def server(host: Any, where: str, name: str, settings: dict[str, object]) -> Iterator[Running]:
+    """One program that listens."""
+    with listening([Server(host, where, name, settings)]) as (running,):
+        yield running
+
 
 ASKING = {"protocol": "tcp", "seconds": 0.2, "connections": 2, "rate": 0, "timeout": 1.0, "seed": 1}
 
