@@ -7,6 +7,7 @@ from typing import Final
 
 from experiments.ranktests import holm
 from experiments.records import Verdict
+from experiments.results.agreement import differences, expected_inside
 from experiments.results.grouping import Combination, Group, group, labels_of, metrics_of, of_metric, unit_of
 from experiments.results.loading import Results
 from experiments.runstats import Contrast, contrast, statistic
@@ -66,6 +67,14 @@ class Comparison:
     changes: tuple[Changed, ...]
     only: Mapping[str, tuple[str, ...]]
     """`first` and `second`: what only this one has, in words."""
+    circumstances: tuple[str, ...] = ()
+    """What else differed, in words."""
+
+    @property
+    def expected_inside(self) -> float:
+        """Which share of the second's medians would be inside the first's intervals if nothing had changed."""
+        runs = [(one.effect.baseline.repetitions, one.effect.condition.repetitions) for one in self.changes]
+        return sum(expected_inside(before, after) for before, after in runs) / len(runs)
 
     @property
     def regressions(self) -> tuple[Changed, ...]:
@@ -132,6 +141,7 @@ def compare(
     return Comparison(
         tuple(replace(one, p_corrected=p_value) for one, p_value in zip(found, corrected, strict=True)),
         {name: tuple(words) for name, words in only.items()},
+        differences(first, second),
     )
 
 

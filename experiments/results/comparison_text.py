@@ -1,5 +1,6 @@
 """A comparison as rows, JSON and JUnit. Pure."""
 
+from collections.abc import Iterator
 from typing import Final
 from xml.etree import ElementTree as Xml
 
@@ -36,11 +37,7 @@ def closing(found: Comparison, tolerance: float) -> str:
     """How many of each, whether medians agree, what could not be compared."""
     counts = {kind: sum(one.change is kind for one in found.changes) for kind in Change}
     said = ", ".join(f"{count} {kind.value}" for kind, count in counts.items() if count)
-    inside = sum(one.inside for one in found.changes)
-    lines = [
-        f"{len(found.changes)} values: {said} (tolerance {100 * tolerance:.3g} %).",
-        f"{inside} of {len(found.changes)} medians of the second are inside the first's 95 % interval.",
-    ]
+    lines = [f"{len(found.changes)} values: {said} (tolerance {100 * tolerance:.3g} %).", *_agreement(found)]
     unknown = sorted({one.metric for one in found.changes if one.change is Change.CHANGED})
     if unknown:
         lines.append(
@@ -53,12 +50,34 @@ def closing(found: Comparison, tolerance: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _agreement(found: Comparison) -> Iterator[str]:
+    """How many medians agree, how many would by chance, and what speaks for more than chance."""
+    outside = [one for one in found.changes if not one.inside]
+    chance = sum(one.effect.difference.covers(0.0) for one in outside)
+    inside = len(found.changes) - len(outside)
+    yield (
+        f"{inside} of {len(found.changes)} medians of the second are inside the first's 95 % interval; about "
+        f"{100 * found.expected_inside:.0f} % would be if nothing had changed."
+    )
+    if outside:
+        yield (
+            f"Of the {len(outside)} outside, {chance} differ by no more than chance does (the interval of the "
+            f"difference holds zero), {len(outside) - chance} by more."
+        )
+    if found.circumstances:
+        yield f"What else differed, first and second: {'; '.join(found.circumstances)}."
+    else:
+        yield "No difference is recorded in machine, versions, code, load before and idle time."
+
+
 def document(found: Comparison, tolerance: float) -> dict[str, object]:
     """Everything for programs."""
     return {
         "tolerance": tolerance,
         "regressions": len(found.regressions),
         "insideFirstInterval": sum(one.inside for one in found.changes),
+        "expectedInside": found.expected_inside,
+        "circumstances": list(found.circumstances),
         "only": {name: list(words) for name, words in found.only.items()},
         "changes": [_document(one) for one in found.changes],
     }

@@ -2,6 +2,7 @@
 
 import json
 import random
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from resultsfolders import OVERLAYS, Run, pings, write_folder
 
 from experiments.results import load
+from experiments.results.agreement import expected_inside
 from experiments.results.comparing import Better, Change, better_of, compare, judge
 from experiments.runstats import Contrast
 from experiments.stats import Estimate
@@ -49,7 +51,55 @@ def test_the_same_experiment_again_has_not_changed(
     printed = capsys.readouterr().out
     assert status == 0
     assert "6 values: 6 same (tolerance 5 %)." in printed
-    assert "of 6 medians of the second are inside the first's 95 % interval." in printed
+    assert "of 6 medians of the second are inside the first's 95 % interval; about 83 % would be if" in printed
+    assert "No difference is recorded in machine, versions, code, load before and idle time." in printed
+
+
+def test_what_else_differed_is_told(tmp_path: Path) -> None:
+    """Another kernel, other code, more load before, less idle time: each a possible reason."""
+    other = write_folder(tmp_path / "other", seed=8)
+    versions = {"kubinet": "0.1.0", "git": {"commit": "4567cdef", "dirty": True}, "kernel": "6.2"}
+    (other / "versions.json").write_text(json.dumps(versions))
+    machine = {"cpu_model": "A processor", "cpus": 2, "memory_mib": 7900, "kernel": "6.2"}
+    (other / "machine.json").write_text(json.dumps(machine))
+    before = write_folder(tmp_path / "before", seed=7)
+    (before / "machine.json").write_text(json.dumps({**machine, "kernel": "6.1"}))
+    session = json.loads((other / "session.json").read_text())
+    session["sessions"][0]["load_before"] = [2.6, 1.0, 0.5]
+    (other / "session.json").write_text(json.dumps(session))
+    for path in other.glob("runs/*/machine.csv"):
+        header, *seconds = path.read_text().splitlines()
+        place = header.split(",").index("idle")
+        cells = [row.split(",") for row in seconds]
+        path.write_text(
+            "\n".join([header, *(",".join([*row[:place], "0.05", *row[place + 1 :]]) for row in cells), ""])
+        )
+    found = compare(load(before), load(other)).circumstances
+    assert found[:3] == (
+        "kernel 6.1 and 6.2",
+        "git commit 0123abcd and 4567cdef",
+        "changes that are not committed (second)",
+    )
+    assert found[3] == "load average before 0.1 and 2.6"
+    assert [words for words in found[4:] if words.endswith("and 5 % of the CPUs")] == list(found[4:])
+    assert len(found) == 5
+
+
+@given(before=st.integers(3, 9), after=st.integers(3, 9))
+@settings(max_examples=20, deadline=None)
+def test_how_many_medians_agree_by_chance(before: int, after: int) -> None:
+    """As often as drawn runs do; below six runs the interval is their range, from six on that of a normal mean."""
+    dice = random.Random(before * 10 + after)
+    inside = 0
+    for _ in range(4000):
+        first = [dice.gauss(0, 1) for _ in range(before)]
+        second = [dice.gauss(0, 1) for _ in range(after)]
+        if before < 6:
+            inside += min(first) <= statistics.median(second) <= max(first)
+        else:
+            half = 1.96 / before**0.5
+            inside += abs(statistics.fmean(second) - statistics.fmean(first)) <= half
+    assert expected_inside(before, after) == pytest.approx(inside / 4000, abs=0.06)
 
 
 def test_a_regression_is_found_and_fails(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
