@@ -3,7 +3,7 @@
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -14,6 +14,12 @@ from experiments.records import Verdict
 from experiments.report.style import COLUMN_INCHES, GREY, PAGE_INCHES
 from experiments.results.grouping import Combination, Group
 from experiments.results.panels import COLOURS, LINES, Division, Series, axis_levels, grid
+
+_PANEL_SHARE: Final = 0.85
+"""How much of a panel's width its axis has."""
+_CHARACTER_INCHES: Final = 0.075
+"""Width of a character of the names on an axis."""
+_LONG_NAME: Final = 10
 
 
 def canvas(division: Division, *, height: float, share_y: bool) -> tuple[Drawing, list[Axes]]:
@@ -45,11 +51,25 @@ def finish(
         drawing.suptitle(analysis.title, fontsize=9, fontweight="bold")
 
 
+def name_levels(axes: Axes, levels: Sequence[str], panels: int) -> None:
+    """Name the places of a horizontal axis, aslant where they would not fit beside each other."""
+    drawing = axes.get_figure(root=True)
+    assert drawing is not None
+    room = _PANEL_SHARE * drawing.get_figwidth() / grid(panels)[1] / max(1, len(levels))
+    names = [level.replace(" ", "\n") if len(level) > _LONG_NAME else level for level in levels]
+    widest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    if widest * _CHARACTER_INCHES <= room:
+        axes.set_xticks(range(len(levels)), names)
+    else:
+        axes.set_xticks(range(len(levels)), levels, rotation=35, ha="right", rotation_mode="anchor")
+
+
 def legend(
     drawing: Drawing, division: Division, handle: Callable[[Series], Line2D], marks: Mapping[str, dict[str, Any]]
 ) -> None:
     """Colours by name below the panels, then what marks mean."""
-    named = {one.label: one for panel in division.panels for one in panel.series if one.label}
+    every = sorted((one for panel in division.panels for one in panel.series), key=lambda one: one.style)
+    named = {one.label: one for one in every if one.label}
     handles = [handle(one) for one in named.values()]
     labels = [f"{division.colour} {label}" if len(named) == 1 else label for label in named]
     if len(marks) > 1 or (marks and Verdict.VALID not in marks):

@@ -23,6 +23,7 @@ from experiments.results.drawing import (
     legend,
     line_of,
     mark_of,
+    name_levels,
     verdict_marks,
     verdict_words,
 )
@@ -61,7 +62,7 @@ def _grouped(results: Results, analysis: AnalysisDesign) -> tuple[dict[Combinati
 
 def _box(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     groups, by, label = _grouped(results, analysis)
-    division = divide(groups, by, analysis.x or (by[0] if by else ""))
+    division = divide(groups, by, analysis.x or (by[0] if by else ""), results.design.factors)
     levels = axis_levels(division)
     wanted = statistic(analysis.statistics[0])
     drawing, panels = canvas(division, height=2.6, share_y=True)
@@ -73,7 +74,7 @@ def _box(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
             for level, found in series.groups.items():
                 values = {run: value_of(samples, wanted) for run, samples in found.runs.items()}
                 _one_box(axes, levels.index(level) + shift, 0.8 * width, values, found.verdicts, colour_of(series))
-        axes.set_xticks(range(len(levels)), [_wrapped(level) for level in levels])
+        name_levels(axes, levels, len(division.panels))
         axes.set_xlim(-0.6, len(levels) - 0.4)
         axes.grid(visible=False, axis="x")
         axes.set_xlabel(_axis_label(results.design, division.axis))
@@ -111,7 +112,7 @@ def _one_box(
 
 def _ecdf(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     groups, by, label = _grouped(results, analysis)
-    division = divide(groups, by, "")
+    division = divide(groups, by, "", results.design.factors)
     drawing, panels = canvas(division, height=2.4, share_y=True)
     for axes, panel in zip(panels, division.panels, strict=True):
         lows, highs = [], []
@@ -157,7 +158,7 @@ def _line(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
         raise InvalidInputError(
             f"figure 'line' is drawn over a factor: '{axis}' is not among {', '.join(by) or 'none'}"
         )
-    division = divide(groups, by, axis)
+    division = divide(groups, by, axis, results.design.factors)
     levels = axis_levels(division)
     places = axis_places(results.design, axis, levels)
     numeric = places is not None
@@ -182,7 +183,7 @@ def _line(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
                 elinewidth=1,
             )
         if not numeric:
-            axes.set_xticks(range(len(levels)), [_wrapped(level) for level in levels])
+            name_levels(axes, levels, len(division.panels))
         elif len(levels) <= 8 and analysis.log_x:
             axes.set_xscale("log")
             axes.set_xticks([at[level] for level in levels], levels)
@@ -238,7 +239,3 @@ def _strokes_with_marks(series: Series) -> Line2D:
 
 def _of(analysis: AnalysisDesign, name: str) -> str:
     return analysis.title or f"{name} of {analysis.metric}"
-
-
-def _wrapped(level: str) -> str:
-    return level.replace(" ", "\n") if len(level) > 10 else level

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from experiments.design.model import FactorDesign
 from experiments.results.grouping import Combination, Group
 from experiments.results.wording import levels_text
 
@@ -47,13 +48,20 @@ class Division:
     """Panels that are not drawn, because there are too many."""
 
 
-def divide(groups: Mapping[Combination, Group], by: Sequence[str], axis: str) -> Division:
-    """The first column that is not on the axis has colours, combinations of the others have panels."""
+def divide(
+    groups: Mapping[Combination, Group], by: Sequence[str], axis: str, factors: Sequence[FactorDesign] = ()
+) -> Division:
+    """The first column that is not on the axis has colours, combinations of the others have panels.
+
+    A factor's levels have their colours in the order of `factors`, other values in that in which they come.
+    """
     free = [name for name in by if name != axis]
     colour = free[0] if free else ""
     rest = free[1:]
     panels: dict[Combination, dict[str, dict[str, Group]]] = {}
-    styles: dict[str, int] = {}
+    present = {combination[by.index(colour)] for combination in groups} if colour else set()
+    known = [level.name for factor in factors if factor.name == colour for level in factor.levels]
+    styles: dict[str, int] = {name: place for place, name in enumerate(name for name in known if name in present)}
     for combination, found in groups.items():
         levels = dict(zip(by, combination, strict=True))
         hue = levels[colour] if colour else ""

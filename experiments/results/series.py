@@ -33,7 +33,7 @@ class Mark:
     """After the workload's start."""
     text: str
     turn: int = 0
-    """The how manieth time in its run, from 0: a link that flaps goes down several times."""
+    """Which occurrence in its run, from 0: a link that flaps goes down several times."""
 
     @property
     def key(self) -> tuple[str, int]:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resultsfolders import OVERLAYS, write_folder
 
-from experiments.design.model import AnalysisDesign, Claim
+from experiments.design.model import AnalysisDesign, Claim, FactorDesign, Level
 from experiments.records import Analysis, Assessment, Recording, SummaryRow, Table, Verdict
 from experiments.results import load, report
 from experiments.results.analysing import analyse
@@ -383,6 +383,14 @@ def test_panels_are_shared_out() -> None:
     assert division.panels[0].title == "c=0"
     assert [series.label for series in division.panels[0].series] == ["1", "2"]
     assert [grid(count) for count in (1, 2, 3, 4, 5, 7)] == [(1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]
+
+
+def test_colours_are_given_in_the_order_of_the_factors_levels() -> None:
+    """Whichever level comes first: a figure's legend reads as the design does."""
+    groups = {("x", "1500"): None, ("y", "576"): None, ("y", "1500"): None}
+    mtu = FactorDesign("mtu", tuple(Level(name, {}, name) for name in ("576", "1500", "9000")), "")
+    division = divide(groups, ("a", "mtu"), "a", (mtu,))  # type: ignore[arg-type]
+    assert [(series.label, series.style) for series in division.panels[0].series] == [("576", 0), ("1500", 1)]
 
 
 @pytest.mark.parametrize(
