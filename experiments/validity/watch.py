@@ -53,9 +53,8 @@ class RunWatch:
     ) -> None:
         """`record` gets each second from another thread.
 
-        `rated_links`: how many links are loaded to measure their rate before the run, half a second each;
-        `measured_links`: how many are measured without load, before and after, together. Both are taken evenly from
-        all links; 0: none.
+        `rated_links`: how many links are loaded before and after the run to measure their rate, half a second each;
+        `measured_links`: how many are measured without load, together. Both are taken evenly from all links; 0: none.
         """
         self._cluster = cluster
         self._record = record
@@ -82,7 +81,7 @@ class RunWatch:
         return self._counters.samples if self._counters is not None else ()
 
     def excuse(self, subject: str) -> None:
-        """From now on, whatever happened to this is meant: `link NAME`, `switch NODE`, `flows NODE` or `controller`."""
+        """Whatever happens to this in the run is meant: `link NAME`, `switch NODE`, `flows NODE` or `controller`."""
         self._excused.add(subject)
 
     def __enter__(self) -> Self:
@@ -104,7 +103,7 @@ class RunWatch:
         if error is not None:
             return
         left = [name for name in dict.fromkeys((*self._rated, *self._measured)) if not self._is_excused(name)]
-        self.links += measure_again(self._cluster, left, moment="after", attempts=_ATTEMPTS)
+        self.links += measure_again(self._cluster, left, load=self._rated, moment="after", attempts=_ATTEMPTS)
         self.assessment = self._assess()
 
     def _second(self, second: MachineSecond) -> None:

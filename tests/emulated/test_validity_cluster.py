@@ -33,11 +33,12 @@ import pathlib, socket, sys
 path = next(pathlib.Path("/run").glob(f"**/wires/{sys.argv[1]}/wirefilter"))
 with socket.socket(socket.AF_UNIX) as console:
     console.connect(str(path))
-    console.sendall(f"delay {sys.argv[2]}\\n".encode())
     console.settimeout(30)
-    while b"1000 Success" not in console.recv(4096): pass
+    for order in sys.argv[2:]:
+        console.sendall(order.encode() + b"\\n")
+        while b"1000 Success" not in console.recv(4096): pass
 """
-"""Sets the delay of a userspace wire (its number, milliseconds) on its own console."""
+"""Gives orders to a userspace wire (its number) on its own console."""
 
 
 @pytest.fixture(scope="module")
@@ -134,25 +135,43 @@ def test_a_rate_that_was_wrong_from_the_start_is_measured(cluster: Cluster) -> N
     with RunWatch(cluster, rated_links=1, measured_links=0) as watch:
         pass
     rates = [check for check in watch.links if check.quantity == "rate" and check.direction == "from n1 to s1"]
-    assert [(check.declared, check.within_tolerance, check.moment) for check in rates] == [(20.0, False, "before")]
-    assert rates[0].measured == pytest.approx(40, rel=0.2)
+    found = [(check.declared, check.within_tolerance, check.moment) for check in rates]
+    assert found == [(20.0, False, "before"), (20.0, False, "after")]
+    assert [check.measured for check in rates] == [pytest.approx(40, rel=0.2)] * 2
     assert watch.assessment.verdict is Verdict.INVALID
 
 
 def test_a_delay_changed_behind_the_declaration_is_invalid(cluster: Cluster) -> None:
     """A wire that is set to 30 ms during the run is found when the links are measured again: 2 ms are declared."""
     link = next(one for one in _links(cluster) if one["name"] == "n1-s1")
-    _delay(cluster, link, 30)
+    _wire(cluster, link, delay=30)
     try:
         with RunWatch(cluster, rated_links=0, measured_links=1) as watch:
             pass
     finally:
-        _delay(cluster, link, 2)
+        _wire(cluster, link)
     assert watch.assessment.verdict is Verdict.INVALID
     delays = [check.measured for check in watch.links if (check.moment, check.quantity) == ("after", "delay")]
     assert all(delay is not None and delay > 25 for delay in delays)
     reasons = [words for words in watch.assessment.reasons if words.startswith("link n1-s1 from n1 to s1: delay ")]
     assert any(words.endswith(" ms measured after the run, 2 ms declared") for words in reasons)
+
+
+def test_a_loss_behind_the_declaration_is_measured(cluster: Cluster) -> None:
+    """A wire that loses a fifth of its frames from the middle of the run on is found when it is over."""
+    link = next(one for one in _links(cluster) if one["name"] == "n1-s1")
+    try:
+        with RunWatch(cluster, rated_links=0, measured_links=1) as watch:
+            _wire(cluster, link, loss=20)
+    finally:
+        _wire(cluster, link)
+    assert watch.assessment.verdict is not Verdict.VALID
+    losses = {
+        check.moment: check for check in watch.links if check.quantity == "loss" and "from n1 " in check.direction
+    }
+    assert losses["before"].measured == 0
+    assert not losses["after"].within_tolerance
+    assert [words for words in watch.assessment.reasons if words.startswith("link n1-s1") and ": loss " in words] != []
 
 
 def test_what_the_timeline_changes_is_no_reason_against_the_run(cluster: Cluster) -> None:
@@ -174,11 +193,12 @@ def _links(cluster: Cluster) -> list[dict[str, Any]]:
     return found
 
 
-def _delay(cluster: Cluster, link: dict[str, Any], milliseconds: int) -> None:
-    """Set a wire's delay behind the underlay service's back."""
+def _wire(cluster: Cluster, link: dict[str, Any], *, delay: int = 2, loss: int = 0) -> None:
+    """Set a wire's delay (ms) and loss (percent) behind the underlay service's back; without values as declared."""
     if link["wire"] == "wirefilter":
-        cluster.run([sys.executable, "-I", "-c", CONSOLE, str(link["number"]), str(milliseconds)])
+        orders = [f"delay {delay}", f"loss {loss}"]
+        cluster.run([sys.executable, "-I", "-c", CONSOLE, str(link["number"]), *orders])
         return
     for side in ("a", "b"):
-        netem = ["netem", "limit", "100000", "delay", f"{milliseconds}ms"]
+        netem = ["netem", "limit", "100000", "delay", f"{delay}ms", "loss", f"{loss}%"]
         cluster.run(["tc", "qdisc", "replace", "dev", f"w{link['number']}{side}", "root", *netem])

@@ -7,6 +7,7 @@ before and after the node's agent has moved the interface. Both ends share one c
 import ctypes
 import errno
 import heapq
+import math
 import select
 import socket
 import struct
@@ -142,24 +143,26 @@ def spaced(
 ) -> list[list[Arrival]]:
     """Send `count` short frames on each of the ways at the same time; what arrived, way by way.
 
-    Way i gets a frame every `gaps[i]` seconds, and its last one is awaited `patiences[i]` seconds. The ways take turns:
-    frames of several are not sent at the same moment, so that none waits for another's.
+    Way i gets a frame every `gaps[i]` seconds, and its last one is awaited `patiences[i]` seconds. The ways take turns.
     """
     found: list[list[Arrival]] = [[] for _ in ways]
     began = time.monotonic()
     due = [(began + gap * number / len(ways), number, count) for number, gap in enumerate(gaps)]
     heapq.heapify(due)
-    ends = {number: began + (count + 1) * gap + patiences[number] for number, gap in enumerate(gaps)}
+    ends = dict.fromkeys(range(len(ways)), math.inf)
     poll = select.poll()
     numbers = {way.receiver.fileno(): number for number, way in enumerate(ways)}
     for descriptor in numbers:
         poll.register(descriptor, select.POLLIN)
     while ends:
-        while due and due[0][0] <= time.monotonic():
-            at, number, left = heapq.heappop(due)
+        while due and due[0][0] <= (now := time.monotonic()):
+            _, number, left = heapq.heappop(due)
             ways[number].send_short()
+            # From now, not from when it was due: a program that stood still must not send what it missed at once.
             if left > 1:
-                heapq.heappush(due, (at + gaps[number], number, left - 1))
+                heapq.heappush(due, (now + gaps[number], number, left - 1))
+            else:
+                ends[number] = now + gaps[number] + patiences[number]
         until = due[0][0] if due else min(ends.values())
         for descriptor, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000):
             number = numbers[descriptor]
