@@ -26,8 +26,8 @@ from controller.openflow.encode import (
     put_group,
     put_meter,
 )
-from controller.openflow.flow import GENERATIONS, Flow, Group
-from controller.pipeline import CANARY, METERS
+from controller.openflow.flow import GENERATIONS, Flow, Group, Meter
+from controller.pipeline import CANARY, DENIED_METER, METERS
 from controller.program import Changes, Layer, Part, Program, differences
 from kubinet.addressing import INTEGRATION_BRIDGE, node_index_and_bridge
 from kubinet.errors import DeadlineError, KubinetError
@@ -90,7 +90,7 @@ class Session:
         self._complete: set[int] = set()
         self._xids = count(_FIRST_XID)
         self._sent: dict[int, _Item] = {}
-        self._meter_xids: frozenset[int] = frozenset()
+        self._meter_xids: dict[int, Meter] = {}
         """Of the messages that add the bridge's meters."""
         self._unmetered = False
         self._refused: set[_Item] = set()
@@ -145,7 +145,8 @@ class Session:
                     self._complete.add(answer.xid)
                     self._changed.notify_all()
             elif isinstance(answer, Refusal) and answer.xid in self._meter_xids:
-                self._unmetered = True
+                # Flows name the meter of denied packets; without the controller's own, everything is sent.
+                self._unmetered |= self._meter_xids[answer.xid] == DENIED_METER
             elif isinstance(answer, Refusal):
                 self._note_refusal(answer)
 
@@ -262,7 +263,7 @@ class Session:
         """Meters are no part of bundles, and not every datapath has them."""
         wanted = {next(self._xids): meter for meter in METERS} if self.bridge == INTEGRATION_BRIDGE else {}
         with self._changed:
-            self._meter_xids, self._unmetered = frozenset(wanted), False
+            self._meter_xids, self._unmetered = dict(wanted), False
         messages = [message for xid, meter in wanted.items() for message in put_meter(meter, xid)]
         if not self._switch.send(b"".join(messages)):
             raise _GoneError(f"{self}: connection lost")

@@ -299,12 +299,11 @@ def _counted(state: ClusterState, service: Service) -> Mapping[EndpointKey, int]
 
 def _external(state: ClusterState) -> list[tuple[str, IPv4Address]]:
     """(Service, external address); of several that name an address the first by name comes last and wins."""
-    return [
-        (key, address)
-        for key in sorted(state.services, reverse=True)
-        for address in state.services[key].external
-        if address not in refused_addresses(state.services[key], state.network)
-    ]
+    found = []
+    for key in sorted(state.services, reverse=True):
+        refused = refused_addresses(state.services[key], state.network)
+        found += [(key, address) for address in state.services[key].external if address not in refused]
+    return found
 
 
 def _part(flows: Iterable[BridgeFlow]) -> Part:

@@ -19,6 +19,8 @@ CONTROLLER: Final = 0xFFFFFFFD
 """As the port that a packet came from: the controller sent it (OFPP_CONTROLLER)."""
 LOCAL: Final = 0xFFFFFFFE
 """The bridge's own port (OFPP_LOCAL)."""
+METER_CONTROLLER: Final = 0xFFFFFFFE
+"""The meter of everything that the controller is sent (OFPM_CONTROLLER)."""
 PORT_NAMES: Final = {IN_PORT_RESERVED: "IN_PORT", LOCAL: "LOCAL"}
 
 CT_STATES: Final = {
