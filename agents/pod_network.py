@@ -131,7 +131,8 @@ class PodNetwork:
         requests = {}
         for link in links:
             inner = VethEnd(POD_INTERFACE, pod_mac(link.address), namespaces[link.uid])
-            request = netlink.add_veth(VethEnd(link.interface, up=True), inner, mtu)
+            # Open vSwitch looks at all its ports for each interface that changes, so nothing is left for it to change.
+            request = netlink.add_veth(VethEnd(link.interface, up=True, promiscuous=True), inner, mtu)
             requests[id(request)] = (link, request)
         refused = self._netlink.try_all(request for _, request in requests.values())
         # Left over when an agent died before it added the port, or by a namespace whose end still goes on.

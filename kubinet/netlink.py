@@ -59,6 +59,7 @@ _NLM_F_EXCL: Final = 0x200
 _NLM_F_CREATE: Final = 0x400
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH, _RTM_NEWQDISC = 16, 17, 20, 24, 28, 36
 _IFF_UP: Final = 1
+_IFF_PROMISC: Final = 0x100
 _TC_H_ROOT: Final = 0xFFFFFFFF
 _NEIGHBOURS_FULL: Final = (
     "this machine's neighbour table, which all clusters share, is full: "
@@ -82,6 +83,8 @@ class VethEnd:
     pid: int | None = None
     """A process in the network namespace."""
     up: bool = False
+    promiscuous: bool = False
+    """Takes frames for any address, as a switch's port must; who sets it later has the kernel tell of a change."""
     bridge: int | None = None
     """The index of the bridge that it becomes a port of."""
     queue: int | None = None
@@ -102,10 +105,11 @@ class VethEnd:
 
 
 def add_veth(end: VethEnd, peer: VethEnd, mtu: int | None = None) -> Request:
-    """A veth pair; only `end` can be set up and become a bridge's port in the same request."""
+    """A veth pair; only `end` can be set up, made promiscuous and become a bridge's port in the same request."""
     data = {"attrs": [("VETH_INFO_PEER", {"attrs": peer.attributes(mtu)})]}
     info = ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]})
-    flags: dict[str, object] = {"flags": _IFF_UP, "change": _IFF_UP} if end.up else {}
+    wanted = (_IFF_UP if end.up else 0) | (_IFF_PROMISC if end.promiscuous else 0)
+    flags: dict[str, object] = {"flags": wanted, "change": wanted} if wanted else {}
     message = encode(ifinfmsg(), _RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, flags, [*end.attributes(mtu), info])
     return Request(f"veth {end.name}", message)
 

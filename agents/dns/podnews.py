@@ -28,8 +28,15 @@ class PodNews:
             key = obj["metadata"]["namespace"], obj["metadata"]["name"]
             pod = pod_from_object(obj) if event != "DELETED" else None
         except (KeyError, TypeError, ValueError, AttributeError):
+            self._forget(obj)
             return True
         before = self._told.pop(key, None)
         if pod is not None:
             self._told[key] = pod
         return pod != before
+
+    def _forget(self, obj: Object) -> None:
+        """A pod that cannot be read any more has no name: the same one as before would be news again."""
+        metadata = obj.get("metadata") if isinstance(obj, dict) else None
+        if isinstance(metadata, dict):
+            self._told.pop((str(metadata.get("namespace")), str(metadata.get("name"))), None)

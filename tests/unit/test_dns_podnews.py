@@ -42,3 +42,10 @@ def test_a_list_replaces_what_was_told() -> None:
 def test_what_cannot_be_read_is_left_to_the_reader() -> None:
     """A pod without metadata matters: the zone's keeper says what is wrong with it."""
     assert PodNews().matters("ADDED", {"status": {}})
+
+
+def test_a_pod_that_could_not_be_read_is_news_when_it_can_again() -> None:
+    """Its name was taken away with the change that nobody could read."""
+    news = PodNews()
+    changes = [pod(), pod(address="somewhere"), pod()]
+    assert [news.matters("MODIFIED", one) for one in changes] == [True, True, True]
