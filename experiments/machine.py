@@ -14,11 +14,18 @@ from kubinet.version import __version__
 Facts = dict[str, object]
 """Goes into a JSON file of the results folder as it is."""
 
-_PACKAGES: Final = ("os-ken", "pyroute2", "numpy", "matplotlib", "requests", "mininet")
+_CHECKOUT: Final = Path(__file__).resolve().parent.parent
 _PROGRAMS: Final = {
     "ovs-vswitchd": ("ovs-vswitchd", "--version"),
+    "ovsdb-server": ("ovsdb-server", "--version"),
     "iperf3": ("iperf3", "--version"),
     "ping": ("ping", "-V"),
+    "fping": ("fping", "-v"),
+    "wrk": ("wrk", "-v"),
+    "sockperf": ("sockperf", "--version"),
+    "tcpdump": ("tcpdump", "--version"),
+    "nft": ("nft", "--version"),
+    "ip": ("ip", "-V"),
     "mininet": ("mn", "--version"),
     "vde": ("vde_switch", "--version"),
 }
@@ -63,11 +70,11 @@ def versions() -> Facts:
     """Kubinet's commit, and the version of everything that a measurement passes through."""
     return {
         "kubinet": __version__,
-        "git": git_state(Path(__file__).resolve().parent.parent),
+        "git": git_state(_CHECKOUT),
         "python": platform.python_version(),
         "kernel": platform.release(),
         "distribution": _first(r'^PRETTY_NAME="?([^"\n]+)"?$', _text("/etc/os-release")),
-        "packages": {name: _package(name) for name in _PACKAGES},
+        "packages": _packages(),
         "programs": {name: _program(argv) for name, argv in _PROGRAMS.items()},
     }
 
@@ -81,11 +88,18 @@ def git_state(checkout: Path) -> Facts | None:
     return {"commit": commit.strip() or None, "dirty": bool(changes.strip())}
 
 
-def _package(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def git_changes() -> str:
+    """What differs from the commit of `versions`, as `git diff`; empty where nothing does, and without a checkout."""
+    checkout = _CHECKOUT
+    if not (checkout / ".git").exists() or shutil.which("git") is None:
+        return ""
+    return _run(["git", "-C", str(checkout), "diff", "--no-color", "HEAD"])
+
+
+def _packages() -> dict[str, str]:
+    """Every Python package that this program can import, plug-ins of others among them."""
+    found = {one.metadata["Name"]: one.version for one in importlib.metadata.distributions() if one.metadata["Name"]}
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def _program(argv: tuple[str, ...]) -> str | None:

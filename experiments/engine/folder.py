@@ -17,7 +17,7 @@ from experiments.engine.files import read_json
 from experiments.engine.run import COMPLETE, RunOutcome, outcome_of
 from experiments.engine.values import from_data, to_data
 from experiments.folder import new_folder, write_json, write_text
-from experiments.machine import load_average, machine_facts, versions
+from experiments.machine import git_changes, load_average, machine_facts, versions
 from kubinet.errors import InvalidInputError, KubinetError
 
 RUNNING: Final = "running"
@@ -62,6 +62,8 @@ class ResultsFolder:
         )
         write_text(path / EXPERIMENT, experiment_yaml(design))
         write_json(path / "versions.json", versions())
+        if changes := git_changes():
+            write_text(path / "git.diff", changes)
         write_json(path / "machine.json", machine_facts())
         folder.state = {"experiment": design.name, "state": RUNNING, "why": "", "sessions": []}
         return folder

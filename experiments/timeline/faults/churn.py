@@ -2,6 +2,7 @@
 
 import math
 import random
+from ipaddress import IPv4Address
 
 from experiments.stats import derived_seed
 from experiments.timeline.actions import Churn
@@ -30,7 +31,8 @@ class ChurnedPods(RecurringFault[Churn]):
 
     def turn(self, case: Case[Churn]) -> Memory:
         staying = [pod for pod in _pods(case.site, case.action) if "deletionTimestamp" not in pod["metadata"]]
-        names = sorted(pod["metadata"]["name"] for pod in staying)
+        # Names of a Deployment's pods are drawn anew in every cluster: where a pod is says which one it is.
+        names = [pod["metadata"]["name"] for pod in sorted(staying, key=_position)]
         seed = derived_seed(case.site.seed, str(case.action), str(case.memory["turns"]))
         drawn = random.Random(seed).sample(names, math.ceil(len(names) * case.action.percent / 100))  # noqa: S311
         uids = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in staying}
@@ -66,6 +68,11 @@ class ChurnedPods(RecurringFault[Churn]):
     def healed(self, case: Case[Churn]) -> Check:
         ready = len(list(ready_pods(_pods(case.site, case.action))))
         return Check(ready >= case.memory["ready"], f"{ready} pods are Ready ({case.memory['ready']} before)")
+
+
+def _position(pod: Object) -> tuple[str, IPv4Address, str]:
+    address = IPv4Address(pod.get("status", {}).get("podIP") or 0)
+    return pod["spec"].get("nodeName", ""), address, pod["metadata"]["name"]
 
 
 def _pods(site: Site, action: Churn) -> list[Object]:
