@@ -84,6 +84,7 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
         workload=reading.read_workload(spec["workload"], where),
         measurements=reading.read_measurements(spec.get("measurements", ()), where),
         timeline=tuple(spec.get("timeline", ())),
+        files={one["name"]: one["inline"] for one in spec.get("files", ())},
         stop=conclusions.read_stop(spec.get("stop", {}), where),
         measures_speed=spec.get("measures", "speed") == "speed",
         run_seconds=float(expect.get("runSeconds", 0)),

@@ -222,6 +222,8 @@ class ExperimentDesign:
     declared: Mapping[str, ParameterDesign] = field(default_factory=dict)
     """More about the parameters of these names."""
     quick: QuickDesign = QuickDesign()
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The texts of files that the timeline applies or deletes, by the names that it gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,3 +252,5 @@ class RunSpec:
     workload: tuple[WorkloadDesign, ...]
     measurements: tuple[MeasurementDesign, ...]
     timeline: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The timeline's files, name to text."""

@@ -53,6 +53,7 @@ def to_document(design: ExperimentDesign) -> dict[str, Any]:
         "workload": _steps(design.workload),
         "measurements": [_plugin(one) for one in design.measurements],
         "timeline": list(design.timeline),
+        "files": [{"name": name, "inline": text} for name, text in design.files.items()],
         "measures": "speed" if design.measures_speed else "behaviour",
         "expect": _given(runSeconds=design.run_seconds) | {"runBytes": write_bytes(design.run_bytes)},
         "stop": _stop(design.stop),

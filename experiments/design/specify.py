@@ -42,6 +42,7 @@ def specify(design: ExperimentDesign, run: PlannedRun) -> RunSpec:
             for one in design.measurements
         ),
         timeline=_texts("timeline", design.timeline, known),
+        files=design.files,
     )
 
 

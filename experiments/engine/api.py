@@ -20,10 +20,11 @@ from experiments.engine.remote import parse_workers
 from experiments.engine.run import COMPLETE
 from experiments.engine.session import Manner, carry_out_session, check_manner
 from experiments.engine.telling import Follower
+from experiments.engine.timelinefiles import timeline_files
 from experiments.plugins import measurements, workloads
 from experiments.records import Value, Verdict
 from experiments.registry import find_experiment, load_implementation
-from experiments.timeline.validate import line_checker, with_absolute_files
+from experiments.timeline.validate import line_checker
 from kubinet.documents import Where, spell
 from kubinet.errors import MissingCapabilityError, UsageError
 from kubinet.yamldata import parse_documents
@@ -89,12 +90,12 @@ def prepare(
         workloads=workloads,
         measurements=measurements,
         which=shutil.which,
-        check_line=line_checker(found.folder),
+        check_line=line_checker(found.folder, design.files),
         free_bytes=max(0, shutil.disk_usage(_existing(output_dir)).free - DISK_RESERVE_BYTES),
         for_this_machine=True,
     )
     check(design, surroundings, found.where)
-    design = replace(design, timeline=with_absolute_files(design.timeline, found.folder))
+    design = replace(design, files=timeline_files(design, found.folder))
     return replace(found, design=design, beyond=beyond_calibration(design))
 
 
@@ -159,7 +160,7 @@ def run_prepared(
     anyway: bool = False,
 ) -> Finished:
     """Run what `prepare` returned, in a new results folder; `anyway`: whatever the calibration says."""
-    if not anyway:
+    if not anyway and manner.on_this_machine:
         check_capacity(prepared)
     design = prepared.design
     check_manner(manner, measures_speed=design.measures_speed)
@@ -173,8 +174,8 @@ def check_capacity(prepared: Prepared) -> None:
     """MissingCapabilityError where this machine cannot emulate the experiment honestly."""
     if prepared.beyond.refusals:
         raise MissingCapabilityError(
-            f"experiment '{prepared.design.name}': {'; '.join(prepared.beyond.refusals)}; no run would be valid: take "
-            "less, another machine, or --anyway"
+            f"experiment '{prepared.design.name}': {'; '.join(prepared.beyond.refusals)}; such runs would not be "
+            "valid: leave those levels out (--set FACTOR=LEVELS), take another machine, or --anyway"
         )
 
 

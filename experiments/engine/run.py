@@ -189,7 +189,9 @@ class _Run:
         # Plug-ins are found and asked before anything is sent.
         working = [_ready(one, self.tools.workload(one.kind)) for one in self.spec.workload]
         watching = [_ready(one, self.tools.measurement(one.kind)) for one in self.spec.measurements]
-        timeline = self.tools.timeline(self.spec.timeline, write, watch.excuse) if self.spec.timeline else None
+        timeline = None
+        if self.spec.timeline:
+            timeline = self.tools.timeline(self.spec.timeline, self.spec.files, write, watch.excuse)
         with ExitStack() as stack:
             scene.started_s = self.record["workload_started_s"] = time.time()
             for design, measurement in watching:

@@ -33,6 +33,11 @@ class Manner:
     workers: Workers | None = None
     tools: str = REAL_TOOLS
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether this machine's calibration speaks of the runs."""
+        return self.workers is None or self.workers.kind == "local"
+
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:

@@ -1,7 +1,6 @@
 """The timeline of a run: planned events and what came of them go to events.csv, their subjects are excused."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from experiments.engine.tools import TimelineEvent
@@ -21,7 +20,8 @@ from experiments.timeline.actions import (
     StopAgent,
 )
 from experiments.timeline.language import parse_timeline
-from experiments.timeline.player import NOT_REACHED, Happening, Player, site_of
+from experiments.timeline.player import NOT_REACHED, Happening, Player, Stage, site_of
+from experiments.timeline.site import Site
 from experiments.validity.watch import CONTROLLER
 
 PLANNED: Final = "planned"
@@ -31,16 +31,25 @@ class PlayedTimeline:
     """Plays the lines against the run's cluster."""
 
     def __init__(
-        self, lines: Sequence[str], write: Callable[[TimelineEvent], None], excuse: Callable[[str], None]
+        self,
+        lines: Sequence[str],
+        files: Mapping[str, str],
+        write: Callable[[TimelineEvent], None],
+        excuse: Callable[[str], None],
     ) -> None:
+        """`files`: texts of the files that the lines name."""
         self._events = parse_timeline(lines)
-        self._player = Player(self._events)
+        self._files = files
+        self._player = Player(self._events, open_site=self._site)
         self._write = write
         self._excuse = excuse
 
+    def _site(self, stage: Stage) -> Site:
+        return site_of(stage, files=self._files)
+
     def start(self, scene: Scene) -> None:
         """Begin; `scene.started_s` is its zero. UsageError for what the cluster has not, before anything happens."""
-        self._player.check(site_of(scene, Path()))
+        self._player.check(self._site(scene))
         for event in self._events:
             end = "" if event.end is None else f"until {event.end:g} s"
             self._write(TimelineEvent(scene.started_s + event.start, event.start, PLANNED, str(event.action), end))

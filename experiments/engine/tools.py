@@ -1,7 +1,7 @@
 """What a run needs from outside, so that tests can play it: clusters, plug-ins, what watches it, its timeline."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ class Watch(Protocol):
         ...
 
     def excuse(self, subject: str) -> None:
-        """What happens to this from now on is meant: `link NAME`, `switch NODE`, `flows NODE` or `controller`."""
+        """Whatever happens to this in the run is meant: `link NAME`, `switch NODE`, `flows NODE` or `controller`."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -84,8 +84,10 @@ class Watch(Protocol):
 
 OpenCluster = Callable[[TopologyChoice, str, Path, Tell], AbstractContextManager[RunningCluster]]
 """Called with topology, cluster name, the run's folder and where to tell how far it is."""
-MakeTimeline = Callable[[Sequence[str], Callable[[TimelineEvent], None], Callable[[str], None]], Timeline]
-"""Called with the lines, what writes an event, and what excuses its subject from the verdict."""
+MakeTimeline = Callable[
+    [Sequence[str], Mapping[str, str], Callable[[TimelineEvent], None], Callable[[str], None]], Timeline
+]
+"""Called with the lines, their files' texts, what writes an event, and what excuses its subject from the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +126,15 @@ def real_cluster(
 
 
 def real_timeline(
-    lines: Sequence[str], write: Callable[[TimelineEvent], None], excuse: Callable[[str], None]
+    lines: Sequence[str],
+    files: Mapping[str, str],
+    write: Callable[[TimelineEvent], None],
+    excuse: Callable[[str], None],
 ) -> Timeline:
     """The timeline language's."""
     from experiments.engine.timeline import PlayedTimeline  # noqa: PLC0415 - most runs have none
 
-    return PlayedTimeline(lines, write, excuse)
+    return PlayedTimeline(lines, files, write, excuse)
 
 
 REAL = Tools(

@@ -7,9 +7,8 @@ its injection only.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final, Protocol
 
 from experiments.base import RunningCluster
@@ -94,12 +93,12 @@ class _Due:
     ends: bool = False
 
 
-def site_of(stage: Stage, folder: Path) -> Site:
-    """What faults reach of a run's cluster; KubinetError when it is none of this machine."""
+def site_of(stage: Stage, *, files: Mapping[str, str] | None = None) -> Site:
+    """What faults reach of a run's cluster; KubinetError when it is none of this machine. `files`: name to text."""
     cluster = stage.cluster
     if not isinstance(cluster, Cluster):
         raise KubinetError("a timeline needs a cluster of this machine: faults act inside its sandbox")
-    return Site(cluster, stage.seed, folder)
+    return Site(cluster, stage.seed, files=files or {})
 
 
 class Player:
@@ -109,14 +108,12 @@ class Player:
         self,
         events: Iterable[Event],
         *,
-        folder: Path = Path(),
         checks: bool = True,
         find: Finder = fault_of,
-        open_site: Callable[[Stage, Path], Site] = site_of,
+        open_site: Callable[[Stage], Site] = site_of,
     ) -> None:
-        """`folder`: what manifest files are relative to. `checks`: look for presence, symptom and recovery."""
+        """`checks`: look for presence, symptom and recovery. `open_site`: what faults reach of the cluster."""
         self._events = tuple(events)
-        self._folder = folder
         self._checks = checks
         self._find = find
         self._open_site = open_site
@@ -136,7 +133,7 @@ class Player:
     def start(self, stage: Stage) -> None:
         """Play in threads of its own; times count from `stage.started_s`."""
         self._stage = stage
-        self._site = self._open_site(stage, self._folder)
+        self._site = self._open_site(stage)
         self._board = Board(self._site.cluster.info.state_dir)
         self._clock = time.monotonic() - (time.time() - stage.started_s)
         self._player = threading.Thread(target=self._play, args=(self._plan(),), name="timeline", daemon=True)

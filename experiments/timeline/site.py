@@ -48,14 +48,16 @@ class Site:
     cluster: Cluster
     seed: int = 1
     folder: Path = field(default_factory=Path)
-    """Manifest files of a timeline are relative to it."""
+    """Manifest files are relative to it, where `files` has not their text."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts of manifest files by the names that a timeline gives them."""
     over: threading.Event = field(default_factory=threading.Event)
     """Set when nobody wants to know any more: waits end."""
     _facts: ClusterFacts | None = None
 
     def fresh(self, over: threading.Event) -> "Site":
         """The same for another thread."""
-        return Site(Cluster.connect(self.cluster.name), self.seed, self.folder, over, self._facts)
+        return Site(Cluster.connect(self.cluster.name), self.seed, self.folder, self.files, over, self._facts)
 
     # What there is
 

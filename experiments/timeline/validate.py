@@ -1,12 +1,12 @@
 """Whether a timeline fits a topology: its nodes, links and files are there. Pure but for a look at the files."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments.timeline.actions import (
     CONTROL,
+    Action,
     Apply,
     CrashNode,
     Delete,
@@ -21,31 +21,41 @@ from experiments.timeline.actions import (
 from experiments.timeline.language import parse_event
 from kubinet.errors import InvalidInputError
 
-_FILE = re.compile(r"(:\s*(?:apply|delete)\s+)([^\s$'\"/][^\s$'\"]*)")
-"""A file as one word without quotes; one that is a level or parameter is written by whoever sets it."""
 
+def check_timeline(
+    events: Iterable[Event], topology: Mapping[str, Any], folder: Path, files: Mapping[str, str] | None = None
+) -> None:
+    """InvalidInputError for the first event that a resolved Topology document or the folder has not, with its line.
 
-def check_timeline(events: Iterable[Event], topology: Mapping[str, Any], folder: Path) -> None:
-    """InvalidInputError for the first event that a resolved Topology document or the folder has not, with its line."""
+    `files`: texts by the names that events may give them; others are looked for in the folder.
+    """
     spec = topology["spec"]
     nodes = [str(node["name"]) for node in spec["nodes"]]
     links = {str(link["name"]): link for link in spec["links"]}
     for event in events:
-        for problem in _problems(event, nodes, links, folder):
+        for problem in _problems(event, nodes, links):
+            raise InvalidInputError(f"{event.where}: `{event.action}`: {problem}")
+        name = file_of(event.action)
+        if name is not None and name not in (files or {}) and not (folder / name).is_file():
+            problem = f"there is no file {folder / name}; files are relative to the experiment's folder"
             raise InvalidInputError(f"{event.where}: `{event.action}`: {problem}")
 
 
-def line_checker(folder: Path) -> Callable[[str, Mapping[str, Any]], None]:
+def file_of(action: Action) -> str | None:
+    """The manifest file that an action names."""
+    match action:
+        case Apply(file) | Delete(file):
+            return file
+        case _:
+            return None
+
+
+def line_checker(folder: Path, files: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], None]:
     """What `experiments.design.check.Surroundings.check_line` is: a line and a topology in, InvalidInputError out."""
-    return lambda line, topology: check_timeline([parse_event(line)], topology, folder)
+    return lambda line, topology: check_timeline([parse_event(line)], topology, folder, files)
 
 
-def with_absolute_files(lines: Iterable[str], folder: Path) -> tuple[str, ...]:
-    """The lines with files that are named relatively found in `folder`: they mean the same in any other folder."""
-    return tuple(_FILE.sub(lambda found: f"{found[1]}{folder.resolve() / found[2]}", line) for line in lines)
-
-
-def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterable[str]:
+def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     match event.action:
         case Partition(groups):
             for name in (name for group in groups for name in group if name != CONTROL):
@@ -57,9 +67,6 @@ def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, A
         case LinkSet(link, settings):
             yield from _known("link", link, links)
             yield from _settable(links[link], dict(settings))
-        case Apply(file) | Delete(file):
-            if not (folder / file).is_file():
-                yield f"there is no file {folder / file}; files are relative to the experiment's folder"
         case _:
             return
 

@@ -55,13 +55,17 @@ def show_list(output: Facts) -> None:
 def show_plan(wanted: Run, output: Facts) -> None:
     """Every run that there would be; nothing is started or written."""
     from experiments.design.dryrun import dry_run, lines
+    from experiments.engine.api import check_capacity, manner_of
     from experiments.plugins import workloads
 
-    dry = dry_run(_prepared(wanted).design, workloads)
+    prepared = _prepared(wanted)
+    dry = dry_run(prepared.design, workloads)
     if output is Facts.JSON:
         print(to_json(asdict(dry) | {"seconds": dry.seconds}), end="")
     else:
         print("\n".join(lines(dry)))
+    if not wanted.anyway and manner_of(wanted.jobs, wanted.workers).on_this_machine:
+        check_capacity(prepared)
 
 
 def run(wanted: Run, output: Facts) -> int:
@@ -95,7 +99,7 @@ def resume(directory: Path, jobs: int, workers: str | None, output: Facts) -> in
 
 def _prepared(wanted: Run) -> "Prepared":
     from experiments.design.factors import parse_levels
-    from experiments.engine.api import check_capacity, prepare
+    from experiments.engine.api import prepare
 
     prepared = prepare(
         wanted.experiment,
@@ -108,13 +112,9 @@ def _prepared(wanted: Run) -> "Prepared":
         nodes=wanted.nodes,
         output_dir=wanted.output_dir,
     )
-    for words in prepared.beyond.warnings:
+    told = prepared.beyond.warnings + (prepared.beyond.refusals if wanted.anyway else ())
+    for words in told:
         print(f"{prepared.design.name}: {words}", file=sys.stderr)
-    if wanted.anyway:
-        for words in prepared.beyond.refusals:
-            print(f"{prepared.design.name}: {words}; run all the same", file=sys.stderr)
-    else:
-        check_capacity(prepared)
     return prepared
 
 

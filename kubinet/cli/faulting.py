@@ -146,7 +146,7 @@ class _Stage:
 
 
 def _play(site: Site, events: Sequence[Event], output: Facts) -> None:
-    player = Player(events, folder=site.folder)
+    player = Player(events, open_site=lambda _: Site(site.cluster, site.seed, site.folder))
     player.check(site)
     show: Callable[[str], None] = typer.echo if output is Facts.TABLE else lambda _: None
     player.start(_Stage(site.cluster, time.time(), site.seed, show))

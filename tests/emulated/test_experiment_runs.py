@@ -135,6 +135,33 @@ def test_session_that_is_killed_goes_on_with_nothing_lost(
     assert list(state.iterdir()) == []
 
 
+SCRIPT = """
+import sys
+from pathlib import Path
+
+from experiments import run_experiment
+
+if __name__ == "__main__":
+    done = run_experiment(sys.argv[1], workers="local:2", output_dir=Path(sys.argv[2]))
+    print(done.state, done.directory, done.report.page)
+"""
+
+
+def test_dask_workers_fill_the_same_folder_from_python(
+    tmp_path: Path, environment: dict[str, str], finished: tuple[dict[str, Any], str]
+) -> None:
+    """`run_experiment` with two workers, each with clusters of its own: the same table, and a report."""
+    (tmp_path / "rtt.yaml").write_text(EXPERIMENT)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    words = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "rtt.yaml"), str(tmp_path / "results")]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    state, directory, page = done.stdout.split()
+    assert state == "complete"
+    assert table(Path(directory)) == table(Path(finished[0]["directory"]))
+    assert "What does an echo take?" in Path(page).read_text()
+
+
 def test_plan_is_printed_and_nothing_started(tmp_path: Path, environment: dict[str, str]) -> None:
     """--dry-run names every run; --set chooses levels."""
     (tmp_path / "rtt.yaml").write_text(EXPERIMENT)

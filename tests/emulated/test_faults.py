@@ -173,7 +173,7 @@ def test_a_partition_outlives_controller_and_switch(site: Site) -> None:
     """Its flows are not swept by a new controller, and are set again on a node whose Open vSwitch is new."""
     stage = _Stage(site)
     lines = ["at 0s: partition [n1] [n2, n3]", "at 1s: kill controller", "at 4s: restart ovs on n1"]
-    player = Player(parse_timeline(lines), folder=site.folder)
+    player = Player(parse_timeline(lines), open_site=lambda _: site)
     player.check(site)
     player.start(stage)
     player.wait()

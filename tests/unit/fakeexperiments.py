@@ -135,7 +135,7 @@ class FakeWatch:
 class FakeTimeline:
     """Writes each line as an event."""
 
-    def __init__(self, lines: Sequence[str], write: Any, excuse: Any) -> None:
+    def __init__(self, lines: Sequence[str], files: Any, write: Any, excuse: Any) -> None:
         self._lines, self._write = lines, write
 
     def start(self, scene: Any) -> None:

@@ -204,7 +204,7 @@ def test_an_experiment_is_compared_level_by_level(calibrated: Path) -> None:
     prepared = prepare(calibrated)
     assert [words.partition(";")[0] for words in prepared.beyond.warnings] == ["the topology has 12 nodes"]
     assert [words.partition(";")[0] for words in prepared.beyond.refusals] == ["the topology has 40 nodes"]
-    with pytest.raises(MissingCapabilityError, match=r"'scale': the topology has 40 nodes; .* take less"):
+    with pytest.raises(MissingCapabilityError, match=r"'scale': the topology has 40 nodes; .* leave those levels out"):
         check_capacity(prepared)
     check_capacity(prepare(calibrated, levels={"nodes": ["4", "12"]}))
 

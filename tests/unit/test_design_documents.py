@@ -217,7 +217,7 @@ def test_a_folder_without_an_experiment_is_refused(tmp_path: Path) -> None:
     [
         ("  seed: 7", "  sead: 7", "lab.yaml:35: spec.sead: unknown field 'sead'; known: question, summary, topology, "
          "manifests, ready, parameters, factors, exclude, repetitions, seed, order, warmup, workload, measurements, "
-         "timeline, measures, expect, stop, quick, analysis, claims, published"),
+         "timeline, files, measures, expect, stop, quick, analysis, claims, published"),
         ("question: What does the overlay cost?", "summary: x", "lab.yaml:4: spec: the field 'question' is missing"),
         ("repetitions: 4", "repetitions: 0", "lab.yaml:34: spec.repetitions: 0 is too small; it must be at least 1"),
         ("repetitions: 4", "repetitions: many", "lab.yaml:34: spec.repetitions: must be a whole number, not 'many'"),

@@ -1,17 +1,26 @@
 """What a timeline disturbs on purpose, in the words of a run's watch."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from experiments.design.plan import plan
+from experiments.design.resolved import experiment_yaml
+from experiments.design.specify import specify
+from experiments.engine.api import prepare
 from experiments.engine.timeline import assess_happenings, excused
 from experiments.records import Assessment, Verdict
+from experiments.timeline.actions import Apply
+from experiments.timeline.faults.base import Case
+from experiments.timeline.faults.objects import AppliedFile
 from experiments.timeline.language import parse_action
 from experiments.timeline.player import Happening
-from experiments.timeline.validate import line_checker, with_absolute_files
-from kubinet.errors import InvalidInputError
+from experiments.timeline.site import Site
+from experiments.timeline.validate import line_checker
+from kubinet.errors import InvalidInputError, UsageError
 
 TOPOLOGY = {
     "spec": {
@@ -54,7 +63,7 @@ def test_a_run_without_what_was_planned_is_suspect() -> None:
 
 def test_what_the_topology_has_not_is_refused_before_the_first_run() -> None:
     """A line that is no event, an unknown link, a delay on a link without the means: with the remedy."""
-    check = line_checker(Path())
+    check = line_checker(Path(), {})
     topology = {"spec": {"nodes": [{"name": "n1"}], "links": [{"name": "n1-s1", "endpoints": ["n1", "s1"]}]}}
     check("at 2s: kill controller", topology)
     for line, words in (
@@ -67,12 +76,54 @@ def test_what_the_topology_has_not_is_refused_before_the_first_run() -> None:
             check(line, topology)
 
 
-def test_files_of_a_timeline_are_the_experiments_in_every_folder() -> None:
-    """Relative files become absolute; absolute ones, other lines and open levels stay as they are."""
-    lines = ("at 1s: apply deny.yaml", "at 2s: delete /a/b.yaml", "at 3s: kill controller", "at 4s: apply $(file)")
-    assert with_absolute_files(lines, Path("/x")) == (
-        "at 1s: apply /x/deny.yaml",
-        "at 2s: delete /a/b.yaml",
-        "at 3s: kill controller",
-        "at 4s: apply $(file)",
-    )
+EXPERIMENT = """
+apiVersion: kubinet.dev/v1
+kind: Experiment
+metadata: {name: files}
+spec:
+  question: "?"
+  topology: {preset: star}
+  factors:
+  - {name: file, levels: [deny.yaml, "more/allow all.yaml"]}
+  timeline: ['at 1s: apply "$(file)"', 'at 2s: delete "two words.yaml"']
+  workload: [{name: rest, kind: idle, seconds: 3}]
+  expect: {runSeconds: 3}
+  quick: {repetitions: 1}
+"""
+
+
+def test_the_files_of_a_timeline_travel_with_the_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of every level, in whatever quotes, are read from the experiment's folder, and then only from its text."""
+    there, elsewhere = tmp_path / "a folder", tmp_path / "elsewhere"
+    (there / "more").mkdir(parents=True)
+    elsewhere.mkdir()
+    texts = {
+        name: f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c{number}}}}}\n"
+        for number, name in enumerate(("deny.yaml", "two words.yaml", "more/allow all.yaml"))
+    }
+    for name, text in texts.items():
+        (there / name).write_text(text)
+    (there / "files.yaml").write_text(EXPERIMENT)
+    monkeypatch.chdir(elsewhere)
+    design = prepare(there / "files.yaml").design
+    assert design.files == texts
+    (elsewhere / "experiment.yaml").write_text(experiment_yaml(design))
+    shutil.rmtree(there)
+    again = prepare(elsewhere / "experiment.yaml").design
+    assert again == design
+    assert [specify(again, run).files for run in plan(again)[:2]] == [texts, texts]
+    site = Site(None, files=again.files)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"absent\.yaml: there is no such file"):
+        AppliedFile().check(Case(site, Apply("absent.yaml")))
+    AppliedFile().check(Case(site, Apply("more/allow all.yaml")))
+
+
+def test_a_timelines_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    """Before the first run, with its name."""
+    (tmp_path / "deny.yaml").write_text("a: [")
+    for name in ("two words.yaml", "more/allow all.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}")
+    (tmp_path / "files.yaml").write_text(EXPERIMENT)
+    with pytest.raises(InvalidInputError, match=r"deny\.yaml"):
+        prepare(tmp_path / "files.yaml")

@@ -86,7 +86,7 @@ class Stage:
         return Player(
             parse_timeline(lines),
             find=lambda action: FakeFault(self.log, action),
-            open_site=lambda stage, _: FakeSite(stage.cluster),  # type: ignore[arg-type, return-value]
+            open_site=lambda stage: FakeSite(stage.cluster),  # type: ignore[arg-type, return-value]
             **options,
         )
 

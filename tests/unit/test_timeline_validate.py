@@ -46,7 +46,7 @@ def test_what_the_topology_has_is_accepted(tmp_path: Path) -> None:
 def test_what_the_topology_has_not_is_refused_with_the_line(line: str, words: str, tmp_path: Path) -> None:
     """The error names the line of the timeline, the action and what there is."""
     with pytest.raises(InvalidInputError, match=r"^timeline: `"):
-        line_checker(tmp_path)(line, TOPOLOGY)
+        line_checker(tmp_path, {})(line, TOPOLOGY)
     with pytest.raises(InvalidInputError) as caught:
         _check(line, tmp_path)
     assert str(caught.value).startswith("exp.yaml: timeline, line 1: `")

@@ -1,13 +1,12 @@
 """Steps that a user of the cluster takes: another number of replicas, objects that come and go."""
 
-from pathlib import Path
 from typing import Any
 
 from experiments.timeline.actions import Apply, Delete, Scale
 from experiments.timeline.faults.base import Case, Fault, Memory, Stay
 from experiments.timeline.site import Check, Site
 from kubinet.errors import ApiError, KubinetError, UsageError
-from kubinet.manifests import load_manifests
+from kubinet.manifests import load_manifests, parse_manifests
 
 
 class ScaledObject(Fault[Scale]):
@@ -126,14 +125,16 @@ def _ready(site: Site, action: Scale, wanted: int) -> Check:
 
 
 def _objects(site: Site, file: str) -> list[dict[str, Any]]:
-    path = Path(file)
-    if not path.is_absolute():
-        path = site.folder / path
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such file; a timeline's files are relative to the experiment's folder")
-    objects = list(load_manifests(path))
+    text = site.files.get(file)
+    if text is not None:
+        objects = [one.object for one in parse_manifests(text, file)]
+    else:
+        path = site.folder / file
+        if not path.is_file():
+            raise UsageError(f"{path}: there is no such file; files are relative to the folder of who names them")
+        objects = list(load_manifests(path))
     if not objects:
-        raise KubinetError(f"{path}: it holds no object")
+        raise KubinetError(f"{file}: it holds no object")
     return objects
 
 
