@@ -2,13 +2,11 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from runcommand import run_command
 
 pytestmark = pytest.mark.emulated
 
@@ -17,18 +15,10 @@ ALGORITHMS = ("hash", "maglev", "source-hash")
 
 
 def _run(folder: Path, seed: int) -> Path:
-    words = [sys.executable, "-m", "kubinet.cli.main", "run", "service_load_balancing", "--quick", "--seed", str(seed)]
-    words += ["-p", f"algorithms={','.join(ALGORITHMS)}", "-p", "load_seconds=1", "-p", "warmup_seconds=0.5"]
-    done = subprocess.run(
-        [*words, "-d", str(folder), "-o", "json"],
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return Path(json.loads(done.stdout)["directory"])
+    parameters = (f"algorithms={','.join(ALGORITHMS)}", "load_seconds=1", "warmup_seconds=0.5")
+    options = [word for one in parameters for word in ("-p", one)]
+    words = ("service_load_balancing", "--quick", "--seed", str(seed), *options)
+    return Path(run_command(*words, folder=folder, seconds=240)["directory"])
 
 
 def _json(path: Path) -> Any:
