@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,14 @@ def publish(folder: Path) -> None:
     """Copy report and figures of one results folder and rewrite its experiment's page."""
     summary, session, machine = (_json(folder / name) for name in ("summary.json", "session.json", "machine.json"))
     name = summary["experiment"]
-    if session["state"] != "complete" or "--quick" in session["sessions"][0]["command_line"]:
-        sys.exit(f"{folder}: state {session['state']}; only full, complete runs are published")
+    if session["state"] != "complete":
+        sys.exit(f"{folder}: state {session['state']}; `kubinet run --resume {folder}` completes it")
+    page = DOCS / "experiments" / f"{name}.md"
+    text = page.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        sys.exit(f"{page}: put the lines {BEGIN!r} and {END!r} where the results are to stand")
     report = (folder / "report.md").read_text(encoding="utf-8")
     images = DOCS / "images" / "experiments" / name
     shutil.rmtree(images, ignore_errors=True)
@@ -43,18 +50,14 @@ def publish(folder: Path) -> None:
         "",
         _circumstances(summary, session, machine),
         "",
-        *_claims(report),
+        *_table(report, "Claims"),
+        *_table(report, "Published results beside it"),
         *(line for one in figures for line in (f"![{one['text']}](../images/experiments/{name}/{one['file']})", "")),
         f"All tables and figures, links and machine: [report](results/{name}.md).",
         "",
         END,
     ]
-    page = DOCS / "experiments" / f"{name}.md"
-    text = page.read_text(encoding="utf-8")
-    if BEGIN not in text:
-        sys.exit(f"{page}: no line {BEGIN!r}; put it and {END!r} where the results are to stand")
-    before, _, rest = text.partition(BEGIN)
-    page.write_text(before + "\n".join(lines) + rest.partition(END)[2], encoding="utf-8")
+    page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
     print(page)
 
 
@@ -65,14 +68,25 @@ def _circumstances(summary: dict[str, Any], session: dict[str, Any], machine: di
     runs = summary["runs"]
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in runs["verdicts"].items())
     return (
-        f"`kubinet run {summary['experiment']}` on {began:%Y-%m-%d %H:%M} UTC: {runs['made']} runs in "
+        f"`{_command(session['sessions'][0]['command_line'])}` on {began:%Y-%m-%d %H:%M} UTC: {runs['made']} runs in "
         f"{seconds / 60:.1f} minutes, {verdicts}; {machine['cpus_usable']} CPUs ({machine['cpu_model']}), Linux "
         f"{machine['kernel']}, load average {load:.1f} before. Intervals are 95 %."
     )
 
 
-def _claims(report: str) -> list[str]:
-    _, _, rest = report.partition("\n## Claims\n")
+def _command(words: Sequence[str]) -> str:
+    """As it was typed, without the folder of the results."""
+    typed = ["kubinet", *words[1:]]
+    for option in ("-d", "--output-dir"):
+        if option in typed:
+            place = typed.index(option)
+            del typed[place : place + 2]
+    return " ".join(typed)
+
+
+def _table(report: str, heading: str) -> list[str]:
+    """The table under a heading of the report."""
+    rest = report.partition(f"\n## {heading}\n")[2]
     rows = [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("|")]
     return [*rows, ""] if rows else []
 
