@@ -77,7 +77,7 @@ client: test-env ## tests with kubectl and client libraries
 	$(BY_FILE) tests/client
 
 emulated: test-env ## tests with real packets in the sandbox
-	$(CLUSTERS) --dist loadfile tests/emulated --ignore=$(CATALOGUE) -m "not alone"
+	$(CLUSTERS) --dist loadfile tests/emulated --ignore=$(CATALOGUE) -m "not alone" --durations=15
 	$(CLUSTERS) --dist worksteal $(CATALOGUE)
 	$(PYTEST) tests/emulated -m alone
 
