@@ -20,6 +20,8 @@ _PANEL_SHARE: Final = 0.85
 _CHARACTER_INCHES: Final = 0.075
 """Width of a character of the names on an axis."""
 _LONG_NAME: Final = 10
+_LABEL_CHARACTERS: Final = 32
+"""So much of a vertical axis' label stands beside a panel."""
 
 
 def canvas(division: Division, *, height: float, share_y: bool) -> tuple[Drawing, list[Axes]]:
@@ -42,7 +44,7 @@ def finish(
         if panel.title:
             axes.set_title(textwrap.fill(panel.title, 84 // columns), fontsize=8 if columns < 3 else 7)
         if index % columns == 0:
-            axes.set_ylabel(y_label)
+            axes.set_ylabel(textwrap.fill(y_label, _LABEL_CHARACTERS))
         if analysis.log_y:
             axes.set_yscale("log")
         if analysis.log_x and analysis.figure == "ecdf":
