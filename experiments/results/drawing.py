@@ -19,6 +19,8 @@ _PANEL_SHARE: Final = 0.85
 """How much of a panel's width its axis has."""
 _CHARACTER_INCHES: Final = 0.075
 """Width of a character of the names on an axis."""
+_HANDLE_INCHES: Final = 0.6
+"""Width of a legend's line or box, and the room around it."""
 _LONG_NAME: Final = 10
 _LABEL_CHARACTERS: Final = 32
 """So much of a vertical axis' label stands beside a panel."""
@@ -79,7 +81,9 @@ def legend(
         labels += [f"{verdict} run" for verdict in marks]
     if handles:
         title = division.colour if len(named) > 1 else None
-        drawing.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), title=title)
+        room = _HANDLE_INCHES + _CHARACTER_INCHES * max(map(len, labels))
+        columns = max(1, min(len(labels), 5, int(drawing.get_figwidth() / room)))
+        drawing.legend(handles, labels, loc="outside lower center", ncols=columns, title=title)
 
 
 def verdict_marks(groups: Mapping[Combination, Group]) -> dict[str, dict[str, Any]]:
