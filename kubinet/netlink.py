@@ -89,6 +89,8 @@ class VethEnd:
     """The index of the bridge that it becomes a port of."""
     queue: int | None = None
     """Packets (`txqueuelen`)."""
+    index: int = 0
+    """The interface's number; 0: the next one that is free."""
 
     def attributes(self, mtu: int | None) -> list[tuple[str, object]]:
         """What ifinfmsg says of it."""
@@ -106,11 +108,13 @@ class VethEnd:
 
 def add_veth(end: VethEnd, peer: VethEnd, mtu: int | None = None) -> Request:
     """A veth pair; only `end` can be set up, made promiscuous and become a bridge's port in the same request."""
-    data = {"attrs": [("VETH_INFO_PEER", {"attrs": peer.attributes(mtu)})]}
-    info = ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]})
+    other = {"index": peer.index, "attrs": peer.attributes(mtu)}
+    data = {"attrs": [("VETH_INFO_PEER", other)]}
+    info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
     wanted = (_IFF_UP if end.up else 0) | (_IFF_PROMISC if end.promiscuous else 0)
-    flags: dict[str, object] = {"flags": wanted, "change": wanted} if wanted else {}
-    message = encode(ifinfmsg(), _RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, flags, [*end.attributes(mtu), info])
+    fields: dict[str, object] = {"index": end.index, "flags": wanted, "change": wanted}
+    attributes = [*end.attributes(mtu), ("IFLA_LINKINFO", info)]
+    message = encode(ifinfmsg(), _RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, fields, attributes)
     return Request(f"veth {end.name}", message)
 
 

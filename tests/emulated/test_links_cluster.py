@@ -34,6 +34,20 @@ def test_nodes_links_keep_their_rate_under_open_vswitch(start_cluster: Callable[
     assert _problems(cluster, ["n1-s1", "n2-s1"]) == []
 
 
+def test_both_ends_of_a_link_have_different_numbers(start_cluster: Callable[..., Cluster]) -> None:
+    """Of ends with the same number a switch's port forwards up to a second late: the kernel takes its time."""
+    cluster = start_cluster("star", nodes=3, settings={"network.dnsReplicas": 0})
+    for link in _ask(cluster, "links"):
+        assert link["wire"] == "veth"
+        numbers = []
+        for end in link["ends"]:
+            words = ["nsenter", "-t", str(end["pid"]), "-n", "ip", "-j", "link", "show", "dev", end["interface"]]
+            (shown,) = json.loads(cluster.run(words).text)
+            numbers.append((shown["ifindex"], shown["link_index"]))
+        assert numbers[0] == numbers[1][::-1]
+        assert numbers[0][0] != numbers[0][1]
+
+
 def test_a_changed_delay_is_what_nodes_see(start_cluster: Callable[..., Cluster]) -> None:
     """After `set n1-s1 delay=30ms` the nodes' links measure as declared, and a ping takes 2 x (30 + 2) ms."""
     cluster = start_cluster("star", nodes=2, settings={"rate": "20mbit", "delay": "2ms"})

@@ -42,6 +42,18 @@ def _inside(script: str) -> Any:
     return json.loads(done.stdout)
 
 
+def test_both_ends_get_the_numbers_that_are_asked_for() -> None:
+    """Without a number the kernel gives the next one."""
+    found = _inside("""
+with Netlink() as channel:
+    channel.run([add_veth(VethEnd("p-1", index=1007), VethEnd("pod0", index=1012))])
+    channel.run([add_veth(VethEnd("p-2"), VethEnd("pod1"))])
+print(json.dumps({link["ifname"]: link["ifindex"] for link in ip("link")}))
+""")
+    assert (found["p-1"], found["pod0"]) == (1007, 1012)
+    assert found["p-2"] != found["pod1"]
+
+
 def test_a_veth_pair_gets_addresses_route_and_neighbour() -> None:
     """One pair: the peer has the asked MAC address, MTU, address, default route and neighbour."""
     found = _inside("""

@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +22,8 @@ _WIREFILTER_SPARE = 1 << 20
 """Bytes that a userspace wire holds beyond what is in flight; the declared queue is the shaper's."""
 _QUEUE = 1000
 """Packets: the kernel's own default for Ethernet."""
+_FIRST_INDEX = 1000
+"""Numbers of links' ends are above those that the kernel gives in a namespace."""
 _ANSWER_SECONDS = 30.0
 _START_SECONDS = 30.0
 """Generous: a machine that stands still for some seconds is no reason to fail (a console once took more than 5 s)."""
@@ -54,7 +56,12 @@ class WireMaker:
         """Create the link; both interfaces exist then, down, with their MAC addresses and MTU."""
         match ends.wire:
             case Wire.VETH:
-                self._root.run([netlink.add_veth(_end(ends.a, ends.pid_a), _end(ends.b, ends.pid_b), ends.mtu)])
+                # Of ends with the same number, each in its namespace, the kernel takes the word of a carrier for one of
+                # those that can wait (net/core/link_watch.c), and a switch's port forwards up to a second late.
+                index = _FIRST_INDEX + 2 * ends.number
+                first = replace(_end(ends.a, ends.pid_a), index=index)
+                second = replace(_end(ends.b, ends.pid_b), index=index + 1)
+                self._root.run([netlink.add_veth(first, second, ends.mtu)])
             case Wire.NETEM:
                 self._netem(ends)
             case Wire.WIREFILTER:
