@@ -49,7 +49,7 @@ def differences(first: Results, second: Results) -> tuple[str, ...]:
 
 
 def _facts(before: Mapping[str, Any], after: Mapping[str, Any], about: str = "") -> Iterator[str]:
-    for name in dict.fromkeys((*before, *after)):
+    for name in (name for name in before if name in after):  # what one of them did not record says nothing
         old, new = before.get(name), after.get(name)
         words = f"{about}{name.replace('_', ' ')} "
         if isinstance(old, Mapping) and isinstance(new, Mapping):
