@@ -39,6 +39,8 @@ def publish(folder: Path) -> None:
     for match in _FIGURE.finditer(report):
         shutil.copy(folder / "figures" / match["file"], images)
     whole = _FIGURE.sub(rf"![\g<text>](../../images/experiments/{name}/\g<file>)", report)
+    for one in session["sessions"]:
+        whole = whole.replace(" ".join(one["command_line"]), _command(one["command_line"]))
     target = DOCS / "experiments" / "results" / f"{name}.md"
     target.parent.mkdir(exist_ok=True)
     target.write_text(whole, encoding="utf-8")

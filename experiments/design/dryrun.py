@@ -11,8 +11,8 @@ from experiments.plugins import complete
 from experiments.records import Value
 from experiments.scene import Workload
 
-STARTUP_SECONDS = 15.0
-"""Bringing a cluster up and down, its links measured twice: a few nodes on a small machine."""
+STARTUP_SECONDS = 5.0
+"""Bringing a cluster of a few nodes up and down, its links measured twice, on two cores without other work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def run(wanted: Run, output: Facts) -> int:
             output_dir=wanted.output_dir,
             name=wanted.name,
             follower=follower,
-            command_line=sys.argv,
+            command_line=_command_line(),
             anyway=wanted.anyway,
         )
     return _report(done, output)
@@ -93,8 +93,15 @@ def resume(directory: Path, jobs: int, workers: str | None, output: Facts) -> in
     from kubinet.cli.rundisplay import following
 
     with following(directory.name) as follower:
-        done = resume_experiment(directory, manner=manner_of(jobs, workers), follower=follower, command_line=sys.argv)
+        done = resume_experiment(
+            directory, manner=manner_of(jobs, workers), follower=follower, command_line=_command_line()
+        )
     return _report(done, output)
+
+
+def _command_line() -> list[str]:
+    """As it was typed: where the program's file lies is nobody's business who reads the results."""
+    return ["kubinet", *sys.argv[1:]]
 
 
 def _prepared(wanted: Run) -> "Prepared":

@@ -97,6 +97,19 @@ def test_the_node_itself_reaches_a_service(nodes: dict[int, NodeSwitch]) -> None
     assert (port, answered.client, answered.server) == (GATEWAY, (VIP, 80), own.client)
 
 
+def _answered_by(end: str, nodes: dict[int, NodeSwitch], port: str, sent: Frame) -> tuple[str, Frame]:
+    """What node 1 does with the answer of endpoint `end` to what it sent, masqueraded, out of `port`."""
+    if end == B:
+        assert port == "p103"
+        return nodes[1].one("p103", sent.answer())
+    assert port == UNDERLAY
+    port, arrived = nodes[2].one(UNDERLAY, cross(sent, 2))
+    assert (port, arrived.server) == ("p102", (C, 8080))
+    port, back = nodes[2].one("p102", arrived.answer())
+    assert (port, back.dst) == (UNDERLAY, "10.244.1.1")
+    return nodes[1].one(UNDERLAY, cross(back, 1))
+
+
 @pytest.mark.parametrize("end", [B, C], ids=["local", "remote"])
 def test_a_client_outside_that_routes_to_a_cluster_ip_is_masqueraded(nodes: dict[int, NodeSwitch], end: str) -> None:
     """Its packets come through the node's stack. The endpoint sees the gateway, so that its answer comes back here."""
@@ -106,16 +119,7 @@ def test_a_client_outside_that_routes_to_a_cluster_ip_is_masqueraded(nodes: dict
     routed = Frame(GATEWAY_MAC, VIRTUAL, OUTSIDE, through.sport, VIP, 80)
     port, sent = nodes[1].one(GATEWAY, routed)
     assert (sent.src, sent.server) == ("10.244.1.1", (end, 8080))
-    if end == C:
-        assert port == UNDERLAY
-        port, arrived = nodes[2].one(UNDERLAY, cross(sent, 2))
-        assert (port, arrived.server) == ("p102", (C, 8080))
-        port, back = nodes[2].one("p102", arrived.answer())
-        assert (port, back.dst) == (UNDERLAY, "10.244.1.1")
-        port, answered = nodes[1].one(UNDERLAY, cross(back, 1))
-    else:
-        assert port == "p103"
-        port, answered = nodes[1].one("p103", sent.answer())
+    port, answered = _answered_by(end, nodes, port, sent)
     assert (port, answered.client, answered.server) == (GATEWAY, (VIP, 80), (OUTSIDE, 50000))
 
 
@@ -137,16 +141,7 @@ def test_a_node_port_of_policy_cluster_gives_outside_clients_the_nodes_address(
     asked = from_outside(1, NODE_1, 30080)
     port, sent = nodes[1].one(UNDERLAY, asked)
     assert (sent.src, sent.server) == ("10.244.1.1", (end, 8080))
-    if end == C:
-        assert port == UNDERLAY
-        port, arrived = nodes[2].one(UNDERLAY, cross(sent, 2))
-        assert (port, arrived.server) == ("p102", (C, 8080))
-        port, back = nodes[2].one("p102", arrived.answer())
-        assert (port, back.dst) == (UNDERLAY, "10.244.1.1")
-        port, answered = nodes[1].one(UNDERLAY, cross(back, 1))
-    else:
-        assert port == "p103"
-        port, answered = nodes[1].one("p103", sent.answer())
+    port, answered = _answered_by(end, nodes, port, sent)
     assert (port, answered.client, answered.server) == (UNDERLAY, (NODE_1, 30080), (OUTSIDE, 50000))
     assert (answered.eth_src, answered.eth_dst) == (PHY[1], ROUTER[1])
 

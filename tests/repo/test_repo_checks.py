@@ -37,6 +37,13 @@ def test_no_work_is_left_as_a_note() -> None:
     assert [str(file.relative_to(ROOT)) for file in files if note.search(file.read_text())] == []
 
 
+def test_no_page_names_a_folder_of_where_it_was_made() -> None:
+    """Generated pages and pictures hold no path of their author's machine."""
+    path = re.compile(r"/(?:work|root|home/\w+|tmp/full\d*)/|/cli/main\.py ")
+    files = [ROOT / "README.md", *(file for kind in ("md", "svg") for file in (ROOT / "docs").rglob(f"*.{kind}"))]
+    assert [str(file.relative_to(ROOT)) for file in files if path.search(file.read_text())] == []
+
+
 def test_every_test_says_a_fact() -> None:
     """Every test function has a docstring."""
     pattern = re.compile(r"^def (test_\w+)\([^:]*?\)(?: -> None)?:\n(?!\s+\"\"\")", re.MULTILINE | re.DOTALL)

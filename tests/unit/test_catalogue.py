@@ -15,14 +15,12 @@ pytestmark = pytest.mark.slow
 
 FILES = sorted(CATALOGUE.glob("*.yaml"))
 PAGES = Path(__file__).parents[2] / "docs" / "experiments"
-QUIET_STARTUP_SECONDS = 4.0
-"""Bringing a cluster up and down on a machine without other work (docs/performance.md)."""
 
 
 def expected(path: Path, tmp_path: Path, *, quick: bool = False) -> DryRun:
     """The experiment after every check that `kubinet run` makes before its first run."""
     design = prepare(path, quick=quick, output_dir=tmp_path).design
-    return dry_run(design, workloads, startup_s=QUIET_STARTUP_SECONDS)
+    return dry_run(design, workloads)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
