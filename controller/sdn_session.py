@@ -263,7 +263,7 @@ class Session:
         """Meters are no part of bundles, and not every datapath has them."""
         wanted = {next(self._xids): meter for meter in METERS} if self.bridge == INTEGRATION_BRIDGE else {}
         with self._changed:
-            self._meter_xids, self._unmetered = dict(wanted), False
+            self._meter_xids, self._unmetered = wanted, False
         messages = [message for xid, meter in wanted.items() for message in put_meter(meter, xid)]
         if not self._switch.send(b"".join(messages)):
             raise _GoneError(f"{self}: connection lost")

@@ -5,9 +5,8 @@ Judged in the thread that reads the watch, because each change that goes on wake
 
 from collections.abc import Iterable
 
+from agents.dns.cluster import Key
 from agents.dns.model import Object, Pod, pod_from_object
-
-Key = tuple[str, str]
 
 
 class PodNews:
