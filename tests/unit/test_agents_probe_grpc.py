@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Address
 
 import pytest
@@ -39,10 +40,18 @@ def _probe(answer: bytes, service: str = "", timeout: float = 5.0) -> tuple[Resu
     heard = bytearray()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.extend(await reader.readexactly(len(call(f"127.0.0.1:{port}", service))))
-        writer.write(answer)
-        heard.extend(await reader.read())
-        writer.close()
+        try:
+            heard.extend(await reader.readexactly(len(call(f"127.0.0.1:{port}", service))))
+            writer.write(answer)
+            while data := await reader.read(65536):
+                heard.extend(data)
+        except ConnectionResetError:
+            pass  # the probe left bytes unread
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            served.set()
 
     async def run() -> Result:
         nonlocal port
@@ -51,10 +60,11 @@ def _probe(answer: bytes, service: str = "", timeout: float = 5.0) -> tuple[Resu
         subject = Subject("Pod", "default", "a")
         target = Target("n1", "/proc/self/ns/net", "u", "c", 0, IPv4Address("127.0.0.1"), subject)
         result = await grpc_probe(target, Grpc(port, service), timeout)
+        await asyncio.wait_for(served.wait(), 5)
         server.close()
         return result
 
-    port = 0
+    port, served = 0, asyncio.Event()
     return asyncio.run(run()), bytes(heard)
 
 

@@ -268,6 +268,7 @@ def test_a_connection_carries_several_queries() -> None:
             assert [(one.id, one.rcode()) for one in responses] == [(1, NOERROR), (2, NXDOMAIN)]
             assert await reader.read() == b""
             writer.close()
+            await writer.wait_closed()
             assert (await ask(server, WEB)).rcode() == NOERROR
 
     run(scenario)

@@ -99,7 +99,7 @@ def test_refused_requests_are_failures() -> None:
 def test_requests_go_on_after_a_server_came_back() -> None:
     """A connection that broke is made again."""
     port = free_port()
-    given = {"address": "127.0.0.1", "port": port, "request": 1, "response": 1, **ASKING, "seconds": 1.0}
+    given = {"address": "127.0.0.1", "port": port, "request": 1, "response": 1, **ASKING, "seconds": 2.5}
     with answering(port):
         client = program(HERE, "node/n1", "request_client", given)
         running = client.__enter__()
