@@ -151,6 +151,8 @@ class MachineSecond:
     """Packets that the kernel dropped because a CPU's backlog was full."""
     clock_step_ms: float = 0.0
     """By how much the wall clock moved against the monotonic clock."""
+    work_us: float = 0.0
+    """How long a fixed piece of work took that nobody interrupted: the processor's own speed in that second."""
 
 
 READING_COLUMNS = ("source", "target", "metric", "sequence", "time_s", "value", "unit")

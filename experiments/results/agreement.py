@@ -14,6 +14,8 @@ _Z: Final = NormalDist().inv_cdf(0.975)
 _IDLE_STEP: Final = 0.05
 """So much of all CPUs' time is a difference worth telling."""
 _LOAD_STEP: Final = 0.5
+_SPEED_STEP: Final = 0.05
+"""A processor that is so much slower or faster is told."""
 _DIRTY: Final = "dirty"
 
 
@@ -37,13 +39,14 @@ def expected_inside(before: int, after: int) -> float:
 
 
 def differences(first: Results, second: Results) -> tuple[str, ...]:
-    """What else was not the same: machine, versions, code, load before, idle and stolen time."""
+    """What else was not the same: machine, versions, code, load before, idle and stolen time, the processor's speed."""
     found = (
         *_facts(first.machine_facts, second.machine_facts),
         *_facts(first.versions, second.versions),
         *_changes(first, second),
         *_loads(first, second),
         *_seconds(first, second),
+        *_speeds(first, second),
     )
     return tuple(dict.fromkeys(found))
 
@@ -83,8 +86,25 @@ def _loads(first: Results, second: Results) -> Iterator[str]:
 
 def _seconds(first: Results, second: Results) -> Iterator[str]:
     for name in ("idle", "steal"):
-        shares = [pd.to_numeric(side.machine[name], errors="coerce").dropna() for side in (first, second)]
+        shares = [_column(side, name) for side in (first, second)]
         if all(len(one) for one in shares):
             before, after = (float(one.mean()) for one in shares)
             if abs(before - after) >= _IDLE_STEP:
                 yield f"{name} time {100 * before:.0f} % and {100 * after:.0f} % of the CPUs"
+
+
+def _speeds(first: Results, second: Results) -> Iterator[str]:
+    """By the fixed piece of work that the probe does each second."""
+    times = [_column(side, "work_us") for side in (first, second)]
+    if all(len(one) for one in times):
+        before, after = (float(one.median()) for one in times)
+        if before > 0 and after > 0 and abs(after / before - 1) >= _SPEED_STEP:
+            faster = "faster" if after < before else "slower"
+            share = max(before, after) / min(before, after) - 1
+            work = f"{before:.0f} and {after:.0f} µs for the same work"
+            yield f"the second one's processor was {100 * share:.0f} % {faster} ({work})"
+
+
+def _column(side: Results, name: str) -> "pd.Series[float]":
+    """Empty where the folder's machine.csv has no such column."""
+    return pd.to_numeric(side.machine.get(name, pd.Series(dtype=float)), errors="coerce").dropna()

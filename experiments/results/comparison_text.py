@@ -67,7 +67,7 @@ def _agreement(found: Comparison) -> Iterator[str]:
     if found.circumstances:
         yield f"What else differed, first and second: {'; '.join(found.circumstances)}."
     else:
-        yield "No difference is recorded in machine, versions, code, load before and idle time."
+        yield "No difference is recorded in machine, versions, code, load before, idle time and the processor's speed."
 
 
 def document(found: Comparison, tolerance: float) -> dict[str, object]:

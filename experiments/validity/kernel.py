@@ -31,6 +31,8 @@ class Reading:
     late_max_ms: float
     offset_s: float
     """CLOCK_REALTIME less CLOCK_MONOTONIC."""
+    work_us: float
+    """How long a fixed piece of work took."""
     cpu: CpuTimes
     backlog_drops: int
     throttled: int
@@ -47,6 +49,7 @@ def parse_reading(line: str) -> Reading:
         late_ms=said["late_s"][1] * 1000,
         late_max_ms=said["late_s"][2] * 1000,
         offset_s=said["offset_s"],
+        work_us=said["work_s"] * 1e6,
         cpu=parse_cpu_times(stat),
         backlog_drops=parse_backlog_drops(softnet),
         throttled=parse_throttled(said["throttles"]),
@@ -101,6 +104,7 @@ def between(before: Reading, after: Reading) -> MachineSecond:
         throttled=max(0, after.throttled - before.throttled),
         dropped=max(0, after.backlog_drops - before.backlog_drops),
         clock_step_ms=(after.offset_s - before.offset_s) * 1000,
+        work_us=after.work_us,
     )
 
 

@@ -150,10 +150,10 @@ def _write_run(folder: Path, run: Run, rows: Iterable[Mapping[str, object]], cha
     labels = [name for name in dict.fromkeys(key for row in written for key in row) if name not in last]
     _csv(folder / "samples.csv", [*labels, *last], written)
     seconds = [
-        {"time_s": run.started_s + second, "idle": 0.5, "steal": 0.01, "softirq": 0.05, "late_ms": 0.4}
+        {"time_s": run.started_s + second, "idle": 0.5, "steal": 0.01, "softirq": 0.05, "late_ms": 0.4, "work_us": 80}
         for second in range(1, 9)
     ]
-    _csv(folder / "machine.csv", ["time_s", "idle", "steal", "softirq", "late_ms"], seconds)
+    _csv(folder / "machine.csv", ["time_s", "idle", "steal", "softirq", "late_ms", "work_us"], seconds)
     link = {"name": "leaf1-spine1", "quantity": "delay", "declared": 2.0, "unit": "ms", "within_tolerance": True}
     moments = (("before", 2.03), ("after", 2.05))
     _json(folder / "links.json", [{**link, "measured": value, "moment": moment} for moment, value in moments])

@@ -64,7 +64,8 @@ def _probe(answer: bytes, service: str = "", timeout: float = 5.0) -> tuple[Resu
         server.close()
         return result
 
-    port, served = 0, asyncio.Event()
+    port = 0
+    served = asyncio.Event()
     return asyncio.run(run()), bytes(heard)
 
 

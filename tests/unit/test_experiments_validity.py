@@ -90,7 +90,7 @@ def test_shares_of_a_second_are_between_zero_and_one(start: list[int], passed: l
     texts = [
         "cpu  " + " ".join(map(str, ticks)) for ticks in (start, [a + b for a, b in zip(start, passed, strict=True)])
     ]
-    found = between(*(Reading(5.0, 1.0, 1.0, 1.0, 0.0, parse_cpu_times(text), 0, 0) for text in texts))
+    found = between(*(Reading(5.0, 1.0, 1.0, 1.0, 0.0, 80.0, parse_cpu_times(text), 0, 0) for text in texts))
     for share in (found.idle, found.steal, found.softirq):
         assert 0 <= share <= 1 and not math.isnan(share)
 
@@ -148,13 +148,13 @@ def test_the_probes_line_becomes_a_second() -> None:
     """Counters are differences of two lines, lateness is the second one's own."""
     line = (
         '{"time_s": %d, "span_s": 1.0, "late_s": [0, 0.002, 0.03], "offset_s": %s, "throttles": ["nr_throttled %d"],'
-        ' "files": ["cpu %d 0 0 %d 0 0 0 0\\n", "0a %s 0\\n0b 01 0\\n"]}'
+        ' "work_s": 8e-5, "files": ["cpu %d 0 0 %d 0 0 0 0\\n", "0a %s 0\\n0b 01 0\\n"]}'
     )
     first, last = (
         parse_reading(line % values) for values in ((10, "5.0", 3, 100, 100, "02"), (11, "5.5", 4, 150, 250, "12"))
     )
     assert between(first, last) == MachineSecond(
-        11, 0.75, 0.0, 0.0, 2.0, late_max_ms=30.0, throttled=1, dropped=16, clock_step_ms=500.0
+        11, 0.75, 0.0, 0.0, 2.0, late_max_ms=30.0, throttled=1, dropped=16, clock_step_ms=500.0, work_us=80.0
     )
 
 
