@@ -2,7 +2,8 @@
 
 A client pod on one node and three server pods on another one. For each number of Services (of three
 endpoints each) the direct and the Service's connection rate are measured in turn, with one connection at a time and
-with 32, so that a drift of the machine's speed meets both.
+with 32, so that a drift of the machine's speed meets both. Which of the two is first alternates: what a measurement
+leaves behind, connections that end and are remembered for a while, meets both as well.
 """
 
 import argparse
@@ -14,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from experiments.bench.keeping import keep
 from experiments.bench.objects import NAMESPACE, agnhost_pod, endpoint_slice, namespace, service
+from experiments.runstats import estimate, statistic
+from experiments.stats import Estimate
 from kubinet.cluster import Cluster
 from kubinet.errors import KubinetError
 
@@ -37,9 +42,10 @@ class Rates:
     service: tuple[float, ...]
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> Estimate:
         """Median of the ratios, repetition by repetition."""
-        return statistics.median(one / other for one, other in zip(self.service, self.direct, strict=True))
+        ratios = [np.array([one / other]) for one, other in zip(self.service, self.direct, strict=True)]
+        return estimate(ratios, statistic("p50"), seed=1)
 
 
 def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float) -> Iterator[Rates]:
@@ -67,12 +73,14 @@ def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float)
             present = count
             cluster.wait_realised(_SETTLE_S)
             for parallel in PARALLEL:
-                direct, through = [], []
+                direct: list[float] = []
+                through: list[float] = []
                 for target in (f"{straight}:{PORT}", f"{virtual}:80"):
                     rate(cluster, target, parallel, seconds)  # warm: caches of flows, and the ports' first use
-                for _ in range(repetitions):
-                    direct.append(rate(cluster, f"{straight}:{PORT}", parallel, seconds))
-                    through.append(rate(cluster, f"{virtual}:80", parallel, seconds))
+                both = [(f"{straight}:{PORT}", direct), (f"{virtual}:80", through)]
+                for repetition in range(repetitions):
+                    for target, found in reversed(both) if repetition % 2 else both:
+                        found.append(rate(cluster, target, parallel, seconds))
                 yield Rates(proxy, count, parallel, tuple(direct), tuple(through))
 
 
@@ -91,17 +99,21 @@ def markdown(runs: Sequence[Rates]) -> str:
         "## Connections through a ClusterIP",
         "",
         "Client and servers on two nodes, links of 1 Gbit/s; connections per second, medians over the repetitions.",
-        "The ratio is the median of Service against direct, repetition by repetition.",
+        "The ratio is the median of Service against direct, repetition by repetition, with its 95 % interval.",
         "",
         "| Services by | Services present | at a time | direct /s | ClusterIP /s | ratio |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
         f"| {run.proxy} | {run.services} | {run.parallel} | {statistics.median(run.direct):.0f} | "
-        f"{statistics.median(run.service):.0f} | {run.ratio:.2f} |"
+        f"{statistics.median(run.service):.0f} | {_said(run.ratio)} |"
         for run in runs
     ]
     return "\n".join(lines) + "\n"
+
+
+def _said(ratio: Estimate) -> str:
+    return f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def main() -> int:
@@ -109,8 +121,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.bench.service_data", description=__doc__)
     parser.add_argument("--services", type=int, action="append", help=f"repeatable; default {COUNTS}")
     parser.add_argument("--proxy", choices=PROXIES, action="append", help="repeatable; default both")
-    parser.add_argument("--reps", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--reps", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--output-dir", type=Path, default=Path("results"))
     options = parser.parse_args()
     counts, proxies = options.services or COUNTS, options.proxy or PROXIES
@@ -118,7 +130,7 @@ def main() -> int:
         "service-data",
         options.output_dir,
         (run for proxy in proxies for run in measure(proxy, counts, options.reps, options.seconds)),
-        tell=lambda run: f"{run.proxy}, {run.services} Services, {run.parallel}: {run.ratio:.2f}",
+        tell=lambda run: f"{run.proxy}, {run.services} Services, {run.parallel}: {_said(run.ratio)}",
         page=markdown,
     )
 

@@ -17,9 +17,10 @@ from experiments.throwaway import run_inside
 from experiments.validity.machine import assess_machine
 from experiments.validity.monitor import MachineMonitor
 from topologies.build import Underlay, build
-from topologies.links.frames import Arrival, Direction, Place, direction
+from topologies.links.frames import Arrival, Direction
 from topologies.links.measure import DELAY_MARGIN, DELAY_TOLERANCE
 from topologies.links.mechanism import FRAME, shaper
+from topologies.links.testframes import frames_over
 from topologies.links.tools import detect_tools
 from topologies.links.wires import LinkEnds
 from topologies.resolve import load_topology
@@ -67,8 +68,7 @@ def _judge(name: str, arrivals: list[Arrival], sent: int) -> str:
 def _way(ends: LinkEnds) -> Any:
     bucket = shaper(ends.link, ends.mtu)
     assert bucket is not None
-    source = Place(ends.pid_a, ends.a.name, ends.a.mac)
-    return direction(source, Place(ends.pid_b, ends.b.name, ends.b.mac), bucket.limit)
+    return frames_over(ends, bucket.limit)
 
 
 def _loaded(ways: dict[str, Direction], seconds: float) -> dict[str, list[Arrival]]:

@@ -66,8 +66,9 @@ def override(
     """The design as the user wants it today; what is given wins over what `quick` says. UsageError.
 
     `levels`: factor to the levels that are kept, in this order; a factor whose levels are plain values takes new ones.
-    What speaks of levels that are gone (excluded combinations, baselines, analyses, claims) goes with them. With other
-    parameters a run takes what its workloads say. A design that was made quick is no longer changed by `quick`.
+    One that had a single level and gets more is kept apart in every analysis. What speaks of levels that are gone
+    (excluded combinations, baselines, analyses, claims) goes with them. With other parameters a run takes what its
+    workloads say. A design that was made quick is no longer changed by `quick`.
     """
     chosen: dict[str, Sequence[str]] = dict(levels or {})
     values: dict[str, Value] = dict(parameters or {})
@@ -84,9 +85,11 @@ def override(
     if unknown:
         names = ", ".join(factor.name for factor in design.factors) or "none"
         raise UsageError(f"experiment '{design.name}' has no factor '{unknown[0]}'; it has: {names}")
+    factors = tuple(_chosen(factor, chosen.get(factor.name)) for factor in design.factors)
     changed = replace(
         design,
-        factors=tuple(_chosen(factor, chosen.get(factor.name)) for factor in design.factors),
+        factors=factors,
+        analysis=tuple(_apart(one, _widened(design.factors, factors)) for one in design.analysis),
         parameters={**design.parameters, **{name: _valued(design, name, value) for name, value in values.items()}},
         repetitions=design.repetitions if repetitions is None else repetitions,
         seed=design.seed if seed is None else seed,
@@ -99,6 +102,17 @@ def override(
             declared={name: replace(one, quick=None) for name, one in design.declared.items() if _says_more(one)},
         )
     return _consistent(changed, _gone(design, changed))
+
+
+def _widened(before: Sequence[FactorDesign], after: Sequence[FactorDesign]) -> tuple[str, ...]:
+    """Factors that had one level and have several now."""
+    pairs = zip(before, after, strict=True)
+    return tuple(new.name for old, new in pairs if len(old.levels) == 1 < len(new.levels))
+
+
+def _apart(one: AnalysisDesign, factors: Sequence[str]) -> AnalysisDesign:
+    """An analysis with levels apart that its author had no reason to keep apart: there was one."""
+    return replace(one, by=(*one.by, *(name for name in factors if name not in one.by and name not in one.where)))
 
 
 def _chosen(factor: FactorDesign, names: Sequence[str] | None) -> FactorDesign:

@@ -54,7 +54,7 @@ def report(results: Results, own: Analysis | None = None) -> Report:
         pictures[figure.name] = put_figure(results.path, figure)
         return Picture(figure.name, figure.caption)
 
-    found = own.finding if own is not None else finding(answers)
+    found = own.finding if own is not None else finding(answers, claims)
     blocks: list[Block] = [
         Heading(results.design.name, 1),
         Paragraph(results.design.question),

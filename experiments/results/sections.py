@@ -15,6 +15,8 @@ from experiments.stats import Estimate
 
 _SHOWN: Final = 5
 """Reasons in the box on top; the table of runs has all."""
+_SAID: Final = 5
+"""Comparisons in the finding; the tables have all."""
 _MOST_RUNS: Final = 1000
 """Nobody makes more; the metric is not one that can be known so well."""
 
@@ -48,12 +50,20 @@ def verdict_box(results: Results) -> Box:
     )
 
 
-def finding(answers: Sequence[Answer]) -> str:
-    """What the comparisons say, one sentence for each condition; without comparisons, each condition's first value."""
+def finding(answers: Sequence[Answer], claims: Sequence[ClaimResult]) -> str:
+    """Which claims are shown and which are not; where none is either, what the first comparisons say.
+
+    Without comparisons, each condition's first value.
+    """
+    if any(one.outcome in (Outcome.SHOWN, Outcome.NOT_SHOWN) for one in claims):
+        return " ".join(_outcome_words(claims))
     compared = [row for answer in answers for row in answer.rows if row.contrast is not None]
     if compared:
         first = {(row.metric, tuple(row.levels.items())): row for row in reversed(compared)}
-        return " ".join(_compared_words(row) for row in reversed(list(first.values())))
+        rows = list(reversed(first.values()))
+        more = len(rows) - _SAID
+        rest = [f"The tables have {more} more comparison{'s' if more > 1 else ''}."] if more > 0 else []
+        return " ".join([*map(_compared_words, rows[:_SAID]), *rest])
     for answer in answers:
         wanted = answer.design.statistics[0]
         if rows := [row for row in answer.rows if row.statistic == wanted]:
@@ -63,6 +73,16 @@ def finding(answers: Sequence[Answer]) -> str:
             )
             return f"{answer.design.metric}, {wanted}: {values}."
     return "There is no usable sample: nothing can be said."
+
+
+def _outcome_words(claims: Sequence[ClaimResult]) -> Iterator[str]:
+    """A sentence for each outcome; claims that are settled with their text."""
+    for outcome in Outcome:
+        of_it = [one.claim for one in claims if one.outcome is outcome]
+        settled = outcome in (Outcome.SHOWN, Outcome.NOT_SHOWN)
+        said = [f"{one.text.rstrip('.')} ({one.identity})" if settled else one.identity for one in of_it]
+        if said:
+            yield f"{outcome.value.capitalize()}: {('; ' if settled else ', ').join(said)}."
 
 
 def _compared_words(row: Row) -> str:

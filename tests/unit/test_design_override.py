@@ -38,6 +38,15 @@ def test_levels_are_chosen_in_the_order_given() -> None:
     assert changed == replace(DESIGN, factors=(changed.factors[0], DESIGN.factors[1]))
 
 
+def test_a_single_level_that_gets_company_is_kept_apart() -> None:
+    """Whoever sweeps a factor that had one level wants to see it; one with several was grouped by the author's will."""
+    mtu = FactorDesign("mtu", (Level("1500", {"topology.mtu": 1500}, 1500),), "")
+    design = replace(DESIGN, factors=(*DESIGN.factors, mtu))
+    apart = [(*one.by, "mtu") for one in DESIGN.analysis]
+    assert [one.by for one in override(design, levels={"mtu": ["1400", "1500"]}).analysis] == apart
+    assert override(design, levels={"mtu": ["1400"], "overlay": ["direct", "vxlan"]}).analysis == DESIGN.analysis
+
+
 def test_analysis_of_a_level_that_is_gone_goes_with_it() -> None:
     """It would have no samples; those of levels that are kept stay."""
     of_idle = replace(DESIGN.analysis[1], where={"load": "idle"})

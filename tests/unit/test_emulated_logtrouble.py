@@ -34,6 +34,7 @@ def test_a_line_of_trouble_is_found(line: str) -> None:
         "2026-11-24T10:00:00.072Z|00002|reconnect|WARN|unix:/run/db.sock: connection error (Broken pipe)",
         "2026-11-24T10:00:00.072Z|00001|vlog|INFO|opened log file /state/EMER/error.log",
         "  the second line of a message that says ERROR",
+        "2026-11-24T10:00:00.072Z|00051|netdev_afxdp|ERR|setrlimit(RLIMIT_MEMLOCK) failed: Operation not permitted",
     ],
 )
 def test_words_of_a_message_are_no_trouble(line: str) -> None:

@@ -225,7 +225,10 @@ def test_the_report_says_everything(folder: Path, made: Report) -> None:
     ):
         assert part in text, part
     assert made.finding in text.replace("\\", "")
-    assert made.finding.startswith("rtt, p50: overlay=vxlan differs from overlay=direct by +0.")
+    assert made.finding == (
+        "Shown: VXLAN costs round-trip time (C1); Geneve costs what VXLAN costs (C2). "
+        "Not shown: Direct routing takes more than a second (C3)."
+    )
     names = [f"{stem}.{kind}" for stem in ("01-rtt", "02-rtt", "03-rtt", "topology") for kind in ("pdf", "png", "svg")]
     assert sorted(path.name for path in (folder / "figures").iterdir()) == sorted(names)
 

@@ -56,6 +56,15 @@ class Place:
     mac: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """Where frames are heard: at an interface that they reach, or (`leaving`) as they leave one."""
+
+    pid: int
+    interface: str
+    leaving: bool = False
+
+
 class Direction:
     """A sender on one interface and a receiver on the other."""
 
@@ -223,17 +232,17 @@ def streams(loads: Sequence[Load]) -> list[list[Arrival]]:
 
 
 @contextmanager
-def direction(source: Place, target: Place, queue: int) -> Iterator[Direction]:
+def direction(source: Place, target: Place, queue: int, ear: Ear) -> Iterator[Direction]:
     """Sockets for one direction of a link whose sending interface queues `queue` bytes."""
-    with namespace(of_process(target.pid)):
+    with namespace(of_process(ear.pid)):
         receiver = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     with namespace(of_process(source.pid)):
         sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     with receiver, sender:
-        _only_our_frames(receiver)
+        _only_our_frames(receiver, leaving=ear.leaving)
         receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        receiver.bind((target.interface, _ETH_P_ALL))
+        receiver.bind((ear.interface, _ETH_P_ALL))
         receiver.setblocking(False)
         # The kernel doubles the value and charges about 2,300 bytes for a full frame: two thirds of the queue are
         # used, which keeps the link busy and loses nothing there.
@@ -244,13 +253,15 @@ def direction(source: Place, target: Place, queue: int) -> Iterator[Direction]:
         yield Direction(sender, receiver, header)
 
 
-def _only_our_frames(receiver: socket.socket) -> None:
-    """A classic BPF program: of our ethertype, and not sent by the interface itself (bpf(4), struct sock_fprog)."""
+def _only_our_frames(receiver: socket.socket, *, leaving: bool) -> None:
+    """A classic BPF program: of our ethertype, and (not) sent by the interface itself (bpf(4), struct sock_fprog)."""
+    # Jumps count from the next instruction: frames that are not of the wanted way go to the last one.
+    wanted = (0, 3) if leaving else (3, 0)
     program = b"".join(
         struct.pack("=HBBI", *instruction)
         for instruction in (
             (0x20, 0, 0, _PACKET_TYPE),  # load how the frame came here
-            (0x15, 3, 0, socket.PACKET_OUTGOING),  # equal: drop it, else next
+            (0x15, *wanted, socket.PACKET_OUTGOING),  # of the wanted way: next, else drop it
             (0x28, 0, 0, 12),  # load the half word at 12
             (0x15, 0, 1, _ETHER_TYPE),  # equal: next, else skip one
             (0x06, 0, 0, 0xFFFF),  # take it

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from topologies.links.frames import Arrival, Direction, Load, Place, direction, spaced, streams
+from topologies.links.frames import Arrival, Direction, Load, spaced, streams
 from topologies.links.mechanism import FRAME, Shaper, shaper
+from topologies.links.testframes import frames_over
 from topologies.links.wires import LinkEnds
 from topologies.model import Link
 
@@ -158,12 +159,11 @@ class _Way:
 
 
 def _ways(ends: LinkEnds, stack: ExitStack) -> Iterator[_Way]:
-    a = Place(ends.pid_a, ends.a.name, ends.a.mac)
-    b = Place(ends.pid_b, ends.b.name, ends.b.mac)
     bucket = shaper(ends.link, ends.mtu)
     queue = bucket.limit if bucket is not None else 32 * FRAME
-    for source, at, target, to in ((ends.link.a, a, ends.link.b, b), (ends.link.b, b, ends.link.a, a)):
-        yield _Way(ends.link, ends.mtu, source, target, stack.enter_context(direction(at, to, queue)))
+    for source, target, back in ((ends.link.a, ends.link.b, False), (ends.link.b, ends.link.a, True)):
+        frames = stack.enter_context(frames_over(ends, queue, back=back))
+        yield _Way(ends.link, ends.mtu, source, target, frames)
 
 
 def _loaded(ways: Sequence[_Way], seconds: float) -> dict[tuple[str, str], list[Arrival]]:

@@ -4,8 +4,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from topologies.links.frames import Arrival, Place, direction, spaced
+from topologies.links.frames import Arrival, spaced
 from topologies.links.mechanism import FRAME
+from topologies.links.testframes import frames_over
 from topologies.links.wires import LinkEnds
 
 _GAP = 0.002
@@ -25,10 +26,9 @@ class Passage:
 
 def probe(ends: LinkEnds, frames: int) -> tuple[Passage, Passage]:
     """Send short frames in both directions, one each 2 ms, and wait for the last as long as the link declares."""
-    a = Place(ends.pid_a, ends.a.name, ends.a.mac)
-    b = Place(ends.pid_b, ends.b.name, ends.b.mac)
     patience = ends.link.delay + 6 * ends.link.jitter + 0.1
-    with direction(a, b, 32 * FRAME) as away, direction(b, a, 32 * FRAME) as back:
+    queue = 32 * FRAME
+    with frames_over(ends, queue) as away, frames_over(ends, queue, back=True) as back:
         there, here = spaced((away, back), frames, (_GAP, _GAP), (patience, patience))
     return (
         _passage(ends.link.a, ends.link.b, frames, there),

@@ -23,7 +23,9 @@ _WIREFILTER_SPARE = 1 << 20
 _QUEUE = 1000
 """Packets: the kernel's own default for Ethernet."""
 _FIRST_INDEX = 1000
-"""Numbers of links' ends are above those that the kernel gives in a namespace."""
+"""Interface numbers of what belongs to links are above those that the kernel gives in a namespace."""
+_INDICES = 4
+"""Of each link: its two ends, and the two ports between them that a netem pair has."""
 _ANSWER_SECONDS = 30.0
 _START_SECONDS = 30.0
 """Generous: a machine that stands still for some seconds is no reason to fail (a console once took more than 5 s)."""
@@ -56,12 +58,7 @@ class WireMaker:
         """Create the link; both interfaces exist then, down, with their MAC addresses and MTU."""
         match ends.wire:
             case Wire.VETH:
-                # Of ends with the same number, each in its namespace, the kernel takes the word of a carrier for one of
-                # those that can wait (net/core/link_watch.c), and a switch's port forwards up to a second late.
-                index = _FIRST_INDEX + 2 * ends.number
-                first = replace(_end(ends.a, ends.pid_a), index=index)
-                second = replace(_end(ends.b, ends.pid_b), index=index + 1)
-                self._root.run([netlink.add_veth(first, second, ends.mtu)])
+                self._root.run([netlink.add_veth(*_ends(ends), ends.mtu)])
             case Wire.NETEM:
                 self._netem(ends)
             case Wire.WIREFILTER:
@@ -81,12 +78,12 @@ class WireMaker:
         """a ~ wNa | bridge wN | wNb ~ b: netem on the bridge's ports, shapers on the ends, never both on one."""
         bridge = f"w{ends.number}"
         self._root.run([netlink.add_bridge(bridge, mtu=ends.mtu, ageing_time=0)])
-        index = socket.if_nametoindex(bridge)
-        ports = [VethEnd(f"{bridge}{side}", up=True, bridge=index) for side in ("a", "b")]
-        self._root.run(
-            netlink.add_veth(port, _end(end, pid), ends.mtu)
-            for port, end, pid in zip(ports, (ends.a, ends.b), (ends.pid_a, ends.pid_b), strict=True)
-        )
+        port = VethEnd(bridge, up=True, bridge=socket.if_nametoindex(bridge))
+        ports = [
+            replace(port, name=port_name(ends.number, side), index=_index(ends.number, place))
+            for place, side in enumerate("ab", start=2)
+        ]
+        self._root.run(netlink.add_veth(port, end, ends.mtu) for port, end in zip(ports, _ends(ends), strict=True))
         self.impair(ends)
 
     def impair(self, ends: LinkEnds) -> None:
@@ -95,7 +92,7 @@ class WireMaker:
             commands = [f"{name} {value}" for name, value in _filter_settings(ends.link).items()]
             _console(self._console_of(ends), commands, ends.link.name)
             return
-        for port in (f"w{ends.number}a", f"w{ends.number}b"):
+        for port in (port_name(ends.number, side) for side in "ab"):
             arguments = ["tc", "qdisc", "replace", "dev", port, "root", "netem", "limit", "100000"]
             arguments += ["delay", f"{ends.link.delay * 1e6:.0f}us"]
             if ends.link.jitter:
@@ -153,8 +150,25 @@ def shape(index: int, shaper: Shaper) -> Request:
     return netlink.set_token_bucket(index, rate=shaper.rate, burst=shaper.burst, limit=shaper.limit)
 
 
-def _end(interface: Interface, pid: int) -> VethEnd:
-    return VethEnd(interface.name, interface.mac, pid=pid, queue=_QUEUE)
+def port_name(number: int, side: str) -> str:
+    """The bridge's port of a netem link that side a or b hangs on."""
+    return f"w{number}{side}"
+
+
+def _ends(ends: LinkEnds) -> tuple[VethEnd, VethEnd]:
+    """Both ends with numbers that no other end has.
+
+    Where a veth's end and its peer, each in its namespace, have the same number, the kernel takes the word of a carrier
+    for one of those that can wait (net/core/link_watch.c), and a switch's port forwards up to a second late.
+    """
+    return (
+        VethEnd(ends.a.name, ends.a.mac, pid=ends.pid_a, queue=_QUEUE, index=_index(ends.number, 0)),
+        VethEnd(ends.b.name, ends.b.mac, pid=ends.pid_b, queue=_QUEUE, index=_index(ends.number, 1)),
+    )
+
+
+def _index(number: int, place: int) -> int:
+    return _FIRST_INDEX + _INDICES * number + place
 
 
 def _greeted(console: Path, link: str) -> None:
