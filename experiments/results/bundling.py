@@ -13,16 +13,12 @@ from typing import Final
 import yaml
 
 from experiments.results import layout
-from experiments.results.appendix import (
-    appendix,
-    claims_document,
-    figures_script,
-    readme,
-    reproduce_script,
-)
+from experiments.results.appendix import appendix, claims_document
 from experiments.results.claims import evaluate
 from experiments.results.crate import crate, published_s
+from experiments.results.installing import readme
 from experiments.results.loading import Results
+from experiments.results.scripts import TOPOLOGY, figures_script, has_topology_file, reproduce_script
 from kubinet.errors import KubinetError, UsageError
 
 LICENSE: Final = "LICENSE"
@@ -34,6 +30,7 @@ _NAMES: Final = {
     "claims.yml": "Claims with tolerance and verdict",
     "figures": "Script: makes the figures again from the results",
     "reproduce": "Script: runs the experiment again and compares",
+    TOPOLOGY: "The network that it ran on",
 }
 
 
@@ -73,6 +70,8 @@ def _texts(results: Results, licence: Path | None, measured: int) -> dict[str, b
         "figures": figures_script(),
         "reproduce": reproduce_script(results),
     }
+    if has_topology_file(results):
+        texts[TOPOLOGY] = results.design.topology.source
     return {name: text.encode() for name, text in texts.items()}
 
 
@@ -90,7 +89,7 @@ def licence_text() -> str:
 def _crate(results: Results, members: Mapping[str, bytes]) -> bytes:
     # The metadata say what files there are and how large: those at the archive's top are laid out for it.
     with tempfile.TemporaryDirectory() as place:
-        for name in _NAMES:
+        for name in _NAMES.keys() & members.keys():
             Path(place, name).write_bytes(members[name])
         document = crate(results, Path(place), prefix="results/", licence=LICENSE, names=_NAMES)
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,10 +1,9 @@
-"""What is made of a results folder for others: tables, RO-Crate, the archive for artifact evaluation, its scripts."""
+"""What is made of a results folder for others: tables, RO-Crate, the archive for artifact evaluation."""
 
 import json
 import os
 import subprocess
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import yaml
 from resultsfolders import OVERLAYS, write_folder
 
 from experiments.results import bundle, finish, load
-from experiments.results.appendix import reproduce_script
 from kubinet.cli.main import run as kubinet
 from kubinet.errors import UsageError
 
@@ -180,60 +178,6 @@ def test_wrong_archives_are_refused(folder: Path, tmp_path: Path, name: str, mes
     place = folder if "inside" in message else tmp_path
     with pytest.raises(UsageError, match=message):
         bundle(load(folder), place / name)
-
-
-FAKE = """#!/bin/sh
-echo "$@" >> "$LOG"
-case "$1" in
-run)
-    case "$*" in *--resume*) sed -i 's/interrupted/complete/' "$3/session.json"; exit 0;; esac
-    mkdir -p reproduced/overlay-cost-20261126T000000Z-0000
-    echo '{"state": "interrupted"}' > reproduced/overlay-cost-20261126T000000Z-0000/session.json
-    exit 1;;
-compare) case "$*" in *--claims*) exit 0;; *) exit 1;; esac;;
-esac
-"""
-
-
-def test_the_reproduce_script_is_safe_to_run_twice(unpacked: Path, tmp_path: Path) -> None:
-    """First it runs the experiment; interrupted it resumes; complete it only reports and compares."""
-    program, log = tmp_path / "kubinet", tmp_path / "log"
-    program.write_text(FAKE)
-    program.chmod(0o755)
-    again = "reproduced/overlay-cost-20261126T000000Z-0000"
-    ending = [f"report {again} --open-nothing", f"compare results {again}", f"compare results {again} --claims"]
-
-    def reproduce(*arguments: str) -> tuple[int, list[str]]:
-        log.write_text("")
-        environment = {**os.environ, "KUBINET": str(program), "LOG": str(log)}
-        done = subprocess.run(
-            [str(unpacked / "reproduce"), *arguments], env=environment, capture_output=True, check=False, cwd=tmp_path
-        )
-        return done.returncode, log.read_text().splitlines()
-
-    assert reproduce("--quick") == (1, ["run results/experiment.yaml --output-dir reproduced --quick"])
-    assert reproduce() == (0, [f"run --resume {again}", *ending])
-    assert reproduce() == (0, ending)
-
-
-def test_an_experiment_in_python_is_reproduced_by_its_name(folder: Path) -> None:
-    """Its own analysis comes with its name: the script names it, and everything that was set."""
-    results = load(folder)
-    design = replace(results.design, parameters={"words": "two words", "fast": True, "seconds": 2})
-    script = reproduce_script(replace(results, design=design, plan={"implementation": "package.module:Class"}))
-    assert (
-        "run overlay-cost --seed 7 --repetitions 8 --topology leaf-spine --nodes 4 -p 'words=two words' -p fast=true "
-        '-p seconds=2 --output-dir reproduced "$@"\n'
-    ) in script
-
-
-def test_scripts_say_what_is_missing(unpacked: Path, tmp_path: Path) -> None:
-    """Without kubinet both scripts end with the remedy."""
-    for script in ("reproduce", "figures"):
-        environment = {"PATH": "/usr/bin:/bin", "KUBINET": str(tmp_path / "nothing")}
-        done = subprocess.run([str(unpacked / script)], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 1
-        assert f"KUBINET=.../bin/kubinet ./{script}" in done.stderr
 
 
 def test_claims_are_judged_in_another_folder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
