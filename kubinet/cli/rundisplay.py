@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from experiments.design.dryrun import STARTUP_SECONDS, run_seconds, spoken
@@ -31,6 +31,10 @@ class Going:
     step: str = ""
     value: str = ""
 
+    def summed(self, now: float) -> str:
+        """`7 s workload rtt, rtt 0.41 ms`."""
+        return ", ".join(filter(None, (f"{now - self.began:.0f} s {self.step}".rstrip(), self.value)))
+
 
 @dataclass(slots=True)
 class Course:
@@ -39,7 +43,8 @@ class Course:
     total: int = 0
     done: int = 0
     """Runs that are there, those of earlier sessions too."""
-    failed: int = 0
+    failed: set[int] = field(default_factory=set)
+    """Runs that failed, less those that a second try made complete."""
     parallel: int = 1
     expected_s: float = STARTUP_SECONDS
     durations: list[float] = field(default_factory=list)
@@ -49,8 +54,9 @@ class Course:
         if outcome.state == COMPLETE:
             self.done += 1
             self.durations.append(outcome.seconds)
+            self.failed.discard(outcome.index)
         else:
-            self.failed += 1
+            self.failed.add(outcome.index)
 
     def left_s(self, spent: Sequence[float]) -> float:
         """How long it still takes; `spent`: seconds of the runs that go on."""
@@ -67,8 +73,12 @@ def following(title: str) -> Iterator[Follower]:
         yield Lines(title, console)
         return
     display = Display(title, console)
-    with Live(display, console=console, refresh_per_second=5, transient=True):
-        yield display
+    live = Live(display, console=console, refresh_per_second=5, transient=True)
+    try:
+        with live:
+            yield display
+    finally:
+        live.stop()  # after ctrl-C in its very start, too: Rich leaves the cursor hidden then
 
 
 class Lines(Follower):
@@ -81,13 +91,16 @@ class Lines(Follower):
 
     def planned(self, design: ExperimentDesign, runs: Sequence[PlannedRun], done: int, parallel: int) -> None:
         """Keep what is to be expected."""
-        self._course = Course(len(runs), done, 0, parallel, expected_seconds(design, runs))
+        self._course = Course(len(runs), done, parallel=parallel, expected_s=expected_seconds(design, runs))
         there = f", {done} of them are there already" if done else ""
         self._print(f"{len(runs)} runs{there}")
 
     def ended(self, run: PlannedRun, outcome: RunOutcome) -> None:
         """A line about it."""
         self._course.ended(outcome)
+        if outcome.state != COMPLETE:
+            self._print(failure(run, outcome))
+            return
         left = spoken(self._course.left_s(()))
         more = f"; about {left} left" if self._course.done < self._course.total else ""
         self._print(f"run {self._course.done} of {self._course.total} ({described(run)}): {summed(outcome)}{more}")
@@ -113,7 +126,7 @@ class Display(Follower):
 
     def planned(self, design: ExperimentDesign, runs: Sequence[PlannedRun], done: int, parallel: int) -> None:
         """Keep what is to be expected."""
-        self._course = Course(len(runs), done, 0, parallel, expected_seconds(design, runs))
+        self._course = Course(len(runs), done, parallel=parallel, expected_s=expected_seconds(design, runs))
 
     def started(self, run: PlannedRun) -> None:
         """Show a row for it."""
@@ -130,12 +143,13 @@ class Display(Follower):
             going.value = text
 
     def ended(self, run: PlannedRun, outcome: RunOutcome) -> None:
-        """Its row becomes what came of it; a failure is printed for good."""
+        """Its row becomes what came of it; a failure is printed for good instead."""
         self._going.pop(run.index, None)
         self._course.ended(outcome)
-        self._last = [*self._last[-2:], (run, outcome)]
         if outcome.state != COMPLETE:
-            self._console.print(f"run {run.index} ({described(run)}): {summed(outcome)}", markup=False, soft_wrap=True)
+            self._console.print(failure(run, outcome), markup=False, soft_wrap=True)
+            return
+        self._last = [*self._last[-2:], (run, outcome)]
 
     def said(self, text: str) -> None:
         """Show it."""
@@ -144,21 +158,25 @@ class Display(Follower):
     def __rich__(self) -> RenderableType:
         course, now = self._course, time.monotonic()
         going = list(self._going.values())
-        failed = f"  {course.failed} failed" if course.failed else ""
+        failed = f"  {len(course.failed)} failed" if course.failed else ""
         left = course.left_s([now - one.began for one in going])
         ends = f"  about {spoken(left)} left" if left >= 1 else ""
+        if not course.total:
+            return Text(f"{self._title}  getting ready", style="bold")
         head = Text(f"{self._title}  {course.done} of {course.total} runs{failed}{ends}", style="bold")
-        rows = Table.grid(padding=(0, 2))
+        rows = Table.grid(Column(), Column(justify="right"), Column(), Column(), padding=(0, 2))
         for run, outcome in list(self._last):
-            mark = _MARKS.get(outcome.verdict, "") if outcome.state == COMPLETE else "[red]✗[/red]"
-            rows.add_row(mark, Text(f"{run.index}", style="dim"), Text(described(run)), Text(summed(outcome)), "")
+            rows.add_row(_MARKS.get(outcome.verdict, ""), _number(run), Text(described(run)), Text(summed(outcome)))
         for one in going:
-            spent = Text(f"{now - one.began:.0f} s {one.step}")
-            rows.add_row("…", Text(f"{one.run.index}", style="dim"), Text(described(one.run)), spent, Text(one.value))
+            rows.add_row("…", _number(one.run), Text(described(one.run)), Text(one.summed(now)))
         bar = Table.grid()
-        bar.add_row(ProgressBar(total=max(1, course.total), completed=course.done, width=60))
+        bar.add_row(ProgressBar(total=course.total, completed=course.done, width=60))
         said = [Text(self._said, style="dim")] if self._said else []
         return Group(head, bar, rows, *said)
+
+
+def _number(run: PlannedRun) -> Text:
+    return Text(f"{run.index}", style="dim")
 
 
 def expected_seconds(design: ExperimentDesign, runs: Sequence[PlannedRun]) -> float:
@@ -169,6 +187,11 @@ def expected_seconds(design: ExperimentDesign, runs: Sequence[PlannedRun]) -> fl
 def described(run: PlannedRun) -> str:
     """`overlay=vxlan, load=idle, repetition 2`."""
     return ", ".join([*(f"{factor}={level}" for factor, level in run.levels.items()), f"repetition {run.repetition}"])
+
+
+def failure(run: PlannedRun, outcome: RunOutcome) -> str:
+    """`run 3 (overlay=vxlan, repetition 2): failed after 20 s: …`; the number is that of its folder."""
+    return f"run {run.index} ({described(run)}): {summed(outcome)}"
 
 
 def summed(outcome: RunOutcome) -> str:
