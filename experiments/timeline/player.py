@@ -24,7 +24,8 @@ from kubinet.errors import KubinetError
 _LOG = logging.getLogger(__name__)
 _JOIN_SECONDS: Final = 120.0
 NOT_REACHED: Final = "not reached"
-"""The event of an action whose moment came after the end."""
+"""The event of an action that had not begun when the workload ended: its moment came later, or the machine was late for
+it."""
 
 
 class Stage(Protocol):
@@ -69,7 +70,7 @@ class Happening:
     """Of what was planned for a moment: how late it began."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Active:
     """A fault of the timeline from its moment on."""
 
@@ -80,6 +81,8 @@ class _Active:
     """It is being healed: nobody checks or takes turns any more."""
     name: str = ""
     """On the board."""
+    ending: bool = False
+    """Its end or a `heal` has come."""
     healing: bool = False
 
 
@@ -123,6 +126,7 @@ class Player:
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._defects: list[BaseException] = []
+        self._ended = 0.0
 
     def check(self, site: Site) -> None:
         """Refuse what the cluster has not (UsageError), before anything happens."""
@@ -146,10 +150,12 @@ class Player:
 
     def stop(self) -> tuple[Happening, ...]:
         """Play no more, heal what is still injected, wait for the recovery; all that happened, in order of time."""
+        self._ended = time.monotonic() - self._clock
         self._stopping.set()
         self._player.join()
         for active in tuple(self._active):
-            self._start(self._heal, active, None)
+            if not active.ending:
+                self._start(self._heal, active, None)
         self._join()
         if self._defects:
             raise self._defects[0]
@@ -176,35 +182,47 @@ class Player:
         return sorted(due, key=lambda one: (one.at, not one.ends, one.order))
 
     def _play(self, plan: list[_Due]) -> None:
-        for index, due in enumerate(plan):
+        for due in plan:
             moment = self._clock + due.at
-            if self._stopping.wait(max(0.0, moment - time.monotonic())):
-                self._leave_out(plan[index:])
-                return
+            stopped = self._stopping.wait(max(0.0, moment - time.monotonic()))
+            if stopped and not self._heals_in_time(due):
+                self._leave_out(due)
+                continue
             late = max(0.0, time.monotonic() - moment)
             if due.active is None:
                 assert isinstance(due.action, Heal)
                 for active in self._meant(due.action):
-                    self._start(self._heal, active, late)
+                    self._end(active, late)
             elif due.ends:
-                self._start(self._heal, due.active, late)
+                self._end(due.active, late)
             else:
                 self._active.append(due.active)
                 self._start(self._inject, due.active, late)
 
-    def _leave_out(self, rest: Iterable[_Due]) -> None:
+    def _heals_in_time(self, due: _Due) -> bool:
+        """Whether it was to heal before the workload's end: it still does, as the end does, and says how late it is."""
+        heals = due.active is None or (due.ends and due.active in self._active)
+        return heals and due.at <= self._ended
+
+    def _leave_out(self, due: _Due) -> None:
         """Say what did not happen; a fault that has begun is healed all the same."""
-        for due in rest:
-            if not due.ends:
-                self._write(NOT_REACHED, due.action, f"planned for {due.at:g} s, after the end", None)
+        if due.ends:
+            return
+        seconds = self._ended - due.at
+        when = "after the end" if seconds < 0 else f"{seconds:.3f} s before the end: this machine was late for it"
+        self._write(NOT_REACHED, due.action, f"planned for {due.at:g} s, {when}", None)
 
     def _meant(self, wanted: Heal) -> list[_Active]:
         found = []
         for active in self._active:
             assert not isinstance(active.event.action, Heal)
-            if not active.over.is_set() and concerns(wanted, active.event.action):
+            if not (active.ending or active.over.is_set()) and concerns(wanted, active.event.action):
                 found.append(active)
         return found
+
+    def _end(self, active: _Active, late: float) -> None:
+        active.ending = True
+        self._start(self._heal, active, late)
 
     def _start(self, work: Callable[[_Active, float | None], None], active: _Active, late: float | None) -> None:
         def run() -> None:

@@ -1,5 +1,6 @@
 """The player of timelines, with a cluster and faults that are not real."""
 
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -260,3 +261,36 @@ def test_what_comes_after_the_end_is_not_reached(stage: Stage) -> None:
     assert [one.event for one in player.happenings if one.fault == "pause api"] == ["injected", "healed"]
     assert "link a down: not reached (planned for 60 s, after the end)" in stage.told
     assert stage.log == ["inject pause api", "heal pause api {'turns': 0}"]
+
+
+class AsleepUntilTheEnd(threading.Event):
+    """What the player waits with on a machine that lets it sleep until the workload has ended."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(None if timeout else timeout)
+
+
+def test_what_the_machine_was_late_for_is_not_said_to_come_after_the_end(stage: Stage) -> None:
+    """A fault due before the end has not begun: its row says how long before. What heals still does, and is late."""
+    player = stage.player(
+        "from 0s to 200ms: pause api",
+        "from 250ms to 300ms: link a down",
+        "at 350ms: heal all",
+        "at 60s: pause api",
+        checks=False,
+    )
+    player._stopping = AsleepUntilTheEnd()
+    stage.started_s = time.time()
+    player.start(stage)
+    while time.time() < stage.started_s + 0.4 or not stage.log:
+        assert time.time() < stage.started_s + 20
+    rows = [(one.event, one.fault, re.sub(r"\d\.\d{3} s", "… s", one.detail)) for one in player.stop()]
+    assert sorted(rows) == [
+        ("healed", "pause api", "… s late, in … s"),
+        ("injected", "pause api", "… s late, in … s"),
+        ("not reached", "link a down", "planned for 0.25 s, … s before the end: this machine was late for it"),
+        ("not reached", "pause api", "planned for 60 s, after the end"),
+    ]
+    (healed,) = [one.late_s for one in player.happenings if one.event == "healed"]
+    assert healed is not None
+    assert healed > 0.2
