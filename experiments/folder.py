@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from experiments.options import option
 from kubinet.errors import KubinetError
 
 
@@ -20,7 +21,9 @@ def new_folder(
         for part in parts:
             (path / part).mkdir(parents=True)
     except OSError as error:
-        raise KubinetError(f"results folder {path}: {error.strerror}; name another with --output-dir") from error
+        raise KubinetError(
+            f"results folder {path}: {error.strerror}; name another with {option('--output-dir')}"
+        ) from error
     return path
 
 

@@ -12,6 +12,7 @@ from experiments.calibration.search import highest
 from experiments.calibration.trials import PodPath, nodes, pod_path
 from experiments.calibration.values import Calibration, Capacity
 from experiments.machine import load_average
+from experiments.options import option
 from experiments.records import Assessment, MachineSecond, Verdict
 from experiments.validity.machine import assess_machine
 from experiments.validity.monitor import MachineMonitor
@@ -148,7 +149,7 @@ def _demand_quiet() -> None:
             return
     raise KubinetError(
         f"this machine is busy with other work ({'; '.join(found.reasons)}): it would be calibrated too low; "
-        "end the other work, or calibrate anyway with --busy"
+        f"end the other work, or calibrate all the same with {option('--busy', 'demand_quiet=False')}"
     )
 
 

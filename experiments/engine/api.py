@@ -21,6 +21,7 @@ from experiments.engine.run import COMPLETE
 from experiments.engine.session import Manner, carry_out_session, check_manner
 from experiments.engine.telling import Follower
 from experiments.engine.timelinefiles import timeline_files
+from experiments.options import option
 from experiments.plugins import measurements, workloads
 from experiments.records import Value, Verdict
 from experiments.registry import find_experiment, load_implementation
@@ -173,9 +174,13 @@ def run_prepared(
 def check_capacity(prepared: Prepared) -> None:
     """MissingCapabilityError where this machine cannot emulate the experiment honestly."""
     if prepared.beyond.refusals:
+        varied = any(len(factor.levels) > 1 for factor in prepared.design.factors)
+        fewer = (
+            f"leave those levels out with {option('--set FACTOR=LEVELS', 'levels')}" if varied else "make it smaller"
+        )
         raise MissingCapabilityError(
             f"experiment '{prepared.design.name}': {'; '.join(prepared.beyond.refusals)}; such runs would not be "
-            "valid: leave those levels out (--set FACTOR=LEVELS), take another machine, or --anyway"
+            f"valid: {fewer}, take another machine, or run it all the same with {option('--anyway', 'anyway=True')}"
         )
 
 
@@ -234,5 +239,5 @@ def _existing(path: Path) -> Path:
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
-        raise UsageError(f"results folder {path}: {existing} is no folder; name another with --output-dir")
+        raise UsageError(f"results folder {path}: {existing} is no folder; name another with {option('--output-dir')}")
     return existing

@@ -18,6 +18,7 @@ from experiments.engine.run import COMPLETE, RunOutcome, outcome_of
 from experiments.engine.values import from_data, to_data
 from experiments.folder import new_folder, write_json, write_text
 from experiments.machine import git_changes, load_average, machine_facts, versions
+from experiments.options import option
 from kubinet.errors import InvalidInputError, KubinetError
 
 RUNNING: Final = "running"
@@ -168,7 +169,7 @@ def check_disk(path: Path, needed: int) -> None:
     if free < needed + DISK_RESERVE_BYTES:
         raise KubinetError(
             f"results folder {path}: {free // 2**20} MiB free, {(needed + DISK_RESERVE_BYTES) // 2**20} MiB needed; "
-            "name another with --output-dir"
+            f"name another with {option('--output-dir')}"
         )
 
 

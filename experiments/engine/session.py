@@ -22,6 +22,7 @@ from experiments.engine.telling import Follower
 from experiments.engine.tools import Telling
 from experiments.engine.values import to_data
 from experiments.engine.worker import REAL_TOOLS, Job, Processes
+from experiments.options import option
 from kubinet.errors import UsageError
 
 
@@ -54,14 +55,18 @@ class SessionEnd:
 def check_manner(manner: Manner, *, measures_speed: bool) -> None:
     """UsageError for runs side by side on one machine where they would disturb what they measure."""
     if manner.jobs < 1:
-        raise UsageError(f"--jobs {manner.jobs}: at least 1")
+        raise UsageError(f"{option('--jobs')}: {manner.jobs} is too small; it must be at least 1")
     if manner.workers is not None and manner.jobs > 1:
-        raise UsageError("--jobs and --workers exclude each other; --workers local:N is N runs on this machine")
+        raise UsageError(
+            f"{option('--jobs')} and {option('--workers')} exclude each other; workers `local:N` are N runs "
+            "on this machine"
+        )
     beside = manner.jobs > 1 or (manner.workers is not None and manner.workers.shares_a_machine)
     if beside and measures_speed:
         raise UsageError(
-            "this experiment measures speed: runs side by side on one machine would disturb each other; leave --jobs "
-            "away, use workers on machines of their own, or say `measures: behaviour` in its file if that is so"
+            "this experiment measures speed: runs side by side on one machine would disturb each other; leave "
+            f"{option('--jobs')} away, use workers on machines of their own, or say `measures: behaviour` "
+            "in its file if that is so"
         )
 
 

@@ -204,9 +204,15 @@ def test_an_experiment_is_compared_level_by_level(calibrated: Path) -> None:
     prepared = prepare(calibrated)
     assert [words.partition(";")[0] for words in prepared.beyond.warnings] == ["the topology has 12 nodes"]
     assert [words.partition(";")[0] for words in prepared.beyond.refusals] == ["the topology has 40 nodes"]
-    with pytest.raises(MissingCapabilityError, match=r"'scale': the topology has 40 nodes; .* leave those levels out"):
+    with pytest.raises(MissingCapabilityError, match=r"^experiment 'scale': the topology has 40 nodes; ") as caught:
         check_capacity(prepared)
+    assert str(caught.value).endswith(
+        "; such runs would not be valid: leave those levels out with --set FACTOR=LEVELS (from Python: levels), take "
+        "another machine, or run it all the same with --anyway (from Python: anyway=True)"
+    )
     check_capacity(prepare(calibrated, levels={"nodes": ["4", "12"]}))
+    with pytest.raises(MissingCapabilityError, match="would not be valid: make it smaller, take another machine"):
+        check_capacity(prepare(calibrated, levels={"nodes": ["40"]}))
 
 
 def test_a_machine_without_a_calibration_is_told_so(calibrated: Path) -> None:
