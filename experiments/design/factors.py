@@ -16,6 +16,7 @@ from experiments.design.model import (
 )
 from experiments.design.places import spelled
 from experiments.design.reading import parameter_value
+from experiments.design.shown import without_unrun
 from experiments.records import Value
 from kubinet.errors import InvalidInputError, UsageError
 from kubinet.yamldata import parse_documents
@@ -67,7 +68,8 @@ def override(
 
     `levels`: factor to the levels that are kept, in this order; a factor whose levels are plain values takes new ones.
     One that had a single level and gets more is kept apart in every analysis. What speaks of levels that are gone
-    (excluded combinations, baselines, analyses, claims) goes with them. With other parameters a run takes what its
+    (excluded combinations, baselines, analyses, claims), or only of combinations that are not run any more, goes with
+    them: `experiments.design.shown.claims_left_out` says which claims. With other parameters a run takes what its
     workloads say. A design that was made quick is no longer changed by `quick`.
     """
     chosen: dict[str, Sequence[str]] = dict(levels or {})
@@ -101,7 +103,7 @@ def override(
             quick=QuickDesign(repetitions=changed.repetitions),
             declared={name: replace(one, quick=None) for name, one in design.declared.items() if _says_more(one)},
         )
-    return _consistent(changed, _gone(design, changed))
+    return without_unrun(_consistent(changed, _gone(design, changed)), design)
 
 
 def _widened(before: Sequence[FactorDesign], after: Sequence[FactorDesign]) -> tuple[str, ...]:

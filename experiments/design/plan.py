@@ -27,7 +27,7 @@ def combinations(design: ExperimentDesign) -> tuple[Levels, ...]:
         raise DesignError(
             f"{size:,} runs are more than {MAX_RUNS:,}; take fewer levels or repetitions", ("spec", "repetitions")
         )
-    found = tuple(one for one in _product(design) if not any(_within(part, one) for part in design.exclude))
+    found = tuple(one for one in _product(design) if not any(part and within(part, one) for part in design.exclude))
     if not found:
         raise DesignError(
             "no combination of levels is left to run; exclude less, or give factors levels",
@@ -61,8 +61,9 @@ def _product(design: ExperimentDesign) -> Iterator[Levels]:
         yield dict(zip(names, levels, strict=True))
 
 
-def _within(part: Levels, levels: Levels) -> bool:
-    return bool(part) and all(levels.get(factor) == level for factor, level in part.items())
+def within(part: Levels, levels: Levels) -> bool:
+    """Whether a combination has these levels."""
+    return all(levels.get(factor) == level for factor, level in part.items())
 
 
 def _drawn(design: ExperimentDesign, repetition: int, chosen: Iterable[Levels]) -> list[Levels]:

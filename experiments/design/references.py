@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from experiments.design.model import AnalysisDesign, ExperimentDesign
 from experiments.design.reading import COPY
 from experiments.design.settings import DesignError
+from experiments.design.shown import Runs
 from experiments.design.substitution import references
 from experiments.records import RECORDER
 
@@ -35,13 +36,7 @@ def _problems(design: ExperimentDesign, labels: Collection[str], metrics: Collec
             yield DesignError(f"factor '{factor}' has no levels left; name at least one", place)
         for level in kept:
             yield from names.levels({factor: level}, ("spec", "quick", "factors"), "quick")
-    for index, one in enumerate(design.analysis):
-        yield from _analysis(one, ("spec", "analysis", index), names, metrics)
-    for claim in design.claims:
-        place = ("spec", "claims", claim.identity)
-        yield from _metric(claim.metric, metrics, place)
-        for field, levels in (("where", claim.where), ("against", claim.against)):
-            yield from names.levels(levels, (*place, field), f"claim '{claim.identity}'", labels=True)
+    yield from _conclusions(design, names, metrics)
     identities = [claim.identity for claim in design.claims]
     for index, published in enumerate(design.published):
         for identity in published.claims:
@@ -51,6 +46,21 @@ def _problems(design: ExperimentDesign, labels: Collection[str], metrics: Collec
                 yield DesignError(f"there is no claim '{identity}'; there are: {listed}", place)
     if design.stop.precision is not None:
         yield from _metric(design.stop.precision.metric, metrics, ("spec", "stop", "precision"))
+
+
+def _conclusions(design: ExperimentDesign, names: "_Names", metrics: Collection[str]) -> Iterator[DesignError]:
+    runs = Runs(design)
+    for index, one in enumerate(design.analysis):
+        yield from _analysis(one, ("spec", "analysis", index), names, metrics)
+        if unrun := runs.unrun_of_analysis(one):
+            yield DesignError(f"analysis: {unrun.problem}", ("spec", "analysis", index, unrun.field))
+    for claim in design.claims:
+        place = ("spec", "claims", claim.identity)
+        yield from _metric(claim.metric, metrics, place)
+        for field, levels in (("where", claim.where), ("against", claim.against)):
+            yield from names.levels(levels, (*place, field), f"claim '{claim.identity}'", labels=True)
+        if unrun := runs.unrun_of_claim(claim):
+            yield DesignError(f"claim '{claim.identity}': {unrun.problem}", (*place, unrun.field))
 
 
 def _analysis(

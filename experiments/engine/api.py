@@ -13,6 +13,7 @@ from experiments.design.document import read_file
 from experiments.design.factors import override, parse_parameters
 from experiments.design.model import ExperimentDesign, FactorDesign, Level
 from experiments.design.plan import plan
+from experiments.design.shown import claims_left_out
 from experiments.design.sources import read_topology_choice
 from experiments.engine.finishing import Finished
 from experiments.engine.folder import DISK_RESERVE_BYTES, ResultsFolder
@@ -46,6 +47,8 @@ class Prepared:
     """Where files that its timeline names are looked for."""
     beyond: Beyond = field(default_factory=Beyond)
     """What it asks of this machine beyond its calibration."""
+    left_out: str = ""
+    """Of claims that the choice of levels leaves without data, what to tell; empty where there is none."""
 
 
 def prepare(
@@ -97,7 +100,8 @@ def prepare(
     )
     check(design, surroundings, found.where)
     design = replace(design, files=timeline_files(design, found.folder))
-    return replace(found, design=design, beyond=beyond_calibration(design))
+    left_out = claims_left_out(design, found.design)
+    return replace(found, design=design, beyond=beyond_calibration(design), left_out=left_out)
 
 
 def run_experiment(

@@ -119,7 +119,11 @@ def _prepared(wanted: Run) -> "Prepared":
         nodes=wanted.nodes,
         output_dir=wanted.output_dir,
     )
-    told = prepared.beyond.warnings + (prepared.beyond.refusals if wanted.anyway else ())
+    told = (
+        *filter(None, [prepared.left_out]),
+        *prepared.beyond.warnings,
+        *(prepared.beyond.refusals if wanted.anyway else ()),
+    )
     for words in told:
         print(f"{prepared.design.name}: {words}", file=sys.stderr)
     return prepared

@@ -388,6 +388,17 @@ LEVEL = "lab.yaml:27: spec.factors[0].levels[0]: "
          "factor 'overlay' has no level 'vx'; it has: vxlan, geneve, direct"),
         ("where: {overlay: vxlan, load: idle}", "where: {recorder: rt}", "lab.yaml:59: spec.claims[0].where.recorder: "
          "claim 'C1': no workload or measurement is called 'rt'; there are: rtt, bulk, back, cpu"),
+        ("where: {overlay: vxlan, load: idle}", "where: {overlay: direct, load: full}", "lab.yaml:59: "
+         "spec.claims[0].where: claim 'C1': no run has overlay=direct, load=full: `exclude` leaves those out; name "
+         "levels that are run together, or exclude less"),
+        ("against: {overlay: direct, load: idle}", "against: {overlay: direct, load: full, recorder: rtt}",
+         "lab.yaml:60: spec.claims[0].against: claim 'C1': no run has overlay=direct, load=full: `exclude` leaves "
+         "those out; name levels that are run together, or exclude less"),
+        ("baseline: {overlay: direct}", "where: {overlay: direct, load: full}", "lab.yaml:53: spec.analysis[0].where: "
+         "analysis: no run has overlay=direct, load=full: `exclude` leaves those out; name levels that are run "
+         "together, or exclude less"),
+        ("figure: ecdf", "where: {load: full}", "lab.yaml:53: spec.analysis[0].baseline: analysis: no run has "
+         "load=full, overlay=direct: `exclude` leaves those out; name levels that are run together, or exclude less"),
         ("claims: [C1]", "claims: [C2]", "lab.yaml:64: spec.published[0].claims: there is no claim 'C2'; there are: "
          "C1"),
         ("kind: ping", "kind: pong", "lab.yaml:38: spec.workload[0].kind: there is no workload 'pong'; there are: "
