@@ -8,10 +8,11 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,10 @@ from experiments.engine.worker import Job, Processes, Watch
 from kubinet.errors import InvalidInputError, KubinetError, MissingCapabilityError, UsageError
 
 TOPIC: Final = "kubinet-run"
-_FORMS: Final = "write local:2, ssh:host1,host2 or slurm:jobs=4,queue=debug,walltime=01:00:00"
+_FORMS: Final = (
+    "write local:2, ssh:host1,host2, ssh:host1,python=/path/to/.venv/bin/python or "
+    "slurm:jobs=4,queue=debug,walltime=01:00:00"
+)
 _START_SECONDS: Final = 60.0
 
 
@@ -46,68 +50,88 @@ def parse_workers(text: str) -> Workers:
     """Read `--workers`; UsageError with the forms."""
     kind, _, rest = text.partition(":")
     parts = tuple(part.strip() for part in rest.split(",") if part.strip())
-    if kind == "local" and len(parts) == 1 and parts[0].isdigit() and int(parts[0]) > 0:
-        return Workers(kind, int(parts[0]))
-    if kind == "ssh" and parts:
-        if len(set(parts)) < len(parts):
-            raise UsageError(f"--workers {text}: a host is named twice; each has one run at a time")
-        return Workers(kind, len(parts), hosts=parts)
-    if kind == "slurm":
-        options = dict(part.partition("=")[::2] for part in parts)
+    options = dict(part.partition("=")[::2] for part in parts if "=" in part)
+    plain = tuple(part for part in parts if "=" not in part)
+    if all(options) and all(options.values()):
+        if kind == "local" and not options and len(plain) == 1 and plain[0].isdigit() and int(plain[0]) > 0:
+            return Workers(kind, int(plain[0]))
+        if kind == "ssh" and plain and options.keys() <= {"python"}:
+            if len(set(plain)) < len(plain):
+                raise UsageError(f"--workers {text}: a host is named twice; each has one run at a time")
+            return Workers(kind, len(plain), plain, options)
         jobs = options.pop("jobs", "1")
-        if all(options.values()) and jobs.isdigit() and int(jobs) > 0:
+        if kind == "slurm" and not plain and jobs.isdigit() and int(jobs) > 0:
             return Workers(kind, int(jobs), options=options)
     raise UsageError(f"--workers {text}: {_FORMS}")
 
 
+class RemoteRuns:
+    """Submits runs to the workers, and tells a worker's death in a user's words."""
+
+    def __init__(self, executor: Executor, why_none: Callable[[], str | None], gone: Mapping[str, str]) -> None:
+        self._executor = executor
+        self._why_none = why_none
+        self._gone = gone
+
+    def submit(self, job: Job) -> "Future[Any]":
+        """A run's outcome and folder, as `run_remotely` returns them; KubinetError when no worker is left."""
+        why = self._why_none()
+        if why is not None:
+            raise KubinetError(f"no worker is left: {why}; `kubinet run --resume` goes on with what is missing")
+        told: Future[Any] = Future()
+        index = job.spec.run.index
+        self._executor.submit(run_remotely, to_data(job)).add_done_callback(partial(self._pass_on, index, told))
+        return told
+
+    def _pass_on(self, index: int, told: "Future[Any]", done: "Future[Any]") -> None:
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled():
+            told.set_exception(KubinetError(f"run {index}: the session ended before it"))
+        elif error is not None:
+            told.set_exception(self._in_words(index, error))
+        else:
+            told.set_result(done.result())
+
+    def _in_words(self, index: int, error: BaseException) -> BaseException:
+        from distributed.scheduler import KilledWorker, NoWorkerError  # noqa: PLC0415 - optional
+
+        if isinstance(error, KilledWorker):
+            name = str(error.last_worker.name)
+            return KubinetError(f"run {index}: {self._gone.get(name, f'its worker {name} died')}")
+        if isinstance(error, NoWorkerError):
+            return KubinetError(f"run {index}: {'; '.join(self._gone.values()) or 'every worker has gone'}")
+        return error
+
+
 @contextmanager
-def dask_executor(workers: Workers, watch: Watch) -> Iterator[Executor]:
-    """An executor on those workers while the block runs; MissingCapabilityError without Dask."""
+def remote_runs(workers: Workers, folder: Path, watch: Watch, say: Callable[[str], None]) -> Iterator[RemoteRuns]:
+    """Workers while the block runs; MissingCapabilityError without Dask, KubinetError where they cannot be had.
+
+    `folder`: the session's, for what workers need in files; `say` is told what is waited for.
+    """
     try:
         from distributed import Client  # noqa: PLC0415 - optional
+
+        from experiments.engine.daskclusters import open_cluster  # noqa: PLC0415
     except ImportError as error:
         raise MissingCapabilityError(
             f"--workers needs Dask distributed ({error}); install it: pip install 'kubinet[workers]'"
         ) from error
-    with _cluster(workers) as cluster, Client(cluster, timeout=_START_SECONDS) as client:
 
-        def heard(event: tuple[float, dict[str, Any]]) -> None:
-            told = event[1]
-            watch(told["index"], told["kind"], told["text"])
+    def heard(event: tuple[float, dict[str, Any]]) -> None:
+        told = event[1]
+        watch(told["index"], told["kind"], told["text"])
 
-        client.wait_for_workers(1, timeout=_START_SECONDS)
+    with (
+        open_cluster(workers, folder, say) as opened,
+        Client(opened.cluster, security=opened.security, timeout=_START_SECONDS) as client,
+    ):
+        opened.wait()
         client.subscribe_topic(TOPIC, heard)
-        yield client.get_executor(pure=False, retries=0)
+        yield RemoteRuns(client.get_executor(pure=False, retries=0), opened.why_none, opened.gone)
 
 
-def _cluster(workers: Workers) -> Any:
-    if workers.kind == "local":
-        from distributed import LocalCluster  # noqa: PLC0415
-
-        return LocalCluster(
-            n_workers=workers.count,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=0,
-            silence_logs=50,
-        )
-    if workers.kind == "ssh":
-        from distributed import SSHCluster  # noqa: PLC0415
-
-        # The first host is the scheduler's: this one.
-        return SSHCluster(["localhost", *workers.hosts], worker_options={"nthreads": 1, "memory_limit": 0})
-    try:
-        from dask_jobqueue import SLURMCluster  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingCapabilityError(
-            f"--workers slurm needs dask-jobqueue ({error}); install it: pip install 'kubinet[workers]'"
-        ) from error
-    options: dict[str, Any] = {"cores": 1, "processes": 1, "memory": "4GB", **workers.options}
-    # A node for each run: two of them on one would share its processors.
-    cluster = SLURMCluster(job_extra_directives=["--exclusive"], **options)
-    cluster.scale(jobs=workers.count)
-    return cluster
+_GOING: Final[set[Processes]] = set()
 
 
 def run_remotely(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
@@ -120,9 +144,20 @@ def run_remotely(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
     def watch(index: int, kind: str, text: str) -> None:
         worker.log_event(TOPIC, {"index": index, "kind": kind, "text": text})
 
-    with tempfile.TemporaryDirectory(prefix="kubinet-run-") as folder:
-        outcome = Processes(watch).run(replace(job, folder=folder))
-        return to_data(outcome), pack(Path(folder))
+    processes = Processes(watch)
+    _GOING.add(processes)
+    try:
+        with tempfile.TemporaryDirectory(prefix="kubinet-run-") as folder:
+            outcome = processes.run(replace(job, folder=folder))
+            return to_data(outcome), pack(Path(folder))
+    finally:
+        _GOING.discard(processes)
+
+
+def end_runs() -> None:
+    """On a worker that is to end: end the run that it does, and wait until its cluster is down."""
+    for processes in tuple(_GOING):
+        processes.close()
 
 
 def pack(folder: Path) -> bytes:

@@ -15,12 +15,11 @@ from typing import Any
 from experiments.design.model import PlannedRun
 from experiments.design.specify import specify
 from experiments.engine.folder import INTERRUPTED, RUNNING, STOPPED, ResultsFolder, check_disk
-from experiments.engine.remote import Workers, dask_executor, run_remotely, unpack
+from experiments.engine.remote import Workers, remote_runs, unpack
 from experiments.engine.run import COMPLETE, FAILED, RunOutcome, record_failure
 from experiments.engine.stopping import Stop, by_metric, why_stop
 from experiments.engine.telling import Follower
 from experiments.engine.tools import Telling
-from experiments.engine.values import to_data
 from experiments.engine.worker import REAL_TOOLS, Job, Processes
 from experiments.options import option
 from kubinet.errors import UsageError
@@ -158,10 +157,8 @@ class _Session:
         """What carries out runs: here, in processes, or with Dask's workers."""
         workers, jobs = self._manner.workers, self._manner.jobs
         if workers is not None:
-            executor = stack.enter_context(dask_executor(workers, self._watch))
-            return lambda runs: self._side_by_side(
-                runs, lambda job: executor.submit(run_remotely, to_data(job)), workers.count
-            )
+            remote = stack.enter_context(remote_runs(workers, self._folder.path, self._watch, self._follower.said))
+            return lambda runs: self._side_by_side(runs, remote.submit, workers.count)
         if jobs > 1:
             pool = stack.enter_context(ThreadPoolExecutor(jobs))
             processes = Processes(self._watch)

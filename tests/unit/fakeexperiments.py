@@ -60,7 +60,8 @@ class Dice:
         return 0.0
 
     def run(self, scene: Any, settings: Any) -> None:
-        obey(scene.folder.name)
+        # A worker elsewhere has a folder of another name.
+        obey(f"{int(scene.cluster.name.rpartition('-')[2]):04}")
         generator = random.Random(scene.seed)
         values = [generator.randint(1, int(settings["sides"])) for _ in range(int(settings["throws"]))]
         scene.record(

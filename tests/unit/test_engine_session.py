@@ -1,90 +1,39 @@
 """Sessions of an experiment: a folder that is written as runs end, failures, stops, resuming, runs side by side."""
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakeexperiments import design
+from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wait
 
 from experiments.design.model import ExperimentDesign
-from experiments.design.plan import plan
 from experiments.engine.folder import ResultsFolder
 from experiments.engine.remote import parse_workers
-from experiments.engine.session import Manner, SessionEnd, carry_out_session
-from experiments.engine.telling import Follower
+from experiments.engine.session import Manner
 from kubinet.errors import InvalidInputError, KubinetError, UsageError
 
 pytestmark = pytest.mark.slow
 
-TOOLS = "fakeexperiments:TOOLS"
-SERIAL = Manner(tools=TOOLS)
-
-
-class Heard(Follower):
-    """Keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def told(self, index: int, text: str) -> None:
-        self.lines.append(f"{index}: {text}")
-
-    def said(self, text: str) -> None:
-        self.lines.append(text)
-
 
 @pytest.fixture
 def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder whose files the dice obey; workers find the fakes."""
-    folder = tmp_path / "orders"
-    folder.mkdir()
-    monkeypatch.setenv("FAKE_ORDERS", str(folder))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return folder
+    """The folder whose files the dice obey."""
+    return orders_folder(tmp_path, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
 def quick_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking every program for its version takes seconds."""
     monkeypatch.setattr("experiments.engine.folder.versions", lambda: {"kubinet": "test"})
-
-
-def new(parent: Path, made: ExperimentDesign | None = None) -> ResultsFolder:
-    chosen = made or design()
-    return ResultsFolder.create(parent / "results", chosen, plan(chosen), implementation="", name=chosen.name)
-
-
-def session(folder: ResultsFolder, manner: Manner = SERIAL, heard: Heard | None = None) -> SessionEnd:
-    try:
-        return carry_out_session(folder, manner, heard or Heard(), ["kubinet", "run", "dice"])
-    finally:
-        folder.release()
-
-
-def table(folder: Path) -> list[dict[str, Any]]:
-    """Everything that was measured, by run."""
-    rows = []
-    for run in sorted((folder / "runs").iterdir()):
-        record = json.loads((run / "run.json").read_text())
-        with (run / "samples.csv").open(newline="") as file:
-            rows += [{"run": record["index"], "seed": record["seed"], **row} for row in csv.DictReader(file)]
-    return rows
-
-
-def state(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "session.json").read_text())
-    return found
 
 
 def test_session_measures_every_run_in_a_folder_of_its_own(tmp_path: Path, orders: Path) -> None:
@@ -169,13 +118,6 @@ def test_resuming_measures_failed_runs_again(tmp_path: Path, orders: Path) -> No
     assert len(state(folder.path)["sessions"]) == 2
 
 
-def _wait(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -199,8 +141,8 @@ def test_session_that_is_ended_in_the_middle_goes_on_with_nothing_lost(
     session(whole)
     (orders / "0003").write_text("wait")
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "results"), str(jobs)])
-    _wait((orders / "0003.waits").exists)
-    _wait(lambda: any((tmp_path / "results").glob("*/runs/0002/run.json")))
+    wait((orders / "0003.waits").exists)
+    wait(lambda: any((tmp_path / "results").glob("*/runs/0002/run.json")))
     process.send_signal(signal.Signals[number])
     status = process.wait(60)
     assert status != 0
@@ -209,7 +151,7 @@ def test_session_that_is_ended_in_the_middle_goes_on_with_nothing_lost(
     assert (path / "runs/0002/run.json").exists()
     assert not (path / "runs/0003/run.json").exists()
     if number != "SIGKILL" or jobs > 1:  # killed itself, a process cannot tidy its fake cluster up
-        _wait(lambda: not any((orders / "up").iterdir()))
+        wait(lambda: not any((orders / "up").iterdir()))
     (orders / "0003").unlink()
     end = session(ResultsFolder.open(path))
     assert end.state == "complete"
@@ -248,7 +190,7 @@ def test_process_that_dies_is_a_failed_run(tmp_path: Path, orders: Path) -> None
     (orders / "0002").write_text("wait")
 
     def kill() -> None:
-        _wait((orders / "0002.waits").exists)
+        wait((orders / "0002.waits").exists)
         pattern = ["pgrep", "-P", str(os.getpid()), "-f", "experiments.engine.worker"]
         children = subprocess.run(pattern, capture_output=True, text=True, check=False).stdout.split()
         (orders / "0002").write_text("wait for the second")

@@ -1,0 +1,161 @@
+"""Dask's workers by kind: who may talk to them, and Slurm's jobs, which a fake sbatch starts as processes."""
+
+import os
+import socket
+import ssl
+import stat
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wait
+
+from experiments.engine.remote import parse_workers
+from experiments.engine.session import Manner
+from kubinet.errors import KubinetError, MissingCapabilityError, UsageError
+
+pytest.importorskip("distributed")
+pytest.importorskip("dask_jobqueue")
+
+from distributed import Client, Security
+
+from experiments.engine.daskclusters import job_options, open_cluster
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder whose files the dice obey."""
+    return orders_folder(tmp_path, monkeypatch)
+
+
+def manner(text: str) -> Manner:
+    return Manner(workers=parse_workers(text), tools=TOOLS)
+
+
+def test_who_does_not_have_the_credentials_is_refused(tmp_path: Path) -> None:
+    """Neither without TLS nor with a certificate of one's own; with the session's, code is run."""
+    with open_cluster(parse_workers("local:1"), tmp_path, print) as opened:
+        opened.wait()
+        scheduler = opened.cluster.scheduler_address
+        (worker,) = opened.cluster.scheduler_info["workers"]
+        for address in (scheduler, worker):
+            assert address.startswith("tls://127.0.0.1:")
+            assert _hears_me(address, Security.temporary()) is False
+            assert _hears_me(address, opened.security) is True
+        for security in (Security.temporary(), Security()):
+            for protocol in ("tls", "tcp"):
+                address = scheduler.replace("tls", protocol)
+                with pytest.raises((OSError, TypeError, RuntimeError)):
+                    Client(address, security=security, timeout=2, set_as_default=False)
+        with Client(scheduler, security=opened.security, timeout=60, set_as_default=False) as client:
+            assert client.submit(sum, (1, 2)).result(60) == 3
+
+
+def _hears_me(address: str, security: Security) -> bool:
+    """Whether what listens there finishes a TLS handshake with this certificate and then keeps the connection."""
+    host, port = address.removeprefix("tls://").split(":")
+    context = security.get_connection_args("client")["ssl_context"]
+    context.verify_mode = ssl.CERT_NONE  # an intruder trusts everybody
+    with socket.create_connection((host, int(port)), 30) as plain, context.wrap_socket(plain) as secured:
+        try:
+            return bool(secured.recv(1))  # Dask's side speaks first
+        except ssl.SSLError as error:
+            assert error.reason is not None
+            assert "ALERT" in error.reason
+            return False
+
+
+SBATCH = """#!/bin/sh
+# Slurm in one line: the script is a process, its number the job's.
+out=$(sed -n 's/^#SBATCH -o //p' "$1")
+cp "$1" "$FAKE_SLURM/$$.sh"
+setsid bash "$FAKE_SLURM/$$.sh" > "$(echo "$out" | sed s/%J/$$/)" 2>&1 < /dev/null &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+echo "$1" >> "$FAKE_SLURM/cancelled"
+kill -- "-$1"
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, orders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the scripts of Slurm's jobs; sbatch and scancel are on PATH."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("FAKE_SLURM", str(folder))
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def test_jobs_of_slurm_fill_the_same_results_folder(tmp_path: Path, orders: Path, slurm: Path) -> None:
+    """Two jobs, each with a node for itself; the credentials are readable by nobody else and gone at the end."""
+    whole, spread, heard = new(tmp_path / "a"), new(tmp_path / "b"), Heard()
+    session(whole)
+    (orders / "0001").write_text("wait")
+    modes: dict[str, int] = {}
+
+    def look() -> None:
+        wait((orders / "0001.waits").exists)
+        folder = spread.path / ".credentials"
+        for path in (folder, *folder.iterdir()):
+            modes[path.name] = stat.S_IMODE(path.stat().st_mode)
+        (orders / "0001").unlink()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    end = session(spread, manner("slurm:jobs=2,interface=lo,queue=debug"), heard)
+    looker.join()
+    assert end.state == "complete", end.why
+    assert table(spread.path) == table(whole.path)
+    assert heard.lines[0] == "waiting for Slurm to start one of 2 jobs"
+    assert modes.pop(".credentials") == 0o700
+    assert set(modes.values()) == {0o600}
+    assert not (spread.path / ".credentials").exists()
+    scripts = sorted(slurm.glob("*.sh"))
+    assert len(scripts) == 2
+    for script in scripts:
+        words = script.read_text()
+        assert "PRIVATE KEY" not in words
+        assert "#SBATCH --exclusive\n" in words
+        assert "#SBATCH -p debug\n" in words
+        assert f"\n{sys.executable} -m distributed.cli.dask_worker tls://127.0.0.1:" in words
+        assert f"--tls-key {spread.path}/.credentials/tls_worker_key.pem" in words
+    jobs = (slurm / "cancelled").read_text().split()
+    assert len(jobs) == 2
+    wait(lambda: not any(Path(f"/proc/{job}").exists() for job in jobs))
+    assert len(list((spread.path / "jobs").iterdir())) == 2
+
+
+def test_what_sbatch_says_against_a_job_is_told(tmp_path: Path, slurm: Path) -> None:
+    """Dask would wait for ever for a worker."""
+    (slurm / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: debug' >&2\nexit 1\n")
+    folder = new(tmp_path)
+    with pytest.raises(KubinetError, match="sbatch: error: invalid partition specified: debug"):
+        session(folder, manner("slurm:queue=debug,interface=lo"))
+    assert state(folder.path)["state"] == "failed"
+    assert not (folder.path / ".credentials").exists()
+
+
+def test_slurm_is_refused_where_it_cannot_be(tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word that SLURMCluster does not know; a folder that job scripts cannot name; a machine without sbatch."""
+    with pytest.raises(UsageError, match="unexpected keyword argument 'colour'"):
+        session(new(tmp_path / "a"), manner("slurm:colour=blue,interface=lo"))
+    with pytest.raises(UsageError, match="name a folder of letters, digits"):
+        session(new(tmp_path / "my results"), manner("slurm:jobs=1"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingCapabilityError, match="there is no sbatch here"):
+        session(new(tmp_path / "b"), manner("slurm:jobs=1"))
+
+
+def test_words_of_workers_go_before_what_is_usual(tmp_path: Path) -> None:
+    """Numbers are numbers; who may talk to the workers is not a matter of words."""
+    security = Security()
+    told = job_options(parse_workers("slurm:jobs=2,cores=8,memory=16GB,security=none"), tmp_path, security)
+    assert (told["cores"], told["memory"], told["security"]) == (8, "16GB", security)
