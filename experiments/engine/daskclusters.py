@@ -167,6 +167,7 @@ def job_options(workers: Workers, folder: Path, security: Any) -> dict[str, Any]
         "job_extra_directives": ["--exclusive"],
         "log_directory": str(folder / JOBS),
         "worker_extra_args": ["--dashboard-address", _NO_PAGES["dashboard_address"]],
+        "job_script_prologue": ["export DASK_DISTRIBUTED__WORKER__HTTP__ROUTES='[]'"],
         "scheduler_options": dict(_NO_PAGES),
         **words,
         "security": security,

@@ -30,12 +30,13 @@ class SSHServer:
         self.forwards = True
         self.processes: list[asyncio.subprocess.Process] = []
         self.commands: list[str] = []
-        self._environment = {**os.environ, "HOME": str(home)}
+        self._environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home / "tmp")}
         self._hosts = hosts
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ssh-server")
         self.ssh = home / ".ssh"
         self.ssh.mkdir(parents=True)
+        (home / "tmp").mkdir()
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
         self.user_key = self.key("id_user")
 

@@ -93,6 +93,7 @@ def test_workers_of_two_hosts_fill_the_same_results_folder(tmp_path: Path, order
     assert seen[0].count("-m experiments.engine.sshworker") == 2
     assert "PRIVATE KEY" not in seen[0]
     assert [process.returncode for process in server.processes] == [0, 0]
+    assert list((server.home / "tmp").iterdir()) == []
 
 
 @pytest.mark.slow
@@ -171,6 +172,7 @@ def test_nothing_is_left_on_a_host_when_the_session_is_killed(tmp_path: Path, or
     process.wait(60)
     wait(lambda: server.processes[0].returncode is not None)
     wait(lambda: not any((orders / "up").iterdir()))
+    assert list((server.home / "tmp").iterdir()) == []
 
 
 @pytest.mark.slow
