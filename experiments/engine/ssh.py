@@ -187,7 +187,7 @@ def refuse(hello: Hello, made_s: float) -> str | None:
     if (hello.version, hello.fingerprint) != (__version__, ours):
         return (
             f"another Kubinet is there: {hello.version}, files {hello.fingerprint}; here {__version__}, files {ours}; "
-            "bring both to one commit"
+            "bring both to one commit with the same changes"
         )
     if not hello.dask:
         return "Kubinet there has no Dask; in its environment: pip install 'kubinet[workers]'"

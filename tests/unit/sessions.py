@@ -72,7 +72,7 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def wait(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.01)

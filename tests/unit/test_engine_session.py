@@ -267,7 +267,13 @@ def test_dask_workers_fill_the_same_results_folder(tmp_path: Path, orders: Path)
     assert any(line.endswith(": workload throw") for line in heard.lines)
 
 
-@pytest.mark.parametrize("text", ["local:0", "local", "ssh:", "ssh:a,a", "slurm:jobs=x", "slurm:queue", "cloud:3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("local:0", "local", "local:2,python=/p", "ssh:", "ssh:a,a", "ssh:python=/p", "ssh:a,port=3", "ssh:a,python="),
+        *("slurm:jobs=x", "slurm:queue", "slurm:jobs=0", "slurm:=4", "cloud:3"),
+    ],
+)
 def test_wrong_workers_are_refused_with_the_forms(text: str) -> None:
     """A usage error before anything is started."""
     with pytest.raises(UsageError, match="--workers"):
@@ -279,6 +285,7 @@ def test_wrong_workers_are_refused_with_the_forms(text: str) -> None:
     [
         ("local:3", "local", 3, (), {}),
         ("ssh:alpha,beta", "ssh", 2, ("alpha", "beta"), {}),
+        ("ssh:alpha,python=/opt/python", "ssh", 1, ("alpha",), {"python": "/opt/python"}),
         ("slurm:jobs=4,queue=debug", "slurm", 4, (), {"queue": "debug"}),
     ],
 )

@@ -162,14 +162,19 @@ carry_out_session(folder, Manner(workers=parse_workers("ssh:alpha"), tools="fake
 
 
 @pytest.mark.slow
-def test_nothing_is_left_on_a_host_when_the_session_is_killed(tmp_path: Path, orders: Path, server: SSHServer) -> None:
-    """kill -9 here: the worker there ends and takes its run's cluster down."""
+@pytest.mark.parametrize(("number", "left"), [("SIGKILL", "running"), ("SIGINT", "interrupted")])
+def test_nothing_is_left_on_a_host_when_the_session_is_ended(
+    tmp_path: Path, orders: Path, server: SSHServer, number: str, left: str
+) -> None:
+    """kill -9 or ctrl-C here: the worker there ends and takes its run's cluster down."""
     (orders / "0001").write_text("wait")
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "results")])
     wait((orders / "0001.waits").exists)
     assert len(list((orders / "up").iterdir())) == 1
-    process.send_signal(signal.SIGKILL)
-    process.wait(60)
+    process.send_signal(signal.Signals[number])
+    assert process.wait(60) != 0
+    (path,) = (tmp_path / "results").iterdir()
+    assert state(path)["state"] == left
     wait(lambda: server.processes[0].returncode is not None)
     wait(lambda: not any((orders / "up").iterdir()))
     assert list((server.home / "tmp").iterdir()) == []
@@ -225,7 +230,7 @@ def test_another_kubinet_is_refused_before_it_hears_a_secret(tmp_path: Path, ser
     words = refused(tmp_path, f"ssh:alpha,python={there}")
     assert words == (
         f"host alpha: another Kubinet is there: 0.0.9, files abcdef012345; here {__version__}, files {fingerprint()}; "
-        f"bring both to one commit (its program: {there})"
+        f"bring both to one commit with the same changes (its program: {there})"
     )
     assert (server.home / "heard").read_text() == ""
 
@@ -235,11 +240,11 @@ def test_worker_that_does_not_reach_the_scheduler_is_given_up(
     tmp_path: Path, server: SSHServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within a time, with what it said meanwhile."""
-    monkeypatch.setattr(ssh, "START_SECONDS", 3.0)
+    monkeypatch.setattr(ssh, "START_SECONDS", 10.0)
     hello = Hello(__version__, fingerprint(), ssh.distributed.__version__, 4e9)
     there = program(server, hello, Listening(server.port))
     assert refused(tmp_path, f"ssh:alpha,python={there}") == (
-        "host alpha: no connection of the worker there to the scheduler here within 3 s: it is slow"
+        "host alpha: no connection of the worker there to the scheduler here within 10 s: it is slow"
     )
 
 
