@@ -1,5 +1,6 @@
 """Writes the tables of docs/workloads-and-measurements.md from the plug-ins: `python -m experiments.plugin_docs`."""
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,8 @@ def _plugin(kind: str, plugin: Workload | Measurement) -> Iterator[str]:
     yield f"Records {_list(f'{metric} ({unit})' for metric, unit in plugin.metrics.items())}."
     if labels := labels_of(plugin):
         yield f"Labels: {_list(f'`{label}`' for label in labels)}."
+    if offered := getattr(plugin, "offered", None):
+        yield f"Offered load: {inspect.getdoc(offered)}"
     if plugin.programs:
         yield f"Program: {_list(f'`{program}`' for program in plugin.programs)}."
     yield ""

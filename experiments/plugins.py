@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.scene import Measurement, Workload
 from kubinet.errors import InvalidInputError, UsageError
 
@@ -89,6 +90,12 @@ def complete(plugin: Workload | Measurement, given: Settings) -> Settings:
         except UsageError as error:
             raise SettingError(str(error), name) from error
     return settings
+
+
+def offered_by(plugin: Workload, settings: Settings) -> OfferedLoad:
+    """What a workload sends with complete settings; a plug-in of another package that does not say: nobody knows."""
+    say = getattr(plugin, "offered", None)
+    return say(settings) if say is not None else AS_ANSWERED
 
 
 def labels_of(plugin: Workload | Measurement) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from experiments.base import Parameter, RunningCluster
 from experiments.design.model import Settings
 from experiments.measure.target import Host
+from experiments.offered import OfferedLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,10 @@ class Workload(Plugin, Protocol):
 
     def duration_s(self, settings: Settings) -> float:
         """How long it runs, seconds."""
+        ...
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """What it sends, a second; the docstring is what the page of workloads says about it. Pure."""
         ...
 
     def run(self, scene: Scene, settings: Settings) -> None:

@@ -4,14 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from experiments.calibration.demand import Demand
 from experiments.calibration.values import Calibration, Fingerprint
-from experiments.design.model import WorkloadDesign
-from kubinet.units import parse_rate
 from topologies.model import Topology
 
 TOO_MUCH: Final = 2.0
 """More than this many times what was calibrated is refused: no run would be valid."""
-_PACKETS_PER_REQUEST: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +32,13 @@ class Beyond:
 
 def beyond(
     topology: Topology,
-    workload: Sequence[WorkloadDesign],
+    demands: Sequence[Demand],
     calibration: Calibration,
     machine: Fingerprint,
 ) -> Beyond:
     """Compare a run's network and offered load with what this machine is known to emulate honestly.
 
-    `workload`: with everything substituted. `machine`: this one; a calibration of another machine is not used.
+    `demands`: one for each step of workloads. `machine`: this one; a calibration of another machine is not used.
     """
     if different := machine.differences(calibration.fingerprint):
         words = f"the calibration is of another machine (here: {', '.join(different)}); run `kubinet calibrate` again"
@@ -51,16 +49,22 @@ def beyond(
         _amount(calibration, "delayed links", delayed, "{} links have delay, jitter or loss"),
         _fast_links(topology, calibration),
     )
-    for step in sorted({one.step for one in workload}):
-        together = [one for one in workload if one.step == step]
-        names = ", ".join(one.name for one in together)
-        rate = sum(_offered_mbit(one) for one in together)
-        packets = sum(_offered_packets(one) for one in together)
+    for one in demands:
         found = found.merged(
-            _amount(calibration, "rate", rate, f"workload {names} offers {{}} Mbit/s"),
-            _amount(calibration, "packets", packets, f"workload {names} offers {{}} packets/s"),
+            _rate(calibration, one),
+            _amount(calibration, "packets", one.packets_per_s, f"workload {one.names} offers {{}} packets/s"),
         )
     return found
+
+
+def _rate(calibration: Calibration, one: Demand) -> Beyond:
+    """What workloads send by themselves may be refused; TCP that fills what it finds is at most warned about."""
+    offered = _amount(calibration, "rate", one.mbit, f"workload {one.names} offers {{}} Mbit/s")
+    if offered != Beyond() or not one.adapting_mbit:
+        return offered
+    filled = one.mbit + one.adapting_mbit
+    found = _amount(calibration, "rate", filled, f"workload {one.names} fills links with {{}} Mbit/s in all")
+    return Beyond(found.warnings + found.refusals)
 
 
 def _amount(calibration: Calibration, name: str, asked: float, words: str) -> Beyond:
@@ -69,9 +73,11 @@ def _amount(calibration: Calibration, name: str, asked: float, words: str) -> Be
     if capacity is None or capacity.value <= 0 or asked <= capacity.value:
         return Beyond()
     if capacity.failed is None and asked <= TOO_MUCH * capacity.value:
-        return Beyond((f"{words.format(f'{asked:g}')}; {capacity.value:g} {capacity.unit} is the most that was tried",))
+        return Beyond(
+            (f"{words.format(_number(asked))}; {capacity.value:g} {capacity.unit} is the most that was tried",)
+        )
     text = (
-        f"{words.format(f'{asked:g}')}; this machine emulates {capacity.value:g} {capacity.unit} honestly"
+        f"{words.format(_number(asked))}; this machine emulates {capacity.value:g} {capacity.unit} honestly"
         f"{f' ({capacity.reason})' if capacity.reason else ''}"
     )
     if asked > TOO_MUCH * capacity.value and capacity.failed is not None:
@@ -97,22 +103,11 @@ def _fast_links(topology: Topology, calibration: Calibration) -> Beyond:
     )
 
 
+def _number(value: float) -> str:
+    return f"{round(value, 1):.10g}"
+
+
 def _some(names: Iterable[str], most: int = 3) -> str:
     found = list(names)
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more
-
-
-def _offered_mbit(one: WorkloadDesign) -> float:
-    """What a workload's field `rate` (a text such as `20mbit`) says that it sends; per stream where it has streams."""
-    rate = one.settings.get("rate")
-    if not isinstance(rate, str) or not rate:
-        return 0.0
-    streams = one.settings.get("streams", 1)
-    return parse_rate(rate) / 1e6 * (streams if isinstance(streams, int | float) else 1)
-
-
-def _offered_packets(one: WorkloadDesign) -> float:
-    """A workload's field `rate` that is a number is requests per second, a packet there and one back at least."""
-    rate = one.settings.get("rate")
-    return float(rate) * _PACKETS_PER_REQUEST if isinstance(rate, int | float) else 0.0

@@ -3,6 +3,7 @@
 from typing import Final
 
 from experiments.design.model import Settings
+from experiments.offered import NOTHING, OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import Plugin
 
@@ -18,6 +19,10 @@ class BringUp(Plugin):
     def duration_s(self, settings: Settings) -> float:  # noqa: ARG002
         """It is over already."""
         return 0.0
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """Nothing."""
+        return NOTHING
 
     def run(self, scene: Scene, settings: Settings) -> None:  # noqa: ARG002
         """When each phase was over; `cluster` is the whole."""

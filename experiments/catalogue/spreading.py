@@ -10,6 +10,7 @@ from agents.watching.linkstats import End, link_ends
 from experiments.base import Parameter
 from experiments.design.model import Settings
 from experiments.measurements.common import watching
+from experiments.offered import OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import Pair, Plugin, names, number, text, whole
 from experiments.workloads.flow_plan import PlannedFlow
@@ -53,6 +54,10 @@ class Spreading(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """Rounds times interval."""
         return INCAST.duration_s(settings)
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """As `incast`."""
+        return INCAST.offered(settings)
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """All rounds while the links' counters are read; then what each round added to each link."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Final
 
 from experiments.base import Parameter, parameter_sections
@@ -11,6 +12,7 @@ from experiments.design.model import ExperimentDesign, Settings
 from experiments.measure.iperf import LISTENING, iperf_server, throughput
 from experiments.measure.ping import ping
 from experiments.measure.target import Target
+from experiments.offered import OfferedLoad, echoes
 from experiments.pod_latency.plan import (
     BARE,
     CLIENT,
@@ -64,6 +66,11 @@ class PodLatencyWorkload:
         """Measurements of three ways, of which two also bare and on the wire; and programs that start."""
         echoes = (int(settings["pings"]) + int(settings["warmup_pings"])) * float(settings["ping_interval_s"])
         return 7 * (echoes + int(settings["tcp_seconds"]) + _IPERF_WARMUP_S) + 4
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """Echoes; in between TCP as fast as each way is."""
+        echo = echoes(1 / float(settings["ping_interval_s"]), int(settings["payload_bytes"]))
+        return replace(echo, bits_per_s=None)
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """One repetition."""

@@ -10,6 +10,7 @@ from experiments.base import Parameter, parameter_sections
 from experiments.design.build import experiment
 from experiments.design.model import ExperimentDesign, Settings
 from experiments.measure.load import Address
+from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.records import Analysis, Recording
 from experiments.scene import Scene
 from experiments.service_load_balancing.bench import (
@@ -83,6 +84,10 @@ class ServiceLoadBalancingWorkload:
         load = made.load_seconds + made.warmup_seconds + LEAD_SECONDS + 1.5
         spread = 2 * made.clients * made.ports / 500 + 0.2
         return len(made.algorithms) * (load + made.rate_seconds + 0.5 + spread) + made.rate_seconds + 6
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """Connections as fast as they are answered."""
+        return AS_ANSWERED
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """One repetition."""

@@ -1,9 +1,11 @@
 """Workload `call-graph`: a request whose service calls others, which call others; latency from end to end."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import OfferedLoad
 from experiments.programs.running import Server, listening
 from experiments.scene import Scene
 from experiments.workloads.common import (
@@ -19,7 +21,7 @@ from experiments.workloads.common import (
     text,
     whole,
 )
-from experiments.workloads.request_response import ASKING, ask
+from experiments.workloads.request_response import ASKING, ask, offered_requests
 from kubinet.errors import InvalidInputError
 
 _PARALLEL, _SEQUENCE = "parallel", "sequence"
@@ -39,6 +41,17 @@ def parse_calls(words: str) -> dict[str, tuple[str, ...]]:
     for caller in calls:
         _refuse_circle(caller, calls, ())
     return calls
+
+
+def calls_of(root: str, calls: Mapping[str, Sequence[str]]) -> int:
+    """How many calls one request to `root` becomes, itself included; at most, where services are called.
+
+    Who answers for a service is not written, so every caller is then counted once.
+    """
+    called = [name for callees in calls.values() for name in callees]
+    if not all(map(is_place, (root, *called))):
+        return 1 + len(called)
+    return 1 + sum(calls_of(name, calls) for name in calls.get(root, ()))
 
 
 def _refuse_circle(name: str, calls: dict[str, tuple[str, ...]], way: tuple[str, ...]) -> None:
@@ -80,6 +93,10 @@ class CallGraph(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """As set."""
         return number(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """As `request-response`, for every call of the tree; of a tree with services all calls that are written."""
+        return offered_requests(settings, "tcp", calls_of(text(settings, "to"), parse_calls(text(settings, "calls"))))
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """A server at every place of the tree, then the client."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.programs.running import program
 from experiments.scene import Scene
 from experiments.workloads.common import (
@@ -60,6 +61,10 @@ class ConnectionRate(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """As set."""
         return number(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """As many connections as are answered."""
+        return AS_ANSWERED
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Servers, then the client."""

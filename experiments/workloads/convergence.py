@@ -6,6 +6,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import (
     FROM,
@@ -21,7 +22,15 @@ from experiments.workloads.common import (
     switch,
     text,
 )
-from experiments.workloads.probe_stream import INTERVAL, NEW_FLOWS, PAYLOAD, PORT, check_stream, streaming
+from experiments.workloads.probe_stream import (
+    INTERVAL,
+    NEW_FLOWS,
+    PAYLOAD,
+    PORT,
+    check_stream,
+    offered_stream,
+    streaming,
+)
 from experiments.workloads.streams import Stream
 from kubinet.errors import InvalidInputError, KubinetError
 
@@ -82,6 +91,10 @@ class PolicyEnforcement(Plugin):
         """Both parts of the stream."""
         return max(number(settings, "after_s"), number(settings, "at_s")) + number(settings, "seconds")
 
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """A datagram every `interval_ms`."""
+        return offered_stream(settings)
+
     def run(self, scene: Scene, settings: Settings) -> None:
         """Stream, apply, and look which datagrams came."""
         policy, pair = manifest(settings, "policy"), Pair(text(settings, "from"), text(settings, "to"))
@@ -130,6 +143,10 @@ class EndpointRemoval(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """Both parts of the stream."""
         return max(number(settings, "after_s"), number(settings, "at_s")) + number(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """A datagram every `interval_ms`."""
+        return offered_stream(settings)
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Stream, delete, and look what came where."""

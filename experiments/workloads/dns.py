@@ -5,6 +5,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.programs.running import program
 from experiments.scene import Scene
 from experiments.workloads.common import (
@@ -94,6 +95,10 @@ class Dns(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """At most the seconds that are set."""
         return number(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """As many queries as are answered."""
+        return AS_ANSWERED
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """One client."""

@@ -60,6 +60,16 @@ class Sizes:
             before_size, before_share = size, upto
         return total
 
+    def mean_of_cut(self, largest: float) -> float:
+        """The mean, bytes, where what is larger is cut to `largest`."""
+        total, before_size, before_share = 0.0, self.points[0][0], 0.0
+        for size, upto in self.points:
+            low, high = min(before_size, largest), min(size, largest)
+            whole = 1.0 if size == high else 0.0 if low == high else (high - low) / (size - before_size)
+            total += (upto - before_share) * (whole * (low + high) / 2 + (1 - whole) * largest)
+            before_size, before_share = size, upto
+        return total
+
     def scaled(self, factor: float) -> "Sizes":
         """All sizes times a factor."""
         return Sizes(tuple((size * factor, share) for size, share in self.points))

@@ -5,6 +5,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import FLOW, OfferedLoad
 from experiments.scene import Scene
 from experiments.stats import derived_seed
 from experiments.topology import underlay_of
@@ -61,6 +62,14 @@ class Flows(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """Arrivals; the last flows may take longer."""
         return number(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """`rate`, less what `largest` cuts from it; each flow is a connection of its own."""
+        sizes = sizes_of(text(settings, "sizes")).scaled(number(settings, "scale"))
+        flows = (rate(settings, "rate") or 0.0) / 8 / sizes.mean
+        largest = whole(settings, "largest")
+        size = sizes.mean_of_cut(largest) if largest else sizes.mean
+        return OfferedLoad(flows * FLOW, flows * size * 8)
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Plan, send, compare with the ideal."""

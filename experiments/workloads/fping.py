@@ -8,6 +8,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import OfferedLoad, echoes
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import (
     FROM,
@@ -73,6 +74,12 @@ class Fping(Plugin):
         rounds = whole(settings, "count") + whole(settings, "warmup")
         spread = whole(settings, "spacing_ms") * len(names(settings, "to"))
         return rounds * max(whole(settings, "period_ms"), spread) / 1e3
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """An echo and its reply of every target each `period_ms`, or `spacing_ms` times targets if that is more."""
+        targets = len(names(settings, "to"))
+        period_ms = max(whole(settings, "period_ms"), whole(settings, "spacing_ms") * targets)
+        return echoes(1e3 * targets / period_ms, whole(settings, "payload"))
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """One call of fping."""

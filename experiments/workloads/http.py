@@ -8,6 +8,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import (
     FROM,
@@ -103,6 +104,10 @@ class Http(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """As set."""
         return whole(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """As many requests as are answered."""
+        return AS_ANSWERED
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """One call of wrk."""

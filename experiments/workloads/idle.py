@@ -5,6 +5,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import NOTHING, OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import Plugin, number
 
@@ -19,6 +20,10 @@ class Idle(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """As set."""
         return number(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """Nothing."""
+        return NOTHING
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Wait: here time itself is the fact that is waited for."""

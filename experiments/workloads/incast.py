@@ -5,6 +5,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import CONNECTION, FLOW, OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import Pair, Plugin, check_places, names, number, switch, text, whole
 from experiments.workloads.flow_plan import PlannedFlow
@@ -41,6 +42,12 @@ class Incast(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """Rounds times interval."""
         return whole(settings, "rounds") * number(settings, "interval_s")
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """`size` of each sender, on average over a round of `interval_s`."""
+        flows = len(names(settings, "from")) / number(settings, "interval_s")
+        packets = FLOW - CONNECTION if switch(settings, "prepared") else FLOW
+        return OfferedLoad(flows * packets, flows * whole(settings, "size") * 8)
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """All rounds; of each the time until the last sender is done."""

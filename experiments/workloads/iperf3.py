@@ -9,6 +9,7 @@ from experiments.design.model import Settings
 from experiments.measure.iperf import iperf_command, iperf_server, parse_iperf
 from experiments.measure.iperf_udp import parse_iperf_udp
 from experiments.measure.target import Host
+from experiments.offered import SMALL_SEGMENT, OfferedLoad, datagrams
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import (
     FROM,
@@ -35,6 +36,10 @@ _BUSY: Final = "the server is busy running a test"
 _BUSY_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.1
 _LARGEST_DATAGRAM: Final = 65507
+_UDP_RATE: Final = 1e6
+"""iperf3's own without `-b`, bit/s (iperf3(1))."""
+_UDP_LENGTH: Final = 1460
+"""iperf3's own without `-l`, bytes, where the control connection's maximum segment size is not less (iperf3(1))."""
 
 
 class Iperf3(Plugin):
@@ -82,6 +87,20 @@ class Iperf3(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """Warm-up and data."""
         return whole(settings, "seconds") + whole(settings, "warmup")
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """`rate` of each of the `streams`; TCP no more than its slowest link, and without a `rate` as much as that."""
+        bits, streams = rate(settings, "rate"), whole(settings, "streams")
+        if text(settings, "protocol") == "udp":
+            bits = (_UDP_RATE if bits is None else bits) * streams
+            length = whole(settings, "length") or _UDP_LENGTH
+            return datagrams(bits / 8 / length, length)
+        segment = whole(settings, "mss")
+        way = (text(settings, "from"), text(settings, "to"))
+        if bits is None:
+            return OfferedLoad(None if 0 < segment <= SMALL_SEGMENT else 0.0, None, way)
+        bits *= streams
+        return OfferedLoad(bits / 8 / segment if 0 < segment <= SMALL_SEGMENT else 0.0, bits, way)
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Servers, then one client."""

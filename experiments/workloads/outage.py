@@ -5,9 +5,18 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import FROM, SERVERS, TO, Pair, Plugin, number, servers, text, whole
-from experiments.workloads.probe_stream import INTERVAL, NEW_FLOWS, PAYLOAD, PORT, check_stream, streaming
+from experiments.workloads.probe_stream import (
+    INTERVAL,
+    NEW_FLOWS,
+    PAYLOAD,
+    PORT,
+    check_stream,
+    offered_stream,
+    streaming,
+)
 from experiments.workloads.streams import Stream
 
 
@@ -43,6 +52,10 @@ class Outage(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """As set."""
         return number(settings, "seconds")
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """A datagram every `interval_ms`."""
+        return offered_stream(settings)
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Receivers, which the timeline may end with their nodes, and the sender."""

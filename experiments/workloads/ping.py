@@ -6,6 +6,7 @@ from typing import Final
 from experiments.base import Parameter
 from experiments.design.model import Settings
 from experiments.measure.ping import parse_ping, ping_command
+from experiments.offered import OfferedLoad, echoes
 from experiments.scene import Scene
 from experiments.workloads.common import FROM, TO, Pair, Plugin, check_places, file_name, number, place, switch, whole
 from kubinet.errors import KubinetError
@@ -36,6 +37,10 @@ class Ping(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """Requests times interval."""
         return (whole(settings, "count") + whole(settings, "warmup")) * number(settings, "interval_s")
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """An echo and its reply every `interval_s`."""
+        return echoes(1 / number(settings, "interval_s"), whole(settings, "payload"))
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """One call of ping."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import OfferedLoad, datagrams
 from experiments.programs.running import START_SECONDS, Running, Server, listening, program
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import (
@@ -75,6 +76,10 @@ class ProbeStream(Plugin):
         """As set."""
         return number(settings, "seconds")
 
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """A datagram every `interval_ms`."""
+        return offered_stream(settings)
+
     def run(self, scene: Scene, settings: Settings) -> None:
         """Receivers, then the sender."""
         source, target = text(settings, "from"), text(settings, "to")
@@ -98,6 +103,11 @@ def check_stream(settings: Settings) -> None:
     """InvalidInputError for places that are none, or receivers that would not be ours."""
     check_places(settings, "from")
     check_servers({**settings, "servers": text(settings, "servers").replace("none", "")})
+
+
+def offered_stream(settings: Settings) -> OfferedLoad:
+    """What a stream of probes with these settings sends."""
+    return datagrams(1e3 / number(settings, "interval_ms"), whole(settings, "payload"))
 
 
 def summary_of(found: Stream, pair: Pair) -> list[Reading]:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import AS_ANSWERED, EXCHANGE, OfferedLoad, packets_of
 from experiments.programs.running import Server, listening, program
 from experiments.scene import Scene
 from experiments.stats import derived_seed
@@ -75,12 +76,25 @@ class RequestResponse(Plugin):
         """As set."""
         return number(settings, "seconds")
 
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """`rate` requests of `request` and answers of `response` bytes; as many as are answered where it is 0."""
+        return offered_requests(settings, text(settings, "protocol"))
+
     def run(self, scene: Scene, settings: Settings) -> None:
         """Servers, then the client."""
         target = end(scene, text(settings, "to"), whole(settings, "port"))
         with ExitStack() as stack:
             start_servers(stack, scene, settings)
             ask(scene, settings, target, text(settings, "protocol"))
+
+
+def offered_requests(settings: Settings, protocol: str, calls: int = 1) -> OfferedLoad:
+    """What clients with these settings send, where each request becomes `calls` of the same sizes in all."""
+    per_second, sizes = number(settings, "rate") * calls, (whole(settings, "request"), whole(settings, "response"))
+    if not per_second:
+        return AS_ANSWERED
+    packets = EXCHANGE if protocol == "tcp" else sum(map(packets_of, sizes))
+    return OfferedLoad(per_second * packets, per_second * sum(sizes) * 8)
 
 
 def ask(scene: Scene, settings: Settings, target: End, protocol: str) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.programs.running import foreign
 from experiments.scene import Scene
 from experiments.workloads.common import (
@@ -82,6 +83,10 @@ class Sockperf(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """As set, and the warm-up."""
         return whole(settings, "seconds") + 0.4
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """As many messages as are answered."""
+        return AS_ANSWERED
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Servers, then one client."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from experiments.base import Parameter
 from experiments.design.model import Settings
+from experiments.offered import NOTHING, OfferedLoad
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import Plugin, manifest, names, number, switch, text
 from kubinet.errors import InvalidInputError
@@ -62,6 +63,10 @@ class UntilReady(Plugin):
     def duration_s(self, settings: Settings) -> float:
         """Unknown beforehand; at most the timeout."""
         return min(10.0, number(settings, "timeout_s"))
+
+    def offered(self, settings: Settings) -> OfferedLoad:  # noqa: ARG002
+        """Nothing: what the cluster itself sends is no load that is offered."""
+        return NOTHING
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Apply, then wait for all at once."""

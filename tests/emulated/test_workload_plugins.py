@@ -305,3 +305,55 @@ def test_a_measurement_that_cannot_watch_is_an_error(scene: SmallScene) -> None:
     with pytest.raises(KubinetError, match="there is no link 'n1-n2'; there are n1-s1"):
         with measurements["links"].watch(scene, settings):
             pytest.fail("the block began")
+
+
+ACKNOWLEDGED = 2.2
+"""How many times the packets that are counted are on the wire where each is acknowledged."""
+PACED: list[tuple[str, dict[str, Value], float | None]] = [
+    ("ping", {"count": 100, "warmup": 0}, 1.1),
+    ("ping", {"count": 100, "warmup": 0, "payload": 2000}, 1.1),
+    ("fping", {"to": "pod/b, pod/c", "count": 50, "warmup": 0}, 1.1),
+    ("probe-stream", {"seconds": 1.0}, 1.1),
+    ("iperf3", {"protocol": "udp", "rate": "2mbit", "length": 500, "streams": 2, "seconds": 1, "warmup": 0}, 1.1),
+    ("iperf3", {"protocol": "udp", "seconds": 2, "warmup": 0}, 1.1),
+    ("iperf3", {"rate": "4mbit", "streams": 2, "length": 4000, "seconds": 1, "warmup": 0}, None),
+    ("iperf3", {"rate": "2mbit", "mss": 500, "length": 4000, "seconds": 1, "warmup": 0}, ACKNOWLEDGED),
+    ("request-response", {"rate": 150.0, "request": 1000, "response": 1000, "seconds": 1.0}, ACKNOWLEDGED),
+    ("request-response", {"rate": 150.0, "protocol": "udp", "response": 3000, "seconds": 1.0}, 1.1),
+    ("call-graph", {"calls": "pod/b -> pod/a", "rate": 60.0, "request": 1000, "seconds": 1.0}, ACKNOWLEDGED),
+    ("incast", {"from": "pod/a, pod/a", "rounds": 5, "interval_s": 0.2}, None),
+    ("flows", {"places": "pod/a, pod/b", "rate": "4mbit", "sizes": "10000", "seconds": 1.0}, None),
+    ("flows", {"places": "pod/a, pod/b", "rate": "400kbit", "sizes": "1000", "seconds": 2.0}, 1.3),
+]
+"""Workloads that set their own pace, and how often what they count is on the wire, at most; None: beside full segments.
+
+All that they send passes pod a's interface."""
+HEADERS = {"ping": 42, "fping": 42, "probe-stream": 42}
+"""Bytes in front of the payload: Ethernet, IPv4, and 8 of ICMP or UDP; TCP has 66 with its timestamps."""
+
+
+@pytest.mark.parametrize(("kind", "more", "most"), PACED)
+def test_a_workload_sends_what_it_offers(
+    scene: SmallScene, kind: str, more: dict[str, Value], most: float | None
+) -> None:
+    """By the counters of the sender's interface; the tools' own connections take 60 packets and 15 kB more at most."""
+    given = {} if kind == "flows" else {"from": "pod/a", "to": "pod/b"}
+    settings = complete(workloads[kind], given | more)
+    load, seconds = workloads[kind].offered(settings), workloads[kind].duration_s(settings)
+    before = _passed(scene)
+    run(scene, kind, **given | more)
+    packets, size = (now - then for now, then in zip(_passed(scene), before, strict=True))
+    payload = size - packets * (42 if settings.get("protocol") == "udp" else HEADERS.get(kind, 66))
+    assert load.packets_per_s is not None
+    assert load.bits_per_s is not None
+    assert packets >= load.packets_per_s * seconds * 0.85
+    if most is not None:
+        assert packets <= load.packets_per_s * seconds * most + 60
+    assert load.bits_per_s / 8 * seconds * 0.85 <= payload <= load.bits_per_s / 8 * seconds * 1.15 + 15_000
+
+
+def _passed(scene: SmallScene) -> tuple[int, int]:
+    """Packets and bytes that came and went at pod a's interface."""
+    (line,) = (line for line in scene.place("pod/a").exec(["cat", "/proc/net/dev"]).text.splitlines() if "eth0" in line)
+    numbers = [int(word) for word in line.partition(":")[2].split()]
+    return numbers[1] + numbers[9], numbers[0] + numbers[8]

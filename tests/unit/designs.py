@@ -8,6 +8,7 @@ from typing import Any
 from experiments.base import Parameter
 from experiments.design.check import Surroundings
 from experiments.design.model import Settings
+from experiments.offered import NOTHING, OfferedLoad
 from experiments.scene import Scene
 from kubinet.errors import InvalidInputError
 
@@ -98,6 +99,10 @@ class Plugin:
     def duration_s(self, settings: Settings) -> float:
         """The seconds that it is told."""
         return float(settings.get("seconds", 2))
+
+    def offered(self, settings: Settings) -> OfferedLoad:
+        """Nothing."""
+        return NOTHING
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Send nothing."""

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.calibration.beyond import Beyond, beyond
+from experiments.calibration.demand import Demand
 from experiments.calibration.machine import state_folder
 from experiments.calibration.search import Found, highest
 from experiments.calibration.values import Calibration, Capacity, Fingerprint, load, save
-from experiments.design.model import WorkloadDesign
 from experiments.engine.api import check_capacity, prepare
 from kubinet.errors import InvalidInputError, MissingCapabilityError
 from kubinet.state import NetworkConfig
@@ -46,12 +46,8 @@ def _topology(nodes: int, links: int = 0, **quantities: float) -> Topology:
     return Topology("t", NetworkConfig(), "auto", vertices, made)
 
 
-def _workload(name: str, step: int = 0, **settings: str | float) -> WorkloadDesign:
-    return WorkloadDesign(name, "iperf3", settings, step)
-
-
-def _asked(topology: Topology, *workload: WorkloadDesign) -> Beyond:
-    return beyond(topology, workload, CALIBRATION, MACHINE)
+def _asked(topology: Topology, *demands: Demand) -> Beyond:
+    return beyond(topology, demands, CALIBRATION, MACHINE)
 
 
 @given(
@@ -108,13 +104,13 @@ def test_a_broken_calibration_names_its_file_and_the_remedy(tmp_path: Path, text
 
 
 def test_what_is_within_the_calibration_says_nothing() -> None:
-    """8 nodes, 4 delayed links of 200 Mbit/s, 200 Mbit/s and 5,000 requests/s offered one after the other."""
+    """8 nodes, 4 delayed links of 200 Mbit/s, 200 Mbit/s and 10,000 packets/s offered one after the other."""
     topology = _topology(8, links=4, rate=200e6, delay=0.01)
-    assert _asked(topology, _workload("bulk", rate="200mbit"), _workload("calls", 1, rate=5000.0)) == Beyond()
+    assert _asked(topology, Demand("bulk", mbit=200), Demand("calls", 10_000)) == Beyond()
 
 
 @pytest.mark.parametrize(
-    ("topology", "workload", "warning"),
+    ("topology", "demands", "warning"),
     [
         (_topology(9), (), "the topology has 9 nodes; this machine emulates 8 nodes honestly (no idle CPU)"),
         (
@@ -130,21 +126,26 @@ def test_what_is_within_the_calibration_says_nothing() -> None:
         ),
         (
             _topology(2),
-            (_workload("a", rate="150mbit"), _workload("b", rate="50mbit", streams=2)),
+            (Demand("a, b", mbit=250, adapting_mbit=500),),
             "workload a, b offers 250 Mbit/s; this machine emulates 200 Mbit/s honestly (no idle CPU)",
         ),
         (
             _topology(2),
-            (_workload("calls", rate=6000.0),),
+            (Demand("calls", 12_000),),
             "workload calls offers 12000 packets/s; this machine emulates 10000 packets/s honestly (no idle CPU)",
+        ),
+        (
+            _topology(2),
+            (Demand("bulk", mbit=50, adapting_mbit=600),),
+            "workload bulk fills links with 650 Mbit/s in all; this machine emulates 200 Mbit/s honestly (no idle CPU)",
         ),
     ],
 )
 def test_what_is_beyond_the_calibration_is_warned_about(
-    topology: Topology, workload: tuple[WorkloadDesign, ...], warning: str
+    topology: Topology, demands: tuple[Demand, ...], warning: str
 ) -> None:
     """Nodes, links with delay, fast links, and what workloads of one step offer together."""
-    assert _asked(topology, *workload) == Beyond((warning,))
+    assert _asked(topology, *demands) == Beyond((warning,))
 
 
 def test_more_than_twice_what_was_calibrated_is_refused() -> None:
@@ -221,3 +222,50 @@ def test_a_machine_without_a_calibration_is_told_so(calibrated: Path) -> None:
     beyond_it = prepare(calibrated).beyond
     assert beyond_it.refusals == ()
     assert [words.partition(";")[0] for words in beyond_it.warnings] == ["this machine is not calibrated"]
+
+
+def test_more_load_than_twice_what_was_calibrated_is_refused() -> None:
+    """Packets and a rate that the workloads set themselves; TCP that would fill as much is only warned about."""
+    packets = "workload calls offers 20000.5 packets/s; this machine emulates 10000 packets/s honestly (no idle CPU)"
+    rate = "workload bulk offers 1234567 Mbit/s; this machine emulates 200 Mbit/s honestly (no idle CPU)"
+    demands = Demand("calls", 20_000.5), Demand("bulk", mbit=1_234_567), Demand("tcp", adapting_mbit=1000)
+    found = _asked(_topology(2), *demands)
+    assert found.refusals == (packets, rate)
+    assert [words.partition(";")[0] for words in found.warnings] == ["workload tcp fills links with 1000 Mbit/s in all"]
+
+
+LOADED = """
+apiVersion: kubinet.dev/v1
+kind: Experiment
+metadata: {name: loaded}
+spec:
+  question: "?"
+  topology: {preset: star, nodes: 2, set: {rate: 150mbit}}
+  manifests:
+  - name: pods
+    inline: |
+      {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {nodeName: n1, containers: [{name: c, image: pause}]}}
+      ---
+      {apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {nodeName: n2, containers: [{name: c, image: pause}]}}
+  factors:
+  - {name: interval, sets: workload.probe.interval_ms, levels: [1, 0.1]}
+  workload:
+  - together:
+    - {name: tcp, kind: iperf3, from: pod/a, to: pod/b, port: 5301}
+    - {name: udp, kind: iperf3, from: pod/a, to: pod/b, protocol: udp, rate: 50mbit, length: 1000, streams: 2}
+    - {name: probe, kind: probe-stream, from: pod/a, to: pod/b}
+  expect: {runSeconds: 1}
+  quick: {repetitions: 1}
+"""
+
+
+def test_an_experiments_workloads_are_added_up(calibrated: Path) -> None:
+    """TCP fills the way's 150 Mbit/s beside 100 of UDP; 12,500 datagrams a second and 1,000 or 10,000 probes."""
+    calibrated.write_text(LOADED)
+    found = prepare(calibrated, output_dir=calibrated.parent).beyond
+    assert [words.partition(";")[0] for words in found.warnings] == [
+        "workload tcp, udp, probe fills links with 250.5 Mbit/s in all",
+        "workload tcp, udp, probe offers 13500 packets/s",
+        "workload tcp, udp, probe fills links with 255.1 Mbit/s in all",
+    ]
+    assert [words.partition(";")[0] for words in found.refusals] == ["workload tcp, udp, probe offers 22500 packets/s"]
