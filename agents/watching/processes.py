@@ -16,7 +16,8 @@ _WATCHES: Final = "agents.watching"
 _NODE: Final = re.compile(r"/run/kubinet/nodes/([^/]+)/")
 _SERVICE: Final = re.compile(r"topologies\.supervisor")
 _RUNTIME: Final = "agents.runtime.main"
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+"""Of CPU time, a second."""
 _PAGE_MIB: Final = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
@@ -97,7 +98,7 @@ def looker(_settings: Mapping[str, Any]) -> Callable[[], list[tuple[str, str, fl
             totals[key] = totals.get(key, 0) + usage.ticks - ticks[pid]
             ticks[pid] = usage.ticks
             memory[key] = memory.get(key, 0.0) + usage.pages * _PAGE_MIB
-        return [(*key, totals[key] / _TICKS, memory[key]) for key in sorted(totals)]
+        return [(*key, totals[key] / TICKS, memory[key]) for key in sorted(totals)]
 
     return look
 

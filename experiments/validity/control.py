@@ -1,9 +1,10 @@
-"""Whether switches and controller kept up: pure rules over upcalls and over what waited for flows."""
+"""Whether switches and controller kept up: pure rules over upcalls, over what waited for flows, over echoes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.records import Assessment, Verdict
+from experiments.validity.answers import Answer
 from experiments.validity.counters import SwitchCounters
 from experiments.validity.limits import DEFAULT_LIMITS, Limits
 
@@ -83,6 +84,31 @@ def assess_controller(
     if lag <= limits.controller_s:
         return Assessment()
     return _suspect(f"the controller was behind: a change waited {lag:.1f} s for the nodes' flows")
+
+
+def assess_answers(answers: Sequence[Answer], limits: Limits = DEFAULT_LIMITS) -> Assessment:
+    """Judge the controller by its answers to echoes, less what it computed meanwhile: its own work is no delay."""
+    if not answers:
+        return Assessment()
+    found = Assessment()
+    longest = max(answers, key=_idle_s)
+    if _idle_s(longest) > limits.answer_s:
+        waited = f"while an echo waited {longest.waited_s:.1f} s"
+        found = _suspect(f"the controller stood still: it computed {longest.computed_s:.1f} s {waited}")
+    late = sum(_idle_s(one) > limits.late_answer_s for one in answers)
+    if late > limits.busy_share * len(answers):
+        found = found.merged(
+            _suspect(
+                f"the controller was slow: {late} of {len(answers)} echoes waited more than {limits.late_answer_s:g} s"
+            )
+        )
+    if len({one.pid for one in answers}) > 1:
+        found = found.merged(_suspect("the controller was started again during the run"))
+    return found
+
+
+def _idle_s(one: Answer) -> float:
+    return one.waited_s - one.computed_s
 
 
 def _suspect(reason: str) -> Assessment:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from agents.ovsrpc import Appctl
 from agents.watching.ovs import lost_on_slow_path
+from experiments.validity.answers import Answer, Asking
 from experiments.validity.rtnetlink import CounterReader, PortCounters, QueueState
 from kubinet.errors import KubinetError
 from kubinet.netns import of_process
@@ -73,10 +74,12 @@ class SwitchCounters:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Every end, and at both ends of a run every switch."""
+    """Every end, the controller's answers, and at both ends of a run every switch."""
 
     ends: Mapping[str, EndSample]
     switches: Mapping[str, SwitchCounters] = field(default_factory=dict)
+    answers: tuple[Answer, ...] = ()
+    """The controller's since the sample before."""
 
 
 def to_json(sample: Sample) -> str:
@@ -93,6 +96,7 @@ def from_json(line: str) -> Sample:
             for key, end in said["ends"].items()
         },
         {name: SwitchCounters(**counters) for name, counters in said["switches"].items()},
+        tuple(Answer(**answer) for answer in said["answers"]),
     )
 
 
@@ -130,12 +134,13 @@ class _Reader:
 
     def __init__(self, plan: Plan, stack: ExitStack) -> None:
         self._plan = plan
+        self._asking = stack.enter_context(Asking())
         self._readers = {
             pid: stack.enter_context(CounterReader(of_process(pid))) for pid in {end.pid for end in plan.ends}
         }
 
-    def sample(self, *, switches: bool) -> Sample:
-        """Read everything; an end that is gone is left out."""
+    def sample(self, *, switches: bool, last: bool = False) -> Sample:
+        """Read everything but ends that are gone. `last`: also how long the controller has not answered yet."""
         found = {}
         for end in self._plan.ends:
             reader = self._readers[end.pid]
@@ -146,7 +151,8 @@ class _Reader:
                 continue
             found[end.key] = EndSample(began, time.monotonic(), port, queue)
         read = {node: read_switch(node) for node in self._plan.nodes} if switches else {}
-        return Sample(found, {node: counters for node, counters in read.items() if counters is not None})
+        counted = {node: counters for node, counters in read.items() if counters is not None}
+        return Sample(found, counted, self._asking.take(last=last))
 
 
 def _main() -> None:
@@ -163,7 +169,7 @@ def _main() -> None:
         # What is on the wires now has time to arrive before the last look.
         print(to_json(reader.sample(switches=False)), flush=True)
         time.sleep(plan.period_s)
-        print(to_json(reader.sample(switches=True)), flush=True)
+        print(to_json(reader.sample(switches=True, last=True)), flush=True)
 
 
 if __name__ == "__main__":

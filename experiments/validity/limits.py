@@ -41,6 +41,12 @@ class Limits:
     """A shaper that always had frames to send may stay this share below its rate."""
     controller_s: float = 5.0
     """A change waited longer than this for the nodes' flows: pods talk over flows of a cluster that is gone."""
+    answer_s: float = 1.0
+    """An OpenFlow echo waited longer than this for a controller that did not compute: TCP sends a first packet again
+    after a second (RFC 6298, 2), so a connection that the controller places can see a loss that no link caused."""
+    late_answer_s: float = 0.2
+    """More of the echoes than `busy_share` waited longer than this for a controller that did not compute: as long as
+    TCP waits on Linux before it sends any other packet again."""
     upcall_share: float = 0.5
     """More of a switch's packets than this took the slow path: first packets are measured, not the network."""
     upcall_rate: float = 1000.0

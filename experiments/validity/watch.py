@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from experiments.base import RunningCluster
 from experiments.records import Assessment, LinkCheck, MachineSecond, Verdict
-from experiments.validity.control import assess_controller, assess_switches
+from experiments.validity.control import assess_answers, assess_controller, assess_switches
 from experiments.validity.counters import Plan, Sample, from_json
 from experiments.validity.limits import DEFAULT_LIMITS, Limits
 from experiments.validity.machine import assess_clock_source, assess_links, assess_machine
@@ -124,6 +124,9 @@ class RunWatch:
         if self._plane is not None and CONTROLLER not in self._excused:
             cut = {node.name for node in self._topology.nodes if f"flows {node.name}" in self._excused}
             found = found.merged(assess_controller(self._plane.states, self._limits, excused=cut))
+        if CONTROLLER not in self._excused:
+            answers = [answer for sample in samples for answer in sample.answers]
+            found = found.merged(assess_answers(answers, self._limits))
         judged = [check for check in self.links if check.moment != "during" or not self._is_excused(check.name)]
         return found.merged(assess_links(judged, self._limits))
 

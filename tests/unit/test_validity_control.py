@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.validity.control import PlaneState, assess_controller, assess_switches, longest_lag
+from experiments.validity.answers import Answer
+from experiments.validity.control import PlaneState, assess_answers, assess_controller, assess_switches, longest_lag
 from experiments.validity.counters import SwitchCounters, parse_switch
 
 
@@ -94,3 +95,41 @@ def test_a_node_that_is_cut_off_on_purpose_excuses_what_waits_for_it_alone() -> 
     assert [longest_lag(states, cut) for cut in ((), ("n1",), ("n2",), ("n1", "n2"))] == [20, 8, 20, 0]
     reason = "the controller was behind: a change waited 8.0 s for the nodes' flows"
     assert assess_controller(states, excused={"n1"}).reasons == (reason,)
+
+
+def _echoes(*waits: tuple[float, float], pids: tuple[int, ...] = ()) -> list[Answer]:
+    """Echoes that waited, and what the controller computed meanwhile, seconds."""
+    numbers = pids or (7,) * len(waits)
+    return [Answer(float(at), *wait, pid) for at, (wait, pid) in enumerate(zip(waits, numbers, strict=True))]
+
+
+QUICK = (0.002, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "reasons"),
+    [
+        ([], ()),
+        (_echoes(QUICK, (0.9, 0.0), QUICK, QUICK, QUICK), ()),
+        (_echoes((8.0, 7.9), (3.0, 2.9)), ()),
+        (
+            _echoes(*[QUICK] * 9, (1.24, 0.04)),
+            ("the controller stood still: it computed 0.0 s while an echo waited 1.2 s",),
+        ),
+        (
+            _echoes(QUICK, QUICK, (0.3, 0.0), (0.25, 0.1), (0.4, 0.1)),
+            ("the controller was slow: 2 of 5 echoes waited more than 0.2 s",),
+        ),
+        (
+            _echoes((5.0, 0.5), QUICK, pids=(7, 8)),
+            (
+                "the controller stood still: it computed 0.5 s while an echo waited 5.0 s",
+                "the controller was slow: 1 of 2 echoes waited more than 0.2 s",
+                "the controller was started again during the run",
+            ),
+        ),
+    ],
+)
+def test_the_controller_is_judged_by_its_answers(answers: list[Answer], reasons: tuple[str, ...]) -> None:
+    """One wait of over a second, a fifth of over 0.2 s, another process; what it computed itself is no wait."""
+    assert assess_answers(answers).reasons == reasons

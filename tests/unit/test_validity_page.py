@@ -31,6 +31,8 @@ PAGE = (Path(__file__).parents[2] / "docs/validity.md").read_text()
         f"more than {LIMITS.rate_under:.0%} less, in more than {LIMITS.busy_share:.0%} of such samples",
         f"more than half of a node's packets, and more than {LIMITS.upcall_rate:,.0f} a second",
         f"longer than {LIMITS.controller_s:g} s",
+        f"longer than {LIMITS.answer_s:g} s, or longer than {LIMITS.late_answer_s:g} s in more than "
+        f"{LIMITS.busy_share:.0%} of the echoes",
     ],
 )
 def test_the_pages_limits_are_the_rules(words: str) -> None:
