@@ -43,6 +43,16 @@ ended() {{ [ -n "$folder" ] && grep -Eq '"state": "(complete|stopped)"' "$folder
 quick=
 case " $* " in *" --quick "*) quick=yes ;; esac
 again="./reproduce${{*:+ $*}}"
+# What was interrupted goes on as it was begun, and where: side by side, or on these workers.
+spread=
+valued=
+for word; do
+    case $word in
+    --jobs | --workers) valued=yes spread="$spread $word" ;;
+    --jobs=* | --workers=*) valued= spread="$spread $word" ;;
+    *) [ -z "$valued" ] || spread="$spread $word"; valued= ;;
+    esac
+done
 mkdir -p "$place"
 latest
 if [ -z "$folder" ]; then
@@ -50,7 +60,8 @@ if [ -z "$folder" ]; then
     "$program" run "$@" --output-dir "$place" || true
     latest
 elif ! ended; then
-    "$program" run --resume "$folder" || true
+    # shellcheck disable=SC2086 - words without spaces, each an argument
+    "$program" run --resume "$folder" $spread || true
 fi
 if ! ended; then
     echo "The experiment did not end; the lines above say why. Then \\`$again\\` goes on where it is." >&2

@@ -66,7 +66,8 @@ def test_an_experiment_twice_beyond_the_calibration_is_refused(
     _calibrated(here)
     done = _kubinet("run", crowd, "-d", tmp_path / "results", *dry)
     remedy = (
-        "such runs would not be valid: leave those levels out (--set FACTOR=LEVELS), take another machine, or --anyway"
+        "such runs would not be valid: make it smaller, take another machine, or run it all the same with --anyway "
+        "(from Python: anyway=True)"
     )
     assert done.returncode == 1
     assert done.stderr == f"Error: experiment 'crowd': {NODES}; {PACKETS}; {remedy}\n"

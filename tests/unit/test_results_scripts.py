@@ -98,6 +98,15 @@ def test_the_reproduce_script_is_safe_to_run_twice(fake: Fake) -> None:
     assert fake.reproduce() == (0, asked("reproduced"))
 
 
+def test_what_was_interrupted_goes_on_where_it_was(fake: Fake) -> None:
+    """On the same workers or as many at a time; the rest of the arguments is in the folder already."""
+    words = ("--seed", "3", "--workers", "ssh:a,b", "--jobs=2")
+    place = "reproduced-seed-3-workers-ssh-a,b-jobs=2"
+    assert fake.reproduce(*words, STATE="interrupted")[0] == 2
+    resumed = f"run --resume {place}/{AGAIN} --workers ssh:a,b --jobs=2"
+    assert fake.reproduce(*words) == (0, [resumed, *asked(place)])
+
+
 def test_a_quick_run_is_no_reproduction(fake: Fake) -> None:
     """`--quick` judges no claim, and the whole experiment is run after it all the same, each in its own folder."""
     quick = f"{RUN} --quick --output-dir reproduced-quick"

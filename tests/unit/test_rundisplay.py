@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import select
 import subprocess
 import sys
 import termios
@@ -189,6 +190,7 @@ def test_ctrl_c_leaves_the_terminal_as_it_was() -> None:
     ) as process:
         said = b""
         while b"overlay-cost" not in said:
+            assert select.select([ours], [], [], 30)[0], said
             said += os.read(ours, 4096)
         os.write(ours, b"\x03")
         assert process.wait(timeout=20) == 130
