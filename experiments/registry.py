@@ -1,5 +1,6 @@
 """Which experiments there are: Python classes, files of the catalogue, and any file by its path."""
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,8 +68,11 @@ def find_experiment(name: str) -> Entry:
     known = {entry.name.replace("-", "_"): entry for entry in list_experiments()}
     entry = known.get(name.replace("-", "_"))
     if entry is None:
-        names = ", ".join(one.name for one in known.values())
-        raise UsageError(f"experiment '{name}' does not exist; there are: {names}; or name a file")
+        names = {key: one.name for key, one in known.items()} | {"calibrate": "calibrate"}  # which `run` takes as well
+        near = difflib.get_close_matches(name.replace("-", "_"), names, n=1, cutoff=0.7)
+        meant = f"did you mean '{names[near[0]]}'? " if near else ""
+        listed = ", ".join(one.name for one in known.values())
+        raise UsageError(f"experiment '{name}' does not exist; {meant}there are: {listed}; or name a file")
     return entry
 
 

@@ -10,7 +10,7 @@ import select
 import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from agents.agnhost import flags, net
 
@@ -28,7 +28,8 @@ def load_server(arguments: list[str]) -> int:
         net.fatal(f"cannot listen on port {values['port']}: {error.strerror}")
     sys.stdout.write(f"{LISTENING} {values['port']}\n")
     sys.stdout.flush()
-    Server(listener, net.hostname(), values["service-time"]).run()
+    with closing(Server(listener, net.hostname(), values["service-time"])) as server:
+        server.run()
     return 0
 
 
@@ -52,6 +53,12 @@ class Server:
         """Serve for ever."""
         while True:
             self.once(None)
+
+    def close(self) -> None:
+        """End what is open, and listen no more."""
+        for one in (*self._open.values(), self._listener):
+            one.close()
+        self._poll.close()
 
     def once(self, timeout: float | None) -> None:
         """Wait for what comes next, at most `timeout` seconds, and do it."""

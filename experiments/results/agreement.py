@@ -39,11 +39,12 @@ def expected_inside(before: int, after: int) -> float:
 
 
 def differences(first: Results, second: Results) -> tuple[str, ...]:
-    """What else was not the same: machine, versions, code, load before, idle and stolen time, the processor's speed."""
+    """What else was not the same: machine, versions, code, seed, load before, idle and stolen time, the processor's speed."""
     found = (
         *_facts(first.machine_facts, second.machine_facts),
         *_facts(first.versions, second.versions),
         *_changes(first, second),
+        *_seeds(first, second),
         *_loads(first, second),
         *_seconds(first, second),
         *_speeds(first, second),
@@ -71,6 +72,11 @@ def _changes(first: Results, second: Results) -> Iterator[str]:
     dirty = [name for name, side in sides.items() if (side.versions.get("git") or {}).get(_DIRTY)]
     if dirty:
         yield f"changes that are not committed ({' and '.join(dirty)})"
+
+
+def _seeds(first: Results, second: Results) -> Iterator[str]:
+    if first.design.seed != second.design.seed:
+        yield f"seed {first.design.seed} and {second.design.seed}"
 
 
 def _loads(first: Results, second: Results) -> Iterator[str]:

@@ -15,7 +15,7 @@ from kubinet.errors import KubinetError
 class Ping(Plugin):
     """The workload."""
 
-    summary = "ICMP echoes from one place to one address: round-trip time of each, loss."
+    summary = "ICMP echoes to one address: time of each round trip (`resolution`: its steps as ping tells it), loss."
     parameters = (
         FROM,
         TO,

@@ -11,13 +11,15 @@ def run(output: Facts, *, quick: bool, busy: bool) -> None:
     from experiments.calibration.calibrate import FULL, QUICK, calibrate
     from experiments.calibration.machine import state_folder
     from experiments.calibration.values import save, to_document
+    from experiments.engine.session import terminable
 
     console = progress()
 
     def tell(phase: str, text: str, fraction: float) -> None:  # noqa: ARG001 - no bar to fill
         console.print(f"{phase}: {text}", markup=False, soft_wrap=True)
 
-    found = calibrate(QUICK if quick else FULL, tell=tell, demand_quiet=not busy)
+    with terminable():
+        found = calibrate(QUICK if quick else FULL, tell=tell, demand_quiet=not busy)
     path = save(state_folder(), found)
     if output is Facts.JSON:
         print(to_json({**to_document(found), "file": str(path)}), end="")

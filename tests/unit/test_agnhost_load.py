@@ -30,7 +30,7 @@ def port() -> Iterator[int]:
     yield listener.getsockname()[1]
     ending.set()
     thread.join()
-    listener.close()
+    server.close()
 
 
 def ask(mode: str, target: str, *arguments: str) -> object:

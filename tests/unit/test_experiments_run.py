@@ -19,6 +19,7 @@ from experiments import find_experiment, list_experiments
 from experiments.pod_latency.plan import manifests, placements, run_order
 from experiments.registry import load_implementation, summary_of
 from experiments.topology import underlay_of
+from kubinet.cli.main import run as kubinet
 from kubinet.errors import KubinetError, UsageError
 from kubinet.streams import ExecResult
 
@@ -213,6 +214,20 @@ def test_unknown_experiment_names_those_that_exist() -> None:
     """A wrong name is a usage error with the right names."""
     with pytest.raises(UsageError, match=r"experiment 'nope' does not exist; there are: .*pod_latency"):
         find_experiment("nope")
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("overlay-cots", "overlay-cost"), ("calibrte", "calibrate")])
+def test_a_mistyped_experiment_is_guessed(typed: str, meant: str) -> None:
+    """The nearest name is proposed, `calibrate` among them, which `kubinet run` takes as well."""
+    with pytest.raises(UsageError, match=f"experiment '{typed}' does not exist; did you mean '{meant}'\\? there are: "):
+        find_experiment(typed)
+
+
+def test_run_calibrate_takes_no_options_of_experiments(capsys: pytest.CaptureFixture[str]) -> None:
+    """They would be ignored: refused as a wrong command, and nothing is calibrated."""
+    for words in (["--reps", "3"], ["--dry-run"], ["--set", "a=1"]):
+        assert kubinet(["run", "calibrate", *words]) == 2
+        assert "run calibrate is `kubinet calibrate`" in capsys.readouterr().err
 
 
 def test_file_that_does_not_exist_is_named() -> None:

@@ -88,7 +88,14 @@ def run(
         experimenting.show_list(output)
         return 0
     if experiment == "calibrate":
-        calibrating.run(output, quick=quick, busy=False)  # people look for it here, too
+        # People look for it here, too.
+        if levels or parameters or repetitions or seed is not None or topology or nodes or jobs > 1 or workers:
+            raise UsageError(
+                "run calibrate is `kubinet calibrate`, which takes no experiment's options; leave them out"
+            )
+        if resume is not None or name or anyway or dry:
+            raise UsageError("run calibrate is `kubinet calibrate`, which takes --quick and -o; leave the others out")
+        calibrating.run(output, quick=quick, busy=False)
         return 0
     if resume is not None:
         if experiment is not None or levels or parameters or repetitions or seed is not None or quick or topology:
