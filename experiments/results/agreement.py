@@ -39,7 +39,7 @@ def expected_inside(before: int, after: int) -> float:
 
 
 def differences(first: Results, second: Results) -> tuple[str, ...]:
-    """What else was not the same: machine, versions, code, seed, load before, idle and stolen time, the processor's speed."""
+    """What else was not the same: machine, versions, code, seed, load before, idle time, the processor's speed."""
     found = (
         *_facts(first.machine_facts, second.machine_facts),
         *_facts(first.versions, second.versions),
