@@ -64,8 +64,8 @@ class PodLatencyWorkload:
 
     def duration_s(self, settings: Settings) -> float:
         """Measurements of three ways, of which two also bare and on the wire; and programs that start."""
-        echoes = (int(settings["pings"]) + int(settings["warmup_pings"])) * float(settings["ping_interval_s"])
-        return 7 * (echoes + int(settings["tcp_seconds"]) + _IPERF_WARMUP_S) + 4
+        pinging = (int(settings["pings"]) + int(settings["warmup_pings"])) * float(settings["ping_interval_s"])
+        return 7 * (pinging + int(settings["tcp_seconds"]) + _IPERF_WARMUP_S) + 4
 
     def offered(self, settings: Settings) -> OfferedLoad:
         """Echoes; in between TCP as fast as each way is."""
