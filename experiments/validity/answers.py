@@ -1,15 +1,17 @@
 """How long the SDN controller takes to answer, asked all the time by a thread of the program that reads counters."""
 
 import json
+import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from agents.watching.echo import Echo
 from agents.watching.processes import TICKS, parse_stat, services_file
+from experiments.validity.lateness import NAP_S, Lateness
 from kubinet.netns import namespace, of_process
 
 PERIOD_S: Final = 0.25
@@ -28,7 +30,9 @@ class Answer:
     computed_s: float
     """CPU time that the controller used meanwhile: it may have been busy with something else."""
     pid: int
-    """The controller's process; another one is a controller that was started again."""
+    """The controller's process, 0 when none was seen; another one is a controller that was started again."""
+    late_s: float = 0.0
+    """How much of the wait this program itself did not run: the answer may have been there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,20 @@ def controller_process() -> Process | None:
         return None
 
 
+_UNKNOWN: Final = Process(0, math.inf, 0)
+"""Before the controller was seen first: what it computes is not known, and excuses nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An echo that was not answered yet."""
+
+    asked_s: float
+    before: Process
+    late_s: float
+    """Of this program until then."""
+
+
 class Asking:
     """A context manager: a thread that asks for an echo, waits for the answer, and after a quarter of a second again.
 
@@ -64,13 +82,19 @@ class Asking:
         self._end = threading.Event()
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
-        self._pending: tuple[float, Process] | None = None
+        self._pending: _Pending | None = None
+        self._failure = ""
         self._echo: tuple[int, Echo] | None = None
         """The port that it speaks to."""
-        self._thread = threading.Thread(target=self._run, name="controller-answers", daemon=True)
+        self._lateness = Lateness()
+        self._threads = [
+            threading.Thread(target=run, name=f"controller-{name}", daemon=True)
+            for name, run in (("answers", self._run), ("lateness", self._nap))
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -82,36 +106,61 @@ class Asking:
         """What was answered since the call before; with `last` also the wait that has not ended."""
         with self._lock:
             found, self._answers = self._answers, []
-            if last and self._pending is not None:
-                found.append(_waited(*self._pending))
+            pending = self._pending
+        if last and pending is not None:
+            found.append(self._waited(pending, pending.before))
         return tuple(found)
 
-    def _run(self) -> None:
-        before = controller_process()
-        with namespace(of_process(_SUPERVISOR)):
-            while before is not None and not self._end.wait(PERIOD_S):
-                pending = time.monotonic(), before
-                with self._lock:
-                    self._pending = pending
-                while not self._answered():
-                    if self._end.wait(_RETRY_S):
-                        return
-                with self._lock:
-                    self._answers.append(_waited(*pending))
-                    self._pending = None
-                before = controller_process() or before
+    @property
+    def failure(self) -> str:
+        """Why nobody is asked any more; empty while somebody is."""
+        with self._lock:
+            return self._failure
 
-    def _answered(self) -> bool:
+    def _nap(self) -> None:
+        while not self._end.wait(NAP_S):
+            self._lateness.woke()
+
+    def _run(self) -> None:
+        try:
+            with namespace(of_process(_SUPERVISOR)):
+                self._ask()
+        except Exception as error:  # whatever it is, the verdict names it
+            with self._lock:
+                self._failure = f"{type(error).__name__}: {error}"
+
+    def _ask(self) -> None:
+        known = _UNKNOWN
+        while True:
+            # What it computed before the question is no reason to wait for the answer: it is read only now. Where it
+            # cannot be read, nothing is excused.
+            before = controller_process() or replace(known, cpu_s=math.inf)
+            pending = _Pending(time.monotonic(), before, self._lateness.total_s())
+            with self._lock:
+                self._pending = pending
+            while (answered := self._answered()) is None:
+                if self._end.wait(_RETRY_S):
+                    return
+            answer, known = self._waited(pending, answered), answered
+            with self._lock:
+                self._answers.append(answer)
+                self._pending = None
+            if self._end.wait(PERIOD_S):
+                return
+
+    def _answered(self) -> Process | None:
+        """Who answered."""
         now = controller_process()
         if now is None:
-            return False
+            return None
         if self._echo is None or self._echo[0] != now.port:
             self._echo = now.port, Echo(("127.0.0.1", now.port))
-        return self._echo[1].ask() is not None
+        return now if self._echo[1].ask() is not None else None
 
-
-def _waited(asked_s: float, before: Process) -> Answer:
-    now = controller_process() or before
-    # Another process has computed only in order to begin: that is no work that others had to wait for.
-    computed = max(0.0, now.cpu_s - before.cpu_s) if now.pid == before.pid else 0.0
-    return Answer(asked_s, time.monotonic() - asked_s, computed, now.pid)
+    def _waited(self, pending: _Pending, last: Process) -> Answer:
+        waited, late = time.monotonic() - pending.asked_s, self._lateness.total_s() - pending.late_s
+        now = controller_process() or last
+        # Another process has computed only in order to begin: that is no work that others had to wait for.
+        known = now.pid == pending.before.pid and math.isfinite(pending.before.cpu_s)
+        computed = max(0.0, now.cpu_s - pending.before.cpu_s) if known else 0.0
+        return Answer(pending.asked_s, waited, computed, now.pid, late)

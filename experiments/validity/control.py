@@ -86,15 +86,20 @@ def assess_controller(
     return _suspect(f"the controller was behind: a change waited {lag:.1f} s for the nodes' flows")
 
 
-def assess_answers(answers: Sequence[Answer], limits: Limits = DEFAULT_LIMITS) -> Assessment:
-    """Judge the controller by its answers to echoes, less what it computed meanwhile: its own work is no delay."""
-    if not answers:
-        return Assessment()
-    found = Assessment()
-    longest = max(answers, key=_idle_s)
-    if _idle_s(longest) > limits.answer_s:
-        waited = f"while an echo waited {longest.waited_s:.1f} s"
-        found = _suspect(f"the controller stood still: it computed {longest.computed_s:.1f} s {waited}")
+def assess_answers(answers: Sequence[Answer], limits: Limits = DEFAULT_LIMITS, *, unasked: str = "") -> Assessment:
+    """Judge a cluster's controller by its answers to echoes.
+
+    What it computed meanwhile is no delay, nor that the asking program did not run. `unasked`: why it was not asked
+    until the end, if so.
+    """
+    if not answers or unasked:
+        found = _suspect(f"the controller's answers were not watched{f': {unasked}' if unasked else ''}")
+    else:
+        found = Assessment()
+    longest = max(answers, key=_idle_s, default=None)
+    if longest is not None and _idle_s(longest) > limits.answer_s:
+        waited = f"while an echo waited {longest.waited_s - longest.late_s:.1f} s"
+        found = found.merged(_suspect(f"the controller stood still: it computed {longest.computed_s:.1f} s {waited}"))
     late = sum(_idle_s(one) > limits.late_answer_s for one in answers)
     if late > limits.busy_share * len(answers):
         found = found.merged(
@@ -108,7 +113,7 @@ def assess_answers(answers: Sequence[Answer], limits: Limits = DEFAULT_LIMITS) -
 
 
 def _idle_s(one: Answer) -> float:
-    return one.waited_s - one.computed_s
+    return one.waited_s - one.late_s - one.computed_s
 
 
 def _suspect(reason: str) -> Assessment:

@@ -80,6 +80,8 @@ class Sample:
     switches: Mapping[str, SwitchCounters] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
     """The controller's since the sample before."""
+    unasked: str = ""
+    """Why the controller is not asked any more; empty while it is."""
 
 
 def to_json(sample: Sample) -> str:
@@ -97,6 +99,7 @@ def from_json(line: str) -> Sample:
         },
         {name: SwitchCounters(**counters) for name, counters in said["switches"].items()},
         tuple(Answer(**answer) for answer in said["answers"]),
+        said["unasked"],
     )
 
 
@@ -152,7 +155,7 @@ class _Reader:
             found[end.key] = EndSample(began, time.monotonic(), port, queue)
         read = {node: read_switch(node) for node in self._plan.nodes} if switches else {}
         counted = {node: counters for node, counters in read.items() if counters is not None}
-        return Sample(found, counted, self._asking.take(last=last))
+        return Sample(found, counted, self._asking.take(last=last), self._asking.failure)
 
 
 def _main() -> None:

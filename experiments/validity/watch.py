@@ -124,9 +124,9 @@ class RunWatch:
         if self._plane is not None and CONTROLLER not in self._excused:
             cut = {node.name for node in self._topology.nodes if f"flows {node.name}" in self._excused}
             found = found.merged(assess_controller(self._plane.states, self._limits, excused=cut))
-        if CONTROLLER not in self._excused:
             answers = [answer for sample in samples for answer in sample.answers]
-            found = found.merged(assess_answers(answers, self._limits))
+            unasked = next((sample.unasked for sample in samples if sample.unasked), "")
+            found = found.merged(assess_answers(answers, self._limits, unasked=unasked))
         judged = [check for check in self.links if check.moment != "during" or not self._is_excused(check.name)]
         return found.merged(assess_links(judged, self._limits))
 

@@ -109,7 +109,15 @@ QUICK = (0.002, 0.0)
 @pytest.mark.parametrize(
     ("answers", "reasons"),
     [
-        ([], ()),
+        ([], ("the controller's answers were not watched",)),
+        ([Answer(0.0, 2.3, 0.5, 7, 1.7)], ()),
+        (
+            [Answer(0.0, 2.4, 0.1, 7, 0.9)],
+            (
+                "the controller stood still: it computed 0.1 s while an echo waited 1.5 s",
+                "the controller was slow: 1 of 1 echoes waited more than 0.2 s",
+            ),
+        ),
         (_echoes(QUICK, (0.9, 0.0), QUICK, QUICK, QUICK), ()),
         (_echoes((8.0, 7.9), (3.0, 2.9)), ()),
         (
@@ -131,5 +139,14 @@ QUICK = (0.002, 0.0)
     ],
 )
 def test_the_controller_is_judged_by_its_answers(answers: list[Answer], reasons: tuple[str, ...]) -> None:
-    """One wait of over a second, a fifth of over 0.2 s, another process; what it computed itself is no wait."""
+    """One wait of over a second, a fifth of over 0.2 s, another process, no answer at all.
+
+    What it computed itself is no wait, nor that the asking program was late.
+    """
     assert assess_answers(answers).reasons == reasons
+
+
+def test_who_stopped_asking_the_controller_is_named() -> None:
+    """The error that ended it is the reason, beside those of the answers until then."""
+    reason = "the controller's answers were not watched: PermissionError: setns"
+    assert assess_answers(_echoes(QUICK), unasked="PermissionError: setns").reasons == (reason,)
