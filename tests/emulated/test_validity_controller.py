@@ -1,36 +1,38 @@
 """The verdict proves itself on the controller: one that is slowed down, stopped or killed on purpose is named."""
 
 import json
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from stalls import running_time
 
 from experiments.records import Verdict
 from experiments.validity.answers import Answer
+from experiments.validity.machine import assess_machine
 from experiments.validity.watch import CONTROLLER, RunWatch
 from kubinet.cluster import Cluster
 
 pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
+NAP = 0.05
+"""Seconds. Spans here are a number of naps, so that one in which the machine stood still counts as one."""
 IN_TURNS = """
 import os, signal, sys, time
-pid, stopped, runs, seconds = int(sys.argv[1]), *map(float, sys.argv[2:])
-end = time.monotonic() + seconds
+pid, turns = map(int, sys.argv[1:])
 try:
-    while time.monotonic() < end:
+    for _ in range(turns):
         os.kill(pid, signal.SIGSTOP)
-        print(flush=True)
-        time.sleep(stopped)
+        for _ in range(9):
+            time.sleep(0.05)
         os.kill(pid, signal.SIGCONT)
-        time.sleep(runs)
+        time.sleep(0.05)
 finally:
     os.kill(pid, signal.SIGCONT)
 """
-"""Lets a process run only in turns: pid, seconds stopped, seconds running, seconds in all."""
+"""Lets a process run a tenth of the time, for so many turns of half a second."""
 SERVICE = "{apiVersion: v1, kind: Service, metadata: {name: new}, spec: {ports: [{port: 80}]}}\n"
 
 
@@ -49,19 +51,34 @@ def _pid(cluster: Cluster) -> int:
 
 
 @contextmanager
-def _in_turns(cluster: Cluster, *, stopped: float, runs: float, seconds: float) -> Iterator[None]:
-    """The controller runs in turns for so many seconds; entered when it is stopped first."""
-    argv = [sys.executable, "-I", "-S", "-c", IN_TURNS, str(_pid(cluster)), str(stopped), str(runs), str(seconds)]
-    slowing = cluster.node("n1").popen(argv, stdout=subprocess.PIPE)
-    with slowing:
-        assert slowing.stdout is not None
-        slowing.stdout.readline()
+def _stopped(cluster: Cluster) -> Iterator[None]:
+    """The controller does not run meanwhile."""
+    pid = str(_pid(cluster))
+    cluster.run(["kill", "-STOP", pid])
+    try:
         yield
-        slowing.communicate(timeout=seconds + 30)
+    finally:
+        cluster.run(["kill", "-CONT", pid])
+
+
+def _naps(seconds: float) -> None:
+    for _ in range(round(seconds / NAP)):
+        time.sleep(NAP)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    """Half a minute, at most, in which the machine runs."""
+    began = running_time()
+    while not holds():
+        assert running_time() - began < 30, "half a minute has passed"
 
 
 def _of_controller(watch: RunWatch) -> list[str]:
-    return [reason for reason in watch.assessment.reasons if reason.startswith("the controller ")]
+    return [reason for reason in watch.assessment.reasons if reason.startswith(("the controller ", "the controller's"))]
+
+
+def _standstills(watch: RunWatch) -> list[str]:
+    return [reason for reason in _of_controller(watch) if reason.startswith("the controller stood still: it computed ")]
 
 
 def _answers(watch: RunWatch) -> list[Answer]:
@@ -69,57 +86,60 @@ def _answers(watch: RunWatch) -> list[Answer]:
 
 
 def test_a_controller_that_answers_is_no_reason(cluster: Cluster) -> None:
-    """Three seconds in which a Service comes and goes: a dozen echoes are answered, and nothing is said."""
-    with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
-        cluster.apply(SERVICE)
-        time.sleep(1.5)
-        cluster.delete(SERVICE)
-        time.sleep(1.5)
-    assert _of_controller(watch) == []
-    assert len(_answers(watch)) >= 8
-    assert {answer.pid for answer in _answers(watch)} == {_pid(cluster)}
+    """A dozen echoes are answered while a Service comes and goes, and nothing is said.
+
+    On a machine that other work keeps busy the controller may be late as well: that is tried again.
+    """
+    for _ in range(3):
+        with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
+            cluster.apply(SERVICE)
+            _until(lambda: len(_answers(watch)) >= 6)
+            cluster.delete(SERVICE)
+            _until(lambda: len(_answers(watch)) >= 12)
+        assert {answer.pid for answer in _answers(watch)} == {_pid(cluster)}
+        if not _of_controller(watch):
+            return
+        assert assess_machine(watch.seconds).verdict is not Verdict.VALID, _of_controller(watch)
+    pytest.skip(f"the machine is busy with other work: {'; '.join(watch.assessment.reasons)}")
 
 
 def test_a_slow_controller_is_named(cluster: Cluster) -> None:
-    """It runs a tenth of the time, never 0.5 s away: most echoes wait over 0.2 s, though nothing changes in the API."""
-    with (
-        RunWatch(cluster, rated_links=0, measured_links=0) as watch,
-        _in_turns(cluster, stopped=0.45, runs=0.05, seconds=4),
-    ):
-        pass
-    (reason,) = _of_controller(watch)
-    late = sum(one.waited_s - one.computed_s > 0.2 for one in _answers(watch))
-    assert reason == f"the controller was slow: {late} of {len(_answers(watch))} echoes waited more than 0.2 s"
+    """It runs a tenth of the time: most echoes wait over 0.2 s, though nothing changes in the API."""
+    argv = [sys.executable, "-I", "-S", "-c", IN_TURNS, str(_pid(cluster)), "8"]
+    with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
+        cluster.node("n1").exec(argv)
+    late = sum(one.waited_s - one.computed_s - one.late_s > 0.2 for one in _answers(watch))
+    reason = f"the controller was slow: {late} of {len(_answers(watch))} echoes waited more than 0.2 s"
+    assert reason in _of_controller(watch)
     assert watch.assessment.verdict is not Verdict.VALID
 
 
 def test_a_controller_that_stands_still_once_is_named(cluster: Cluster) -> None:
-    """1.6 s without the controller in a run of more than eight: one echo waits for it."""
+    """1.6 s without the controller: the one echo that waits for it is enough."""
     with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
-        time.sleep(2.5)
-        with _in_turns(cluster, stopped=1.6, runs=0.0, seconds=0.1):
-            pass
-        time.sleep(4.0)
-    (reason,) = _of_controller(watch)
-    assert reason.startswith("the controller stood still: it computed 0.0 s while an echo waited 1.")
+        _naps(0.6)
+        with _stopped(cluster):
+            _naps(1.6)
+        _naps(0.6)
+    (reason,) = _standstills(watch)
+    assert float(reason.split()[-2]) > 1
     assert watch.assessment.verdict is not Verdict.VALID
 
 
 def test_a_controller_that_does_not_answer_at_the_end_is_named(cluster: Cluster) -> None:
     """The wait that the end of the run cuts off counts as long as it was."""
-    with _in_turns(cluster, stopped=6.0, runs=0.0, seconds=0.1):
-        with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
-            time.sleep(2.0)
-    assert any(reason.startswith("the controller stood still") for reason in _of_controller(watch))
+    with _stopped(cluster), RunWatch(cluster, rated_links=0, measured_links=0) as watch:
+        _naps(2.0)
+    assert len(_standstills(watch)) == 1
 
 
 def test_a_change_that_waits_for_a_slow_controller_is_named(cluster: Cluster) -> None:
-    """It runs every seven seconds only: a new Service waits longer than 5 s for the nodes' flows."""
-    with (
-        RunWatch(cluster, rated_links=0, measured_links=0) as watch,
-        _in_turns(cluster, stopped=7.0, runs=0.01, seconds=6),
-    ):
-        cluster.apply(SERVICE)
+    """It does not run for more than six seconds: a new Service waits longer than 5 s for the nodes' flows."""
+    with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
+        with _stopped(cluster):
+            cluster.apply(SERVICE)
+            _naps(6.5)
+        cluster.wait_realised()
     cluster.delete(SERVICE)
     behind = [
         words for words in _of_controller(watch) if words.startswith("the controller was behind: a change waited ")
@@ -132,11 +152,11 @@ def test_a_controller_that_was_started_again_is_named(cluster: Cluster) -> None:
     """It is killed, and the supervisor starts another one."""
     before = _pid(cluster)
     with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
-        time.sleep(1.0)
+        _until(lambda: bool(_answers(watch)))
         cluster.run(["kill", "-KILL", str(before)])
         cluster.apply(SERVICE)
         cluster.wait_realised()  # by the new one
-        time.sleep(1.0)
+        _until(lambda: {answer.pid for answer in _answers(watch)} - {before} != set())
     cluster.delete(SERVICE)
     assert _pid(cluster) != before
     assert "the controller was started again during the run" in _of_controller(watch)
@@ -144,9 +164,8 @@ def test_a_controller_that_was_started_again_is_named(cluster: Cluster) -> None:
 
 def test_a_controller_that_a_timeline_disturbs_is_excused(cluster: Cluster) -> None:
     """What is meant is no reason."""
-    with (
-        RunWatch(cluster, rated_links=0, measured_links=0) as watch,
-        _in_turns(cluster, stopped=1.5, runs=0.0, seconds=0.1),
-    ):
+    with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
+        with _stopped(cluster):
+            _naps(1.5)
         watch.excuse(CONTROLLER)
     assert _of_controller(watch) == []
