@@ -27,7 +27,7 @@ class OfferedLoad:
     bits_per_s: float | None = 0.0
     """Payload, without any header."""
     way: tuple[str, str] | None = None
-    """The places between which all of it is TCP, which adapts to the slowest link there; None: it does not adapt."""
+    """From where to where all of it is TCP, which adapts to the links on that way; None: it does not adapt."""
 
 
 NOTHING: Final = OfferedLoad()

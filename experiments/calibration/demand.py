@@ -1,12 +1,13 @@
 """What the workloads of a run offer together, step by step, as far as it can be known before the run. Pure."""
 
-from collections import defaultdict
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from experiments.calibration.fairness import max_min
 from experiments.design.model import WorkloadDesign
 from experiments.offered import OfferedLoad
-from experiments.underlay_path import Underlay, UnderlayLink
+from experiments.underlay_path import Underlay
 from kubinet.errors import InvalidInputError
 from kubinet.manifests import parse_manifests
 
@@ -21,18 +22,22 @@ class Demand:
     mbit: float = 0.0
     """What they themselves limit, payload, Mbit/s."""
     adapting_mbit: float = 0.0
-    """What TCP sends besides, as it fills its ways' slowest links, Mbit/s."""
+    """What TCP sends besides, as it fills links on its ways, Mbit/s."""
 
 
-SlowestLink = Callable[[str, str], UnderlayLink | None]
-"""Of the way between two places; None where no link there has a rate, or where it is not known."""
+Direction = tuple[str, str]
+"""A link's name and the end that sends: links are full-duplex."""
+RatedWay = Mapping[Direction, float]
+"""The links with a rate between two places, Mbit/s."""
+FindWay = Callable[[str, str], RatedWay]
+"""From the first place to the second; empty where no link there has a rate, or where the way is not known."""
 
 
-def demands(loads: Sequence[tuple[WorkloadDesign, OfferedLoad]], slowest: SlowestLink) -> Iterator[Demand]:
+def demands(loads: Sequence[tuple[WorkloadDesign, OfferedLoad]], find: FindWay) -> Iterator[Demand]:
     """One for each step; what no workload and no link limits is left out, as nobody knows how much it will be."""
     for step in sorted({one.step for one, _ in loads}):
         together = [(one.name, load) for one, load in loads if one.step == step]
-        mbit, adapting = _rates([load for _, load in together], slowest)
+        mbit, adapting = _rates([load for _, load in together], find)
         yield Demand(
             names=", ".join(name for name, _ in together),
             packets_per_s=sum(load.packets_per_s or 0.0 for _, load in together),
@@ -41,38 +46,42 @@ def demands(loads: Sequence[tuple[WorkloadDesign, OfferedLoad]], slowest: Slowes
         )
 
 
-def _rates(loads: Sequence[OfferedLoad], slowest: SlowestLink) -> tuple[float, float]:
-    """Mbit/s that the workloads limit, and that links limit: streams that share a slowest link share its rate."""
+def _rates(loads: Sequence[OfferedLoad], find: FindWay) -> tuple[float, float]:
+    """Mbit/s that the workloads limit, and that links limit: streams share every link of their ways fairly."""
     mbit = adapting = 0.0
-    sharing: dict[str, list[float]] = defaultdict(list)
-    rates: dict[str, float] = {}
+    wanted: list[float] = []
+    ways: list[RatedWay] = []
     for load in loads:
-        wanted = float("inf") if load.bits_per_s is None else load.bits_per_s / 1e6
-        link = slowest(*load.way) if load.way is not None else None
-        if link is not None and link.rate_mbit is not None:
-            sharing[link.name].append(wanted)
-            rates[link.name] = link.rate_mbit
+        rate = math.inf if load.bits_per_s is None else load.bits_per_s / 1e6
+        if load.way is not None and (way := find(*load.way)):
+            wanted.append(rate)
+            ways.append(way)
         elif load.bits_per_s is not None:
-            mbit += wanted
-    for name, wanted_of in sharing.items():
-        if sum(wanted_of) <= rates[name]:
-            mbit += sum(wanted_of)
+            mbit += rate
+    capacities = {direction: rate for way in ways for direction, rate in way.items()}
+    for asked, granted in zip(wanted, max_min(wanted, ways, capacities), strict=True):
+        if granted < asked:
+            adapting += granted
         else:
-            adapting += rates[name]
+            mbit += granted
     return mbit, adapting
 
 
-def slowest_link(underlay: Underlay, nodes: Mapping[str, str]) -> SlowestLink:
+def rated_ways(underlay: Underlay, nodes: Mapping[str, str]) -> FindWay:
     """Looks ways up in a resolved topology; `nodes`: pods' places to their nodes, as far as they are known."""
 
-    def find(source: str, target: str) -> UnderlayLink | None:
-        ends = [_vertex(place, nodes) for place in (source, target)]
+    def find(source: str, target: str) -> RatedWay:
+        here, there = (_vertex(place, nodes) for place in (source, target))
         try:
-            links = underlay.path(ends[0], ends[1]).links
+            links = underlay.path(here, there).links
         except InvalidInputError:
-            return None
-        rated = [link for link in links if link.rate_mbit is not None]
-        return min(rated, key=lambda link: link.rate_mbit or 0.0, default=None)
+            return {}
+        found = {}
+        for link in links:
+            if link.rate_mbit is not None:
+                found[link.name, here] = link.rate_mbit
+            here = link.other(here)
+        return found
 
     return find
 

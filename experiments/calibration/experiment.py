@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from experiments.calibration.beyond import Beyond, beyond
-from experiments.calibration.demand import Demand, demands, nodes_of_pods, slowest_link
+from experiments.calibration.demand import Demand, demands, nodes_of_pods, rated_ways
 from experiments.calibration.machine import fingerprint, state_folder
 from experiments.calibration.values import load
 from experiments.design.model import ExperimentDesign, PlannedRun
@@ -52,6 +52,6 @@ def requirements(
         loads = [
             (one, offered_by(plugins[one.kind], complete(plugins[one.kind], one.settings))) for one in spec.workload
         ]
-        slowest = slowest_link(underlay_of(document), nodes_of_pods(spec.manifests))
+        ways = rated_ways(underlay_of(document), nodes_of_pods(spec.manifests))
         topology = parse_topology(document, lambda path: f"topology: {spell(path)}")
-        yield topology, tuple(demands(loads, slowest))
+        yield topology, tuple(demands(loads, ways))

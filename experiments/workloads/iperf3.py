@@ -97,6 +97,8 @@ class Iperf3(Plugin):
             return datagrams(bits / 8 / length, length)
         segment = whole(settings, "mss")
         way = (text(settings, "from"), text(settings, "to"))
+        if switch(settings, "reverse"):
+            way = way[1], way[0]
         if bits is None:
             return OfferedLoad(None if 0 < segment <= SMALL_SEGMENT else 0.0, None, way)
         bits *= streams

@@ -1,13 +1,15 @@
 """What each workload says that it sends, and what a run's workloads offer together."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.base import Parameter
-from experiments.calibration.demand import Demand, demands, nodes_of_pods, slowest_link
+from experiments.calibration.demand import Demand, demands, nodes_of_pods, rated_ways
+from experiments.calibration.fairness import max_min
 from experiments.design.model import WorkloadDesign
 from experiments.offered import AS_ANSWERED, NOTHING, OfferedLoad
 from experiments.plugins import complete, offered_by, workloads
@@ -50,7 +52,7 @@ def test_fping_asks_each_target_once_a_period(targets: int, settings: dict[str, 
     ("settings", "load"),
     [
         ({}, OfferedLoad(0, None, WAY)),
-        ({"rate": "20mbit", "streams": 3, "reverse": True}, OfferedLoad(0, 60e6, WAY)),
+        ({"rate": "20mbit", "streams": 3, "reverse": True}, OfferedLoad(0, 60e6, WAY[::-1])),
         ({"rate": "20mbit", "mss": 1000}, OfferedLoad(0, 20e6, WAY)),
         ({"rate": "20mbit", "mss": 500}, OfferedLoad(5000, 20e6, WAY)),
         ({"mss": 128}, OfferedLoad(None, None, WAY)),
@@ -173,7 +175,7 @@ UNLIMITED = OfferedLoad(0.0, None, WAY)
 
 def _demand(*loads: OfferedLoad) -> Demand:
     pairs = [(WorkloadDesign(f"w{number}", "", {}, 0), load) for number, load in enumerate(loads)]
-    (found,) = demands(pairs, slowest_link(UNDERLAY, NODES))
+    (found,) = demands(pairs, rated_ways(UNDERLAY, NODES))
     return replace(found, names="")
 
 
@@ -183,7 +185,9 @@ def _demand(*loads: OfferedLoad) -> Demand:
         ((OfferedLoad(100, 2e6), OfferedLoad(300, 5e6), AS_ANSWERED), Demand("", 400, 7)),
         ((UNLIMITED,), Demand("", 0, 0, 40)),
         ((UNLIMITED, UNLIMITED, OfferedLoad(0, 3e6)), Demand("", 0, 3, 40)),
-        ((UNLIMITED, replace(UNLIMITED, way=("node/n1", "pod/c"))), Demand("", 0, 0, 140)),
+        ((UNLIMITED, OfferedLoad(0, 3e6, WAY)), Demand("", 0, 3, 37)),
+        ((UNLIMITED, replace(UNLIMITED, way=("node/n1", "pod/c"))), Demand("", 0, 0, 100)),
+        ((UNLIMITED, replace(UNLIMITED, way=WAY[::-1])), Demand("", 0, 0, 80)),
         ((OfferedLoad(0, 30e6, WAY),), Demand("", 0, 30)),
         ((OfferedLoad(0, 30e6, WAY), OfferedLoad(0, 30e6, WAY)), Demand("", 0, 0, 40)),
         ((replace(UNLIMITED, way=("pod/c", "pod/d")),), Demand("")),
@@ -193,16 +197,65 @@ def _demand(*loads: OfferedLoad) -> Demand:
         ((OfferedLoad(0, 50e6, ("pod/a", "outside/nowhere")),), Demand("", 0, 50)),
     ],
 )
-def test_tcp_sends_no_more_than_its_slowest_link(loads: tuple[OfferedLoad, ...], demand: Demand) -> None:
+def test_tcp_sends_no_more_than_its_links(loads: tuple[OfferedLoad, ...], demand: Demand) -> None:
     """100 and 40 Mbit/s on the way, two links without a rate: what neither workload nor link limits is not known."""
     assert _demand(*loads) == demand
+
+
+def test_streams_to_one_node_share_its_link() -> None:
+    """On a star of equal links two streams to n3 are 1,000 Mbit/s, as its link lets through, and not 2,000."""
+    links = tuple(UnderlayLink(f"{node}-s1", node, "s1", 1000.0) for node in ("n1", "n2", "n3"))
+    find = rated_ways(Underlay({"n1": "", "n2": "", "n3": ""}, links), {})
+    loads = [
+        (WorkloadDesign(source, "", {}, 0), replace(UNLIMITED, way=(f"node/{source}", "node/n3")))
+        for source in ("n1", "n2")
+    ]
+    assert list(demands(loads, find)) == [Demand("n1, n2", 0, 0, 1000)]
+    back = (WorkloadDesign("back", "", {}, 0), replace(UNLIMITED, way=("node/n3", "node/n1")))
+    assert list(demands([*loads, back], find)) == [Demand("n1, n2, back", 0, 0, 2000)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ways", "granted"),
+    [
+        ((), (), ()),
+        ((inf, inf, inf), ("ab", "a", "b"), (2, 8, 2)),
+        ((inf, inf, 1), ("ab", "a", "b"), (3, 7, 1)),
+        ((1, inf, inf), ("ab", "a", "b"), (1, 9, 3)),
+        ((5, 5, 3), ("a", "a", "c"), (5, 5, 3)),
+        ((inf, inf, inf), ("a", "a", "a"), (10 / 3, 10 / 3, 10 / 3)),
+    ],
+)
+def test_links_are_shared_fairly(wanted: tuple[float, ...], ways: tuple[str, ...], granted: tuple[float, ...]) -> None:
+    """Links a of 10 and b of 4, and c without a rate: what one stream leaves is shared by the others."""
+    assert max_min(wanted, ways, {"a": 10.0, "b": 4.0}) == pytest.approx(granted)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 50), st.sets(st.sampled_from("abc"), min_size=1)), max_size=6),
+    st.fixed_dictionaries({name: st.floats(0.1, 100) for name in "abc"}),
+)
+def test_who_gets_less_than_wanted_has_a_full_link_where_nobody_gets_more(
+    streams: list[tuple[float, set[str]]], capacities: dict[str, float]
+) -> None:
+    """That is what max-min fair means; and no link carries more than it can."""
+    ways = [way for _, way in streams]
+    granted = max_min([wanted for wanted, _ in streams], ways, capacities)
+    carried = {link: sum(rate for rate, way in zip(granted, ways, strict=True) if link in way) for link in capacities}
+    assert all(carried[link] <= capacities[link] + 1e-6 for link in capacities)
+    for (wanted, way), rate in zip(streams, granted, strict=True):
+        assert rate <= wanted
+        if rate < wanted:
+            full = [link for link in way if carried[link] >= capacities[link] - 1e-6]
+            most = [max(other for other, its in zip(granted, ways, strict=True) if link in its) for link in full]
+            assert any(rate >= one - 1e-6 for one in most)
 
 
 def test_steps_are_one_after_the_other() -> None:
     """What runs side by side is added up under all of its names."""
     designs = [WorkloadDesign("a", "", {}, 1), WorkloadDesign("b", "", {}, 0), WorkloadDesign("c", "", {}, 1)]
     loads = [OfferedLoad(10, 1e6), OfferedLoad(20, 2e6), OfferedLoad(40, 4e6)]
-    found = list(demands(list(zip(designs, loads, strict=True)), slowest_link(UNDERLAY, NODES)))
+    found = list(demands(list(zip(designs, loads, strict=True)), rated_ways(UNDERLAY, NODES)))
     assert found == [Demand("b", 20, 2), Demand("a, c", 50, 5)]
 
 
