@@ -1,5 +1,6 @@
 """Workers by SSH: an SSH server at 127.0.0.1 plays the hosts, with everything real but the clusters."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -57,20 +58,28 @@ def refused(tmp_path: Path, text: str) -> str:
     return str(caught.value)
 
 
-def commands() -> str:
-    """The command lines of all processes."""
+def descendants(pid: int) -> list[int]:
+    """A process and all that it has started."""
+    children: list[str] = []
+    with contextlib.suppress(OSError):  # it has ended
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            children += path.read_text().split()
+    return [pid, *(one for child in children for one in descendants(int(child)))]
+
+
+def told(server: SSHServer) -> str:
+    """Command lines, which everyone can read, and environments, which children have, of what runs on the hosts."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
+    for pid in (one for process in server.processes for one in descendants(process.pid)):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                found.append(Path(f"/proc/{pid}/{name}").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
     return "\n".join(found)
 
 
 @pytest.mark.slow
 def test_workers_of_two_hosts_fill_the_same_results_folder(tmp_path: Path, orders: Path, server: SSHServer) -> None:
-    """The same table as one run after the other; no secret is on a command line; both programs have ended."""
+    """The same table as one run after the other; no command line or environment has a secret; both programs end."""
     whole, spread, heard = new(tmp_path / "a"), new(tmp_path / "b"), Heard()
     session(whole)
     (orders / "0001").write_text("wait")
@@ -78,7 +87,7 @@ def test_workers_of_two_hosts_fill_the_same_results_folder(tmp_path: Path, order
 
     def look() -> None:
         wait((orders / "0001.waits").exists)
-        seen.append(commands())
+        seen.append(told(server))
         (orders / "0001").unlink()
 
     looker = threading.Thread(target=look)
@@ -105,7 +114,7 @@ def test_worker_that_dies_is_a_failed_run(tmp_path: Path, orders: Path, server: 
     def kill() -> None:
         wait((orders / "0000.waits").exists)
         wait((folder.path / "runs" / "0005" / "run.json").exists)  # the other host does the rest
-        busy = [one for one in server.processes if _children(one.pid)]
+        busy = [one for one in server.processes if len(descendants(one.pid)) > 1]
         for one in busy:
             one.send_signal(signal.SIGKILL)
         (orders / "0000").unlink()
@@ -118,12 +127,6 @@ def test_worker_that_dies_is_a_failed_run(tmp_path: Path, orders: Path, server: 
     error = json.loads((folder.path / "failed/0000-1/run.json").read_text())["error"]
     assert error.startswith("run 0: ")
     assert "alpha" in error or "beta" in error
-
-
-def _children(pid: int) -> str:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text() or "".join(
-        path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")
-    )
 
 
 @pytest.mark.slow
@@ -168,11 +171,14 @@ def test_nothing_is_left_on_a_host_when_the_session_is_ended(
 ) -> None:
     """kill -9 or ctrl-C here: the worker there ends and takes its run's cluster down."""
     (orders / "0001").write_text("wait")
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "results")])
-    wait((orders / "0001.waits").exists)
-    assert len(list((orders / "up").iterdir())) == 1
-    process.send_signal(signal.Signals[number])
-    assert process.wait(60) != 0
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "results")]) as process:
+        try:
+            wait((orders / "0001.waits").exists)
+            assert len(list((orders / "up").iterdir())) == 1
+            process.send_signal(signal.Signals[number])
+            assert process.wait(60) != 0
+        finally:
+            process.kill()
     (path,) = (tmp_path / "results").iterdir()
     assert state(path)["state"] == left
     wait(lambda: server.processes[0].returncode is not None)
