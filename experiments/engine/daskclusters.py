@@ -33,13 +33,14 @@ _START_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 5.0
 _SILENT: Final = 50
 # Dask's own pages about its state are open to everyone. A worker's death is a failed run, not one that begins again
-# elsewhere; runs that no worker is left for fail, they do not wait for ever.
+# elsewhere.
 _SETTINGS: Final = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.scheduler.allowed-failures": 0,
-    "distributed.scheduler.no-workers-timeout": "30s",
 }
+# Runs that no worker is left for fail, they do not wait for ever; but Slurm's next job may start in days.
+_NO_WORKERS_TIMEOUT: Final = {"local": "30s", "ssh": "30s", "slurm": None}
 _NO_PAGES: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 
@@ -55,10 +56,16 @@ class Opened:
     """Returns when a run can begin; KubinetError when none ever will."""
     restarts: bool = False
     """Whether a worker that dies comes back."""
+    expects: Callable[[], bool] = lambda: False
+    """Whether a worker may still come that has not been there."""
+
+    def living(self) -> int:
+        """How many workers there are."""
+        return len(self.cluster.scheduler.workers)
 
     def why_none(self) -> str | None:
-        """Why no worker is left; None while there is one."""
-        if self.restarts or self.cluster.scheduler_info["workers"]:
+        """Why no worker is left; None while there is one, or one is to come."""
+        if self.restarts or self.living() or self.expects():
             return None
         return "; ".join(self.gone.values()) or "every worker has ended"
 
@@ -70,7 +77,8 @@ def open_cluster(workers: Workers, folder: Path, say: Callable[[str], None]) -> 
     `folder`: the session's results folder, into which the credentials of Slurm's jobs go for as long as it runs.
     """
     kinds = {"local": _local, "ssh": _ssh, "slurm": _slurm}
-    with dask.config.set(_SETTINGS), kinds[workers.kind](workers, folder, say) as opened, opened.cluster:
+    settings = {**_SETTINGS, "distributed.scheduler.no-workers-timeout": _NO_WORKERS_TIMEOUT[workers.kind]}
+    with dask.config.set(settings), kinds[workers.kind](workers, folder, say) as opened, opened.cluster:
         yield opened
 
 
@@ -143,16 +151,18 @@ def _slurm(workers: Workers, folder: Path, say: Callable[[str], None]) -> Iterat
 
         def wait() -> None:
             say(f"waiting for Slurm to start one of {workers.count} jobs")
-            while not gone:
+            while True:
                 try:
                     cluster.wait_for_workers(1, _LOOK_SECONDS)
                 except TimeoutError:
-                    continue  # jobs may wait for days
+                    if cluster.expects_workers():
+                        continue  # jobs may wait for days
+                    words = f"every job has ended; what they printed is in {place / JOBS}"
+                    raise KubinetError("; ".join(gone.values()) or words) from None
                 return
-            raise KubinetError("; ".join(gone.values()))
 
         cluster.scale(jobs=workers.count)
-        yield Opened(cluster, security, gone, wait)
+        yield Opened(cluster, security, gone, wait, expects=cluster.expects_workers)
 
 
 def job_options(workers: Workers, folder: Path, security: Any) -> dict[str, Any]:
@@ -170,6 +180,8 @@ def job_options(workers: Workers, folder: Path, security: Any) -> dict[str, Any]
         "job_script_prologue": ["export DASK_DISTRIBUTED__WORKER__HTTP__ROUTES='[]'"],
         "scheduler_options": dict(_NO_PAGES),
         **words,
+        # A nanny would start a worker that died again, unseen.
+        "nanny": False,
         "security": security,
     }
 

@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from experiments.engine.run import RunOutcome, outcome_of
 from experiments.engine.values import from_data, to_data
 from experiments.engine.worker import Job, Processes, Watch
 from kubinet.errors import InvalidInputError, KubinetError, MissingCapabilityError, UsageError
+
+if TYPE_CHECKING:
+    from experiments.engine.daskclusters import Opened
 
 TOPIC: Final = "kubinet-run"
 _FORMS: Final = (
@@ -68,16 +71,29 @@ def parse_workers(text: str) -> Workers:
 class RemoteRuns:
     """Submits runs to the workers, and tells a worker's death in a user's words."""
 
-    def __init__(self, executor: Executor, why_none: Callable[[], str | None], gone: Mapping[str, str]) -> None:
+    def __init__(self, executor: Executor, opened: "Opened") -> None:
         self._executor = executor
-        self._why_none = why_none
-        self._gone = gone
+        self._opened = opened
+        self._gone = opened.gone
+
+    def room(self, *, wait: bool) -> int:
+        """How many workers live: a run more would wait, and be held for one that died with its worker.
+
+        `wait`: until there is one. KubinetError when there is none and none will come.
+        """
+        if not self._opened.living():
+            why = self._opened.why_none()
+            if why is not None:
+                raise KubinetError(f"no worker is left: {why}; `kubinet run --resume` goes on with what is missing")
+            if wait:
+                try:
+                    self._opened.wait()
+                except TimeoutError as error:
+                    raise KubinetError(f"no worker is left: {error}") from error
+        return self._opened.living()
 
     def submit(self, job: Job) -> "Future[Any]":
-        """A run's outcome and folder, as `run_remotely` returns them; KubinetError when no worker is left."""
-        why = self._why_none()
-        if why is not None:
-            raise KubinetError(f"no worker is left: {why}; `kubinet run --resume` goes on with what is missing")
+        """A run's outcome and folder, as `run_remotely` returns them."""
         told: Future[Any] = Future()
         index = job.spec.run.index
         self._executor.submit(run_remotely, to_data(job)).add_done_callback(partial(self._pass_on, index, told))
@@ -128,7 +144,7 @@ def remote_runs(workers: Workers, folder: Path, watch: Watch, say: Callable[[str
     ):
         opened.wait()
         client.subscribe_topic(TOPIC, heard)
-        yield RemoteRuns(client.get_executor(pure=False, retries=0), opened.why_none, opened.gone)
+        yield RemoteRuns(client.get_executor(pure=False, retries=0), opened)
 
 
 _GOING: Final[set[Processes]] = set()

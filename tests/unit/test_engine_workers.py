@@ -1,6 +1,8 @@
 """Dask's workers by kind: who may talk to them, and Slurm's jobs, which a fake sbatch starts as processes."""
 
+import json
 import os
+import signal
 import socket
 import ssl
 import stat
@@ -72,8 +74,16 @@ SBATCH = """#!/bin/sh
 # Slurm in one line: the script is a process, its number the job's.
 out=$(sed -n 's/^#SBATCH -o //p' "$1")
 cp "$1" "$FAKE_SLURM/$$.sh"
-setsid bash "$FAKE_SLURM/$$.sh" > "$(echo "$out" | sed s/%J/$$/)" 2>&1 < /dev/null &
+# The first job starts; others wait as long as there is a file `hold`.
+mkdir "$FAKE_SLURM/started" 2>/dev/null && hold=no || hold=hold
+job='while [ -e "$FAKE_SLURM/$1" ]; do sleep 0.1; done; exec bash "$2"'
+setsid sh -c "$job" job $hold "$FAKE_SLURM/$$.sh" > "$(echo "$out" | sed s/%J/$$/)" 2>&1 < /dev/null &
+echo $! $hold >> "$FAKE_SLURM/jobs"
 echo "Submitted batch job $!"
+"""
+SQUEUE = """#!/bin/sh
+while read job hold; do kill -0 $job 2>/dev/null && echo $job; done < "$FAKE_SLURM/jobs"
+exit 0
 """
 SCANCEL = """#!/bin/sh
 echo "$1" >> "$FAKE_SLURM/cancelled"
@@ -83,10 +93,10 @@ kill -- "-$1"
 
 @pytest.fixture
 def slurm(tmp_path: Path, orders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the scripts of Slurm's jobs; sbatch and scancel are on PATH."""
+    """A folder with the scripts of Slurm's jobs; sbatch, squeue and scancel are on PATH."""
     folder = tmp_path / "slurm"
     folder.mkdir()
-    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+    for name, text in (("sbatch", SBATCH), ("squeue", SQUEUE), ("scancel", SCANCEL)):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("FAKE_SLURM", str(folder))
@@ -131,6 +141,37 @@ def test_jobs_of_slurm_fill_the_same_results_folder(tmp_path: Path, orders: Path
     assert len(jobs) == 2
     wait(lambda: not any(Path(f"/proc/{job}").exists() for job in jobs))
     assert len(list((spread.path / "jobs").iterdir())) == 2
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_session_waits_as_long_as_a_job_waits(tmp_path: Path, orders: Path, slurm: Path, comes: bool) -> None:
+    """The worker that runs dies: its run has failed. The other job still waits in the queue: it starts, or goes too."""
+    (slurm / "hold").touch()
+    (orders / "0001").write_text("wait")
+    folder, heard = new(tmp_path), Heard()
+
+    def kill() -> None:
+        wait((orders / "0001.waits").exists)
+        jobs = {hold: int(job) for job, hold in (line.split() for line in (slurm / "jobs").read_text().splitlines())}
+        os.killpg(jobs["no"], signal.SIGKILL)
+        (orders / "0001").unlink()
+        wait(lambda: sum(line.startswith("waiting for Slurm") for line in heard.lines) == 2)
+        if comes:
+            (slurm / "hold").unlink()
+        else:
+            os.killpg(jobs["hold"], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    if comes:
+        assert session(folder, manner("slurm:jobs=2,interface=lo"), heard).state == "complete"
+    else:
+        with pytest.raises(KubinetError, match="every job has ended; what they printed is in "):
+            session(folder, manner("slurm:jobs=2,interface=lo"), heard)
+    killer.join()
+    failed = folder.path / "failed/0001-1/run.json" if comes else folder.path / "runs/0001/run.json"
+    assert json.loads(failed.read_text())["error"].startswith("run 1: its worker ")
+    assert all(" --no-nanny " in script.read_text() for script in slurm.glob("*.sh"))
 
 
 def test_what_sbatch_says_against_a_job_is_told(tmp_path: Path, slurm: Path) -> None:
