@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from experiments.design.model import PlannedRun
 from experiments.design.specify import specify
@@ -23,6 +23,9 @@ from experiments.engine.tools import Telling
 from experiments.engine.worker import REAL_TOOLS, Job, Processes
 from experiments.options import option
 from kubinet.errors import UsageError
+
+_LOOK_SECONDS: Final = 2.0
+"""How often is asked whether workers have come or gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +161,12 @@ class _Session:
         workers, jobs = self._manner.workers, self._manner.jobs
         if workers is not None:
             remote = stack.enter_context(remote_runs(workers, self._folder.path, self._watch, self._follower.said))
-            return lambda runs: self._side_by_side(runs, remote.submit, workers.count)
+            return lambda runs: self._side_by_side(runs, remote.submit, lambda idle: remote.room(wait=idle))
         if jobs > 1:
             pool = stack.enter_context(ThreadPoolExecutor(jobs))
             processes = Processes(self._watch)
             stack.callback(processes.close)
-            return lambda runs: self._side_by_side(runs, lambda job: pool.submit(processes.run, job), jobs)
+            return lambda runs: self._side_by_side(runs, lambda job: pool.submit(processes.run, job), lambda _: jobs)
         return self._one_by_one
 
     def _one_by_one(self, runs: Iterator[PlannedRun]) -> None:
@@ -175,18 +178,22 @@ class _Session:
             )
             self._ended(run, job.here(telling))
 
-    def _side_by_side(self, runs: Iterator[PlannedRun], submit: Callable[[Job], "Future[Any]"], count: int) -> None:
+    def _side_by_side(
+        self, runs: Iterator[PlannedRun], submit: Callable[[Job], "Future[Any]"], room: Callable[[bool], int]
+    ) -> None:
+        """`room`: how many runs can go on at a time now; told True it waits until there is room for one."""
         going: dict[Future[Any], tuple[Job, float]] = {}
         more = True
         while more or going:
-            while more and len(going) < count:
+            free = room(not going) - len(going)
+            while more and free > 0:
+                free -= 1
                 run = next(runs, None)
                 more = run is not None
                 if run is not None:
                     job = self._job(run)
                     going[submit(job)] = job, time.time()
-            done = wait(going, return_when=FIRST_COMPLETED).done if going else set()
-            for future in done:
+            for future in wait(going, _LOOK_SECONDS, FIRST_COMPLETED).done:
                 job, started_s = going.pop(future)
                 self._ended(job.spec.run, _outcome(future, job, started_s))
 

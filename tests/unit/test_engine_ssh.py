@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wait
 
+from experiments.design.model import PlannedRun
 from experiments.engine.remote import parse_workers
-from experiments.engine.session import Manner
+from experiments.engine.run import RunOutcome
+from experiments.engine.session import Manner, carry_out_session
+from experiments.engine.telling import Follower
 from kubinet.errors import KubinetError
 
 pytest.importorskip("distributed")
@@ -127,6 +130,42 @@ def test_worker_that_dies_is_a_failed_run(tmp_path: Path, orders: Path, server: 
     error = json.loads((folder.path / "failed/0000-1/run.json").read_text())["error"]
     assert error.startswith("run 0: ")
     assert "alpha" in error or "beta" in error
+
+
+@pytest.mark.slow
+def test_host_that_is_left_has_one_run_at_a_time(tmp_path: Path, orders: Path, server: SSHServer) -> None:
+    """After a host's death no run begins before the other's has ended: it would be held for one that runs."""
+    folder = new(tmp_path)
+    for run in ("0000", "0001"):
+        (orders / run).write_text("wait")
+    going: list[int] = []
+    most: list[int] = []
+
+    class Counts(Follower):
+        def started(self, run: PlannedRun) -> None:
+            going.append(run.index)
+            most.append(len(going))
+
+        def ended(self, run: PlannedRun, outcome: RunOutcome) -> None:
+            going.remove(run.index)
+            if outcome.error:
+                most.clear()
+                for name in ("0000", "0001"):
+                    (orders / name).unlink()
+
+    def kill() -> None:
+        for run in ("0000", "0001"):
+            wait((orders / f"{run}.waits").exists)
+        server.processes[0].send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        carry_out_session(folder, manner("ssh:alpha,beta"), Counts(), [])
+    finally:
+        folder.release()
+    killer.join()
+    assert set(most) == {1}
 
 
 @pytest.mark.slow
