@@ -7,6 +7,7 @@ file system, and the results folder is the same as without workers. Dask is an o
 import io
 import shutil
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
@@ -147,7 +148,36 @@ def remote_runs(workers: Workers, folder: Path, watch: Watch, say: Callable[[str
         yield RemoteRuns(client.get_executor(pure=False, retries=0), opened)
 
 
-_GOING: Final[set[Processes]] = set()
+class Going:
+    """The runs that this worker does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: set[Processes] = set()
+        self._over = False
+
+    @contextmanager
+    def one(self, index: int, processes: Processes) -> Iterator[None]:
+        """A run while it goes on; KubinetError when no run is to begin any more."""
+        with self._lock:
+            if self._over:
+                raise KubinetError(f"run {index}: the session is over")
+            self._runs.add(processes)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._runs.discard(processes)
+
+    def end(self) -> None:
+        with self._lock:
+            self._over = True
+            runs = tuple(self._runs)
+        for processes in runs:
+            processes.close()
+
+
+_GOING: Final = Going()
 
 
 def run_remotely(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
@@ -161,19 +191,17 @@ def run_remotely(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
         worker.log_event(TOPIC, {"index": index, "kind": kind, "text": text})
 
     processes = Processes(watch)
-    _GOING.add(processes)
-    try:
-        with tempfile.TemporaryDirectory(prefix="kubinet-run-") as folder:
-            outcome = processes.run(replace(job, folder=folder))
-            return to_data(outcome), pack(Path(folder))
-    finally:
-        _GOING.discard(processes)
+    with (
+        _GOING.one(job.spec.run.index, processes),
+        tempfile.TemporaryDirectory(prefix="kubinet-run-") as folder,
+    ):
+        outcome = processes.run(replace(job, folder=folder))
+        return to_data(outcome), pack(Path(folder))
 
 
 def end_runs() -> None:
-    """On a worker that is to end: end the run that it does, and wait until its cluster is down."""
-    for processes in tuple(_GOING):
-        processes.close()
+    """On a worker that is to end: end the run that it does, wait until its cluster is down, and begin no other."""
+    _GOING.end()
 
 
 def pack(folder: Path) -> bytes:

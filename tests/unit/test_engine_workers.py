@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wait
 
-from experiments.engine.remote import parse_workers
+from experiments.engine.remote import Going, parse_workers
 from experiments.engine.session import Manner
+from experiments.engine.worker import Processes
 from kubinet.errors import KubinetError, MissingCapabilityError, UsageError
 
 pytest.importorskip("distributed")
@@ -172,6 +173,22 @@ def test_session_waits_as_long_as_a_job_waits(tmp_path: Path, orders: Path, slur
     failed = folder.path / "failed/0001-1/run.json" if comes else folder.path / "runs/0001/run.json"
     assert json.loads(failed.read_text())["error"].startswith("run 1: its worker ")
     assert all(" --no-nanny " in script.read_text() for script in slurm.glob("*.sh"))
+
+
+def test_no_run_begins_on_a_worker_that_ends() -> None:
+    """A run that comes when the others are being ended would be left behind."""
+    closed: list[bool] = []
+
+    class Noted(Processes):
+        def close(self) -> None:
+            closed.append(True)
+
+    going, ended = Going(), Noted(lambda *_told: None)
+    with going.one(1, ended):
+        going.end()
+        assert closed == [True]
+        with pytest.raises(KubinetError, match="run 2: the session is over"), going.one(2, ended):
+            pass
 
 
 def test_what_sbatch_says_against_a_job_is_told(tmp_path: Path, slurm: Path) -> None:
