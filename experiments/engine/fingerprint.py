@@ -10,14 +10,16 @@ _PACKAGES: Final = ("agents", "controller", "experiments", "kubinet", "topologie
 
 
 def fingerprint() -> str:
-    """Twelve hexadecimal digits over the names and contents of Kubinet's Python files.
+    """Twelve hexadecimal digits over the names and contents of Kubinet's files, data and programs without a suffix included.
 
     The version number alone does not change from one commit to the next.
     """
     root = Path(kubinet.__file__).parent.parent
     digest = hashlib.sha256()
     for package in _PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
+        for path in sorted((root / package).rglob("*")):
+            if "__pycache__" in path.parts or path.suffix == ".pyc" or not path.is_file():
+                continue
             data = path.read_bytes()
             digest.update(f"{path.relative_to(root)} {len(data)}\n".encode())
             digest.update(data)
