@@ -10,7 +10,7 @@ _PACKAGES: Final = ("agents", "controller", "experiments", "kubinet", "topologie
 
 
 def fingerprint() -> str:
-    """Twelve hexadecimal digits over the names and contents of Kubinet's files, data and programs without a suffix included.
+    """Twelve hexadecimal digits over the names and contents of Kubinet's files, also data and programs.
 
     The version number alone does not change from one commit to the next.
     """

@@ -2,7 +2,9 @@
 
 import getpass
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +21,30 @@ _KEEPALIVE_SECONDS: Final = 15.0
 
 async def connect(target: str) -> Any:
     """A connection to `HOST` or `USER@HOST`; KubinetError with the remedy where there is none."""
+    return await _connect(target, frozenset())
+
+
+async def _connect(target: str, passed: frozenset[str], *, port: int | None = None, tunnel: Any = None) -> Any:
+    """`passed`: the hosts that it is a jump host of; `tunnel`, which the connection then owns: by which it goes."""
+    if tunnel is None:
+        # asyncssh's own way to jump hosts would have none of these options, and may believe any host key.
+        for jump in jump_hosts(target):
+            if jump.target not in passed | {target}:
+                tunnel = await _connect(jump.target, passed | {target}, port=jump.port, tunnel=tunnel)
     try:
-        return await asyncssh.connect(**connect_options(target))
+        connection = await _attempt(target, {**connect_options(target), "tunnel": tunnel}, port)
+    except BaseException:
+        if tunnel is not None:
+            tunnel.close()
+        raise
+    if tunnel is not None:
+        connection.set_tunnel(tunnel)
+    return connection
+
+
+async def _attempt(target: str, options: dict[str, Any], port: int | None) -> Any:
+    try:
+        return await asyncssh.connect(**options, **({} if port is None else {"port": port}))
     except asyncssh.HostKeyNotVerifiable as error:
         raise KubinetError(
             f"host {target}: its host key is unknown or is not the known one ({error.reason}); connect with "
@@ -45,8 +69,7 @@ def connect_options(target: str) -> dict[str, Any]:
     asyncssh reads the user's configuration only, and wants every file in it to exist; ssh does neither.
     """
     user, _, host = target.rpartition("@")
-    files = [path for path in _existing(_CONFIGURATIONS) if os.access(path, os.R_OK)]
-    config = SSHClientConfig.load(None, files, False, False, False, getpass.getuser(), user or (), host, ())
+    files, config = _configuration(target)
     options: dict[str, Any] = {
         "host": host,
         "config": files,
@@ -56,7 +79,7 @@ def connect_options(target: str) -> dict[str, Any]:
                 *_named(config.get("GlobalKnownHostsFile"), _GLOBAL_KNOWN),
             ]
         )
-        or b"",  # None would be: any host
+        or b"\n",  # None would be: any host; nothing would be: those of ~/.ssh/known_hosts
         "ignore_encrypted": True,
         "agent_forwarding": False,
         "request_pty": False,
@@ -68,6 +91,36 @@ def connect_options(target: str) -> dict[str, Any]:
     if config.get("IdentityFile") is not None:
         options["client_keys"] = _existing(_named(config.get("IdentityFile"), ()))
     return options
+
+
+@dataclass(frozen=True, slots=True)
+class JumpHost:
+    """One of `ProxyJump`."""
+
+    target: str
+    """`HOST` or `USER@HOST`."""
+    port: int | None
+
+
+def jump_hosts(target: str) -> list[JumpHost]:
+    """What the configuration's `ProxyJump` says, the first one first; KubinetError where it is none."""
+    value = str(_configuration(target)[1].get("ProxyJump") or "none")
+    if value == "none":
+        return []
+    hosts = []
+    for one in value.split(","):
+        match = re.fullmatch(r"(?:ssh://)?((?:[^@\s]+@)?)(?:\[([^\]]+)\]|([^:@\s/]+))(?::(\d+))?", one.strip())
+        if match is None:
+            raise KubinetError(f"host {target}: ProxyJump {value} is not [USER@]HOST[:PORT],…")
+        user, address, name, port = match.groups()
+        hosts.append(JumpHost(user + (address or name), int(port) if port else None))
+    return hosts
+
+
+def _configuration(target: str) -> tuple[list[str], SSHClientConfig]:
+    user, _, host = target.rpartition("@")
+    files = [path for path in _existing(_CONFIGURATIONS) if os.access(path, os.R_OK)]
+    return files, SSHClientConfig.load(None, files, False, False, False, getpass.getuser(), user or (), host, ())
 
 
 def _named(value: object, default: Sequence[str]) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """Workers by SSH: an SSH server at 127.0.0.1 plays the hosts, with everything real but the clusters."""
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -27,7 +28,7 @@ from sshserver import SSHServer
 
 from experiments.engine import ssh
 from experiments.engine.fingerprint import fingerprint
-from experiments.engine.sshconnect import connect_options
+from experiments.engine.sshconnect import JumpHost, connect, connect_options, jump_hosts
 from experiments.engine.sshmessages import MARK, Hello, Listening, to_line
 from kubinet.version import __version__
 
@@ -313,6 +314,23 @@ def test_worker_with_another_dask_or_a_late_clock_is_refused() -> None:
     assert ssh.refuse(other, 999.0) == ("Kubinet there has no Dask; in its environment: pip install 'kubinet[workers]'")
 
 
+@pytest.mark.parametrize("name", ["experiments/catalogue/dice.yaml", "agents/dns/await-ready", "kubinet/new.py"])
+def test_fingerprint_tells_every_file_that_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Data and programs as well as Python files; what Python itself has written does not."""
+    monkeypatch.setattr("kubinet.__file__", str(tmp_path / "kubinet" / "__init__.py"))
+    (tmp_path / name).parent.mkdir(parents=True)
+    empty = fingerprint()
+    (tmp_path / name).write_text("one")
+    one = fingerprint()
+    (tmp_path / name).write_text("two")
+    cache = (tmp_path / name).parent / "__pycache__"
+    cache.mkdir()
+    two = fingerprint()
+    (cache / "new.pyc").touch()
+    assert len({empty, one, two}) == 3
+    assert fingerprint() == two
+
+
 def test_connection_is_made_as_ssh_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's configuration; files that do not exist are passed over; no file of known hosts means: no host."""
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -329,4 +347,37 @@ def test_connection_is_made_as_ssh_makes_it(tmp_path: Path, monkeypatch: pytest.
     assert lab["client_keys"] == [str(tmp_path / ".ssh" / "key")]
     assert str(tmp_path / ".ssh" / "known") in lab["known_hosts"]
     assert str(tmp_path / ".ssh" / "lost") not in lab["known_hosts"]
-    assert connect_options("none")["known_hosts"] == b""
+    assert connect_options("none")["known_hosts"] == b"\n"
+
+
+@pytest.mark.slow
+def test_host_without_known_hosts_is_refused(server: SSHServer) -> None:
+    """`UserKnownHostsFile none` means no host, even where ~/.ssh/known_hosts has it."""
+    (server.ssh / "known").rename(server.ssh / "known_hosts")
+    alpha = "\n".join(
+        "  UserKnownHostsFile none" if "KnownHosts" in line else line for line in server.host("alpha").splitlines()
+    )
+    server.configure(f"{alpha}\n  GlobalKnownHostsFile none\n")
+    with pytest.raises(KubinetError, match="host alpha: its host key is unknown or is not the known one"):
+        asyncio.run(connect("alpha"))
+
+
+@pytest.mark.slow
+def test_jump_hosts_are_held_to_the_same_rules(server: SSHServer) -> None:
+    """A jump host's key must be known, too; ssh would not go through one that it does not know."""
+
+    async def reach() -> None:
+        connection = await connect("alpha")
+        connection.close()
+        await connection.wait_closed()
+
+    alpha = server.host("alpha") + "  ProxyJump beta\n"
+    server.configure(alpha + server.host("beta"))
+    asyncio.run(reach())
+    assert jump_hosts("alpha") == [JumpHost("beta", None)]
+    unknown = server.host("beta").splitlines()
+    server.configure(alpha + "\n".join(unknown[:-1]) + "\n  UserKnownHostsFile none\n  GlobalKnownHostsFile none\n")
+    with pytest.raises(KubinetError, match="host beta: its host key is unknown or is not the known one"):
+        asyncio.run(reach())
+    server.configure(server.host("alpha") + "  ProxyJump ann@beta:22,[::1]\n")
+    assert jump_hosts("alpha") == [JumpHost("ann@beta", 22), JumpHost("::1", None)]
