@@ -43,6 +43,11 @@ _SETTINGS: Final = {
 _NO_WORKERS_TIMEOUT: Final = {"local": "30s", "ssh": "30s", "slurm": None}
 _NO_PAGES: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
+_NUMBERS: Final = frozenset({"cores", "processes", "job_cpu"})
+"""Words of SLURMCluster that are numbers; others may look like one: an account is `0123`."""
+_LISTS: Final = frozenset({"job_extra_directives", "job_script_prologue", "worker_extra_args", "job_directives_skip"})
+"""Words of SLURMCluster that are lists; what is given is added to ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -167,8 +172,10 @@ def _slurm(workers: Workers, folder: Path, say: Callable[[str], None]) -> Iterat
 
 def job_options(workers: Workers, folder: Path, security: Any) -> dict[str, Any]:
     """What `SLURMCluster` is told: a node for each run, this Python, the credentials' files, and the user's words."""
-    words = {name: int(word) if word.isdigit() else word for name, word in workers.options.items()}
-    return {
+    words: dict[str, Any] = {
+        name: int(word) if name in _NUMBERS and word.isdecimal() else word for name, word in workers.options.items()
+    }
+    options: dict[str, Any] = {
         "cores": 1,
         "processes": 1,
         "memory": "4GB",
@@ -179,11 +186,11 @@ def job_options(workers: Workers, folder: Path, security: Any) -> dict[str, Any]
         "worker_extra_args": ["--dashboard-address", _NO_PAGES["dashboard_address"]],
         "job_script_prologue": ["export DASK_DISTRIBUTED__WORKER__HTTP__ROUTES='[]'"],
         "scheduler_options": dict(_NO_PAGES),
-        **words,
-        # A nanny would start a worker that died again, unseen.
-        "nanny": False,
-        "security": security,
     }
+    for name in _LISTS & words.keys():
+        words[name] = [*options.get(name, ()), words[name]]
+    # A nanny would start a worker that died again, unseen.
+    return {**options, **words, "nanny": False, "security": security}
 
 
 @contextmanager

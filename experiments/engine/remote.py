@@ -57,14 +57,14 @@ def parse_workers(text: str) -> Workers:
     options = dict(part.partition("=")[::2] for part in parts if "=" in part)
     plain = tuple(part for part in parts if "=" not in part)
     if all(options) and all(options.values()):
-        if kind == "local" and not options and len(plain) == 1 and plain[0].isdigit() and int(plain[0]) > 0:
+        if kind == "local" and not options and len(plain) == 1 and plain[0].isdecimal() and int(plain[0]) > 0:
             return Workers(kind, int(plain[0]))
         if kind == "ssh" and plain and options.keys() <= {"python"}:
             if len(set(plain)) < len(plain):
                 raise UsageError(f"--workers {text}: a host is named twice; each has one run at a time")
             return Workers(kind, len(plain), plain, options)
         jobs = options.pop("jobs", "1")
-        if kind == "slurm" and not plain and jobs.isdigit() and int(jobs) > 0:
+        if kind == "slurm" and not plain and jobs.isdecimal() and int(jobs) > 0:
             return Workers(kind, int(jobs), options=options)
     raise UsageError(f"--workers {text}: {_FORMS}")
 
@@ -170,6 +170,7 @@ class Going:
                 self._runs.discard(processes)
 
     def end(self) -> None:
+        """End the runs and wait for them; none begins after that."""
         with self._lock:
             self._over = True
             runs = tuple(self._runs)

@@ -213,7 +213,10 @@ def test_slurm_is_refused_where_it_cannot_be(tmp_path: Path, slurm: Path, monkey
 
 
 def test_words_of_workers_go_before_what_is_usual(tmp_path: Path) -> None:
-    """Numbers are numbers; who may talk to the workers is not a matter of words."""
+    """Numbers are numbers, lists get longer; who may talk to the workers is not a matter of words."""
     security = Security()
-    told = job_options(parse_workers("slurm:jobs=2,cores=8,memory=16GB,security=none"), tmp_path, security)
+    words = "cores=8,memory=16GB,security=none,nanny=yes,account=0123,job_extra_directives=--qos=high,job_cpu=4"
+    told = job_options(parse_workers(f"slurm:jobs=2,{words}"), tmp_path, security)
+    assert (told["account"], told["job_cpu"], told["nanny"]) == ("0123", 4, False)
+    assert told["job_extra_directives"] == ["--exclusive", "--qos=high"]
     assert (told["cores"], told["memory"], told["security"]) == (8, "16GB", security)
