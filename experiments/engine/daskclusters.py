@@ -189,8 +189,12 @@ def job_options(workers: Workers, folder: Path, security: Any) -> dict[str, Any]
     }
     for name in _LISTS & words.keys():
         words[name] = [*options.get(name, ()), words[name]]
+    if words.get("processes", 1) != 1:
+        raise UsageError("--workers slurm: processes must be 1, because a job has one run at a time; say jobs=N")
+    # -P: a folder where the job begins that has a name of ours is none of ours.
+    python = f"{words.get('python', options['python'])} -P"
     # A nanny would start a worker that died again, unseen.
-    return {**options, **words, "nanny": False, "security": security}
+    return {**options, **words, "python": python, "nanny": False, "security": security}
 
 
 @contextmanager

@@ -64,13 +64,18 @@ async def _until_input_ends(tell: Tell) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     lines: asyncio.Queue[bytes] = asyncio.Queue()
     working = asyncio.create_task(_work(lines, tell))
+
+    def end() -> None:
+        if not working.cancelling():  # a second time would break off what the first has begun: the clean-up
+            working.cancel()
+
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        loop.add_signal_handler(number, working.cancel)
+        loop.add_signal_handler(number, end)
 
     async def read() -> None:
         while line := await reader.readline():
             lines.put_nowait(line)
-        working.cancel()
+        end()
 
     reading = asyncio.create_task(read())
     try:

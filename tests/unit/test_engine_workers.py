@@ -136,7 +136,7 @@ def test_jobs_of_slurm_fill_the_same_results_folder(tmp_path: Path, orders: Path
         assert "PRIVATE KEY" not in words
         assert "#SBATCH --exclusive\n" in words
         assert "#SBATCH -p debug\n" in words
-        assert f"\n{sys.executable} -m distributed.cli.dask_worker tls://127.0.0.1:" in words
+        assert f"\n{sys.executable} -P -m distributed.cli.dask_worker tls://127.0.0.1:" in words
         assert f"--tls-key {spread.path}/.credentials/tls_worker_key.pem" in words
     jobs = (slurm / "cancelled").read_text().split()
     assert len(jobs) == 2
@@ -219,4 +219,6 @@ def test_words_of_workers_go_before_what_is_usual(tmp_path: Path) -> None:
     told = job_options(parse_workers(f"slurm:jobs=2,{words}"), tmp_path, security)
     assert (told["account"], told["job_cpu"], told["nanny"]) == ("0123", 4, False)
     assert told["job_extra_directives"] == ["--exclusive", "--qos=high"]
+    with pytest.raises(UsageError, match="processes must be 1"):
+        job_options(parse_workers("slurm:processes=2"), tmp_path, security)
     assert (told["cores"], told["memory"], told["security"]) == (8, "16GB", security)
