@@ -57,6 +57,11 @@ class KubinetSLURMCluster(SLURMCluster):  # type: ignore[misc]
         scheduler = {**options["scheduler_options"], "plugins": [self._arrivals]}
         try:
             super().__init__(gone=gone, **{**options, "scheduler_options": scheduler})
+        except RuntimeError as error:  # the scheduler here cannot listen
+            self.status = Status.closed
+            network = f"interface={options['interface']}: " if "interface" in options else ""
+            why = error.__cause__ or error
+            raise UsageError(f"--workers slurm: {network}{why}") from error
         except (ValueError, TypeError) as error:
             self.status = Status.closed  # nothing was started
             raise UsageError(f"--workers slurm: {error}; its words are those of dask_jobqueue.SLURMCluster") from error
