@@ -99,6 +99,8 @@ exit 0
 SCANCEL = """#!/bin/sh
 echo "$1" >> "$FAKE_SLURM/cancelled"
 kill -- "-$1"
+# As Slurm does it, after its KillWait: a Dask worker whose scheduler has gone may not end by itself.
+setsid sh -c "sleep 5; kill -9 -- -$1" > /dev/null 2>&1 < /dev/null &
 """
 
 
