@@ -134,18 +134,18 @@ def test_a_controller_that_does_not_answer_at_the_end_is_named(cluster: Cluster)
 
 
 def test_a_change_that_waits_for_a_slow_controller_is_named(cluster: Cluster) -> None:
-    """It does not run for more than six seconds: a new Service waits longer than 5 s for the nodes' flows."""
+    """It does not run for more than seven seconds: a new Service waits longer than 5 s for the nodes' flows."""
     with RunWatch(cluster, rated_links=0, measured_links=0) as watch:
         with _stopped(cluster):
             cluster.apply(SERVICE)
-            _naps(6.5)
+            _naps(8.0)
         cluster.wait_realised()
     cluster.delete(SERVICE)
     behind = [
         words for words in _of_controller(watch) if words.startswith("the controller was behind: a change waited ")
     ]
     assert len(behind) == 1
-    assert float(behind[0].split()[7]) > 5
+    assert float(behind[0].split()[7]) >= 5  # told with one decimal
 
 
 def test_a_controller_that_was_started_again_is_named(cluster: Cluster) -> None:
