@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from pausepod import pause_pod
 
 from kubinet.cluster import Cluster
 from topologies.probes import af_xdp
@@ -19,19 +20,13 @@ def _needs_af_xdp() -> None:
         pytest.skip(f"AF_XDP needs real root and a kernel that has it: {error}")
 
 
-def _pod(name: str, node: str) -> dict[str, object]:
-    containers = [{"name": "main", "image": "registry.k8s.io/pause:3.10"}]
-    spec = {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": containers}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
-
-
 def test_pods_talk_and_links_are_measured_with_af_xdp(start_cluster: Callable[..., Cluster]) -> None:
     """Pods reach each other over the overlay. Both directions of a node's link are measured, although an XDP program
     takes what arrives at the node before a packet socket could see it."""
     _needs_af_xdp()
     cluster = start_cluster("star", nodes=2, datapath="afxdp", settings={"rate": "", "network.dnsReplicas": 0})
     for name, node in (("a", "n1"), ("b", "n2")):
-        cluster.client.create(_pod(name, node))
+        cluster.client.create(pause_pod(name, node))
     for name in "ab":
         cluster.wait("Pod", name, "Ready", namespace="default")
     said = cluster.pod("a").exec(["ping", "-n", "-c", "5", "-i", "0.2", str(cluster.pod("b").address)]).text

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 import pytest
+from pausepod import pause_pod
 
 from kubinet.addressing import INTEGRATION_BRIDGE
 from kubinet.cluster import Cluster
@@ -33,21 +34,11 @@ _CASES = [
 ]
 
 
-def _pod(name: str, node: str | None = None) -> dict[str, object]:
-    spec: dict[str, object] = {
-        "terminationGracePeriodSeconds": 0,
-        "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
-    }
-    if node is not None:
-        spec["nodeName"] = node
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
-
-
 def _run_pods(cluster: Cluster, count: int) -> dict[str, IPv4Address]:
     """`count` pods spread over all nodes, ready; their addresses by name."""
     nodes = [node.name for node in cluster.facts.nodes]
     for index in range(count):
-        cluster.client.create(_pod(f"p{index}", nodes[index % len(nodes)]))
+        cluster.client.create(pause_pod(f"p{index}", nodes[index % len(nodes)]))
     for index in range(count):
         cluster.wait("Pod", f"p{index}", "Ready", namespace="default", timeout=60)
     return {f"p{index}": cluster.pod(f"p{index}").address for index in range(count)}

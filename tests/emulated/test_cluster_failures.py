@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pausepod import pause_pod
 from sandboxed import call_sandboxed
 from traces import kill_inside
 
@@ -27,23 +28,10 @@ pytestmark = pytest.mark.emulated
 _KUBINET = Path(__file__).resolve().parents[2] / "bin" / "kubinet"
 
 
-def _pod(name: str, node: str) -> dict[str, object]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
-        },
-    }
-
-
 def _two_pods(cluster: Cluster) -> str:
     """Pods `a` on n1 and `b` on n2 run; returns b's address."""
     for name, node in (("a", "n1"), ("b", "n2")):
-        cluster.client.create(_pod(name, node))
+        cluster.client.create(pause_pod(name, node))
     for name in ("a", "b"):
         cluster.wait("Pod", name, "Ready", namespace="default")
     return str(cluster.pod("b").address)
@@ -98,13 +86,13 @@ def _full_disk() -> dict[str, Any]:
             names = [one["metadata"]["name"] for one in cluster.client.list("ConfigMap", "default")["items"]]
             seen["stored"] = "big" in names
             try:
-                cluster.client.create(_pod("c", "n1"))
+                cluster.client.create(pause_pod("c", "n1"))
             except ApiError as error:
                 seen["pod refused"] = error.status
             seen["restarts"] = sum(int(str(one["restarts"])) for one in cluster.services().values())
             filler.unlink()
             seen["written"] = cluster.client.create(big)["metadata"]["name"]
-            cluster.client.create(_pod("d", "n1"))
+            cluster.client.create(pause_pod("d", "n1"))
             cluster.wait("Pod", "d", "Ready", namespace="default")
             seen["lost"] = lost()
     unmount(str(state))
@@ -142,7 +130,7 @@ def test_a_nodes_agent_is_stopped_and_started_while_its_pods_talk(start_cluster:
         assert (stopped.returncode, stopped.stdout) == (0, "agent of n1 stopped\n")
         assert _kubinet(cluster, "agent", "ls").stdout == "n1\tstopped\nn2\trunning\n"
         for name, node in (("c", "n1"), ("d", "n2")):
-            cluster.client.create(_pod(name, node))
+            cluster.client.create(pause_pod(name, node))
         cluster.wait("Pod", "d", "Ready", namespace="default")
         assert "podIP" not in cluster.pod("c").object["status"], "nobody looks after pods of n1"
         started = _kubinet(cluster, "agent", "start", "n1")
@@ -168,7 +156,7 @@ def test_a_dead_switch_comes_back_with_its_flows(start_cluster: Callable[..., Cl
             break
     assert told == {"OpenVSwitchEnded", "OpenVSwitchStarted"}
     cluster.pod("a").exec(["ping", "-n", "-c", "1", "-w", "20", target])
-    cluster.client.create(_pod("c", "n1"))
+    cluster.client.create(pause_pod("c", "n1"))
     cluster.wait("Pod", "c", "Ready", namespace="default")
     cluster.pod("c").exec(["ping", "-n", "-c", "1", "-W", "20", target])
     assert _switch(cluster, "n1")["switchRestarts"] == 1
@@ -189,7 +177,7 @@ def _switch(cluster: Cluster, node: str) -> dict[str, Any]:
 def test_an_orphan_in_a_pod_leaves_no_zombie(start_cluster: Callable[..., Cluster]) -> None:
     """The pause container reaps what is left to it, as Kubernetes' does."""
     cluster = start_cluster("single")
-    cluster.client.create(_pod("a", "n1"))
+    cluster.client.create(pause_pod("a", "n1"))
     cluster.wait("Pod", "a", "Ready", namespace="default")
     # The exec's shell ends first; the pipe closes when the orphan does.
     cluster.pod("a").exec(["sh", "-c", "mkfifo /tmp/end; (true >/tmp/end) & exit 0"])
@@ -201,7 +189,7 @@ def test_connections_of_a_deleted_pod_are_forgotten_on_other_nodes(start_cluster
     """Node n1 tracks connections with pods a and b of n2; after the deletion of b only a's is left."""
     cluster = start_cluster("star", nodes=2)
     for name in ("a", "b"):
-        cluster.client.create(_pod(name, "n2"))
+        cluster.client.create(pause_pod(name, "n2"))
         cluster.wait("Pod", name, "Ready", namespace="default")
     addresses = {name: str(cluster.pod(name).address) for name in ("a", "b")}
     for address in addresses.values():

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from pausepod import pause_pod
 from traces import Host, Traces, kill_inside
 
 from kubinet import launcher
@@ -66,7 +67,7 @@ def test_a_killed_service_comes_back_and_pods_keep_talking(start_cluster: Callab
     """Packets flow while a service is dead; it is restarted and new pods start as before."""
     cluster = start_cluster("star", nodes=2)
     for name, node in (("a", "n1"), ("b", "n2")):
-        cluster.client.create(_pause(name, node))
+        cluster.client.create(pause_pod(name, node))
         cluster.wait("Pod", name, "Ready", namespace="default")
     target = str(cluster.pod("b").address)
     ping = cluster.pod("a").exec(["sh", "-c", f"ping -i 0.05 -c 100 -W 20 -q {target} >/tmp/ping 2>&1 & echo started"])
@@ -75,23 +76,10 @@ def test_a_killed_service_comes_back_and_pods_keep_talking(start_cluster: Callab
 
     cluster._client = None  # the old connection died with the API
     cluster.wait_until("Node", "n1", lambda node: node is not None, timeout=30)
-    cluster.client.create(_pause("c", "n1"))
+    cluster.client.create(pause_pod("c", "n1"))
     cluster.wait("Pod", "c", "Ready", namespace="default", timeout=60)
     cluster.pod("c").exec(["ping", "-c", "1", "-W", "20", target])
     restarted = cluster.services()[service]
     assert restarted["restarts"] == 1
     wait = "for i in $(seq 100); do grep -q received /tmp/ping && break; sleep 0.1; done; cat /tmp/ping"
     assert "100 received" in cluster.pod("a").exec(["sh", "-c", wait]).text
-
-
-def _pause(name: str, node: str) -> dict[str, object]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
-        },
-    }

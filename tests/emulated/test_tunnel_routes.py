@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from pausepod import pause_pod
 
 from kubinet.cluster import Cluster
 
@@ -12,18 +13,9 @@ pytestmark = pytest.mark.emulated
 ROUNDS = 8
 
 
-def _pod(name: str, node: str) -> dict[str, object]:
-    spec = {
-        "nodeName": node,
-        "terminationGracePeriodSeconds": 0,
-        "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
-
-
 def _start(cluster: Cluster, **pods: str) -> None:
     for name, node in pods.items():
-        cluster.client.create(_pod(name, node))
+        cluster.client.create(pause_pod(name, node))
     for name in pods:
         cluster.wait("Pod", name, "Ready", namespace="default")
 
