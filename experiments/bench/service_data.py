@@ -1,9 +1,11 @@
 """`python -m experiments.bench.service_data`: connections through a ClusterIP against direct ones, by Services present.
 
-A client pod on one node and three server pods on another one. For each number of Services (of three
+Client pods on one node and three server pods on another one. For each number of Services (of three
 endpoints each) the direct and the Service's connection rate are measured in turn, with one connection at a time and
 with 32, so that a drift of the machine's speed meets both. Which of the two is first alternates: what a measurement
-leaves behind, connections that end and are remembered for a while, meets both as well.
+leaves behind, connections that end and are remembered for a while, meets both as well. Every repetition has a client
+pod of its own: a client that uses its ports again while their last connections are remembered is another measurement
+(docs/performance.md, "A port used again").
 """
 
 import argparse
@@ -54,13 +56,15 @@ def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float)
     with Cluster("star", nodes=2, settings=settings) as cluster:
         client = cluster.client
         client.create(namespace())
-        client.create(agnhost_pod("client", "n1", ["pause"]))
+        clients = [f"client{index}" for index in range(repetitions + 1)]
+        for name in clients:
+            client.create(agnhost_pod(name, "n1", ["pause"]))
         # The one that is called directly is behind no Service: a client's port that it has just used towards an
         # endpoint cannot be used towards the same endpoint through a Service while the first connection is remembered.
         servers = ["direct", *(f"server{index}" for index in range(3))]
         for name in servers:
             client.create(agnhost_pod(name, "n2", ["load-server", f"--port={PORT}"]))
-        for name in ("client", *servers):
+        for name in (*clients, *servers):
             cluster.wait("Pod", name, "Ready", namespace=NAMESPACE)
         straight, *addresses = [str(cluster.pod(name, NAMESPACE).address) for name in servers]
         present = 0
@@ -75,16 +79,16 @@ def measure(proxy: str, counts: Sequence[int], repetitions: int, seconds: float)
             for parallel in PARALLEL:
                 direct: list[float] = []
                 through: list[float] = []
-                for target in (f"{straight}:{PORT}", f"{virtual}:80"):
-                    rate(cluster, target, parallel, seconds)  # warm: caches of flows, and the ports' first use
                 both = [(f"{straight}:{PORT}", direct), (f"{virtual}:80", through)]
-                for repetition in range(repetitions):
+                for target, _ in both:
+                    rate(cluster, target, parallel, seconds, client=clients[repetitions])  # fills caches of flows
+                for repetition, name in enumerate(clients[:repetitions]):
                     for target, found in reversed(both) if repetition % 2 else both:
-                        found.append(rate(cluster, target, parallel, seconds))
+                        found.append(rate(cluster, target, parallel, seconds, client=name))
                 yield Rates(proxy, count, parallel, tuple(direct), tuple(through))
 
 
-def rate(cluster: Cluster, target: str, parallel: int, seconds: float, *, client: str = "client") -> float:
+def rate(cluster: Cluster, target: str, parallel: int, seconds: float, *, client: str) -> float:
     """New connections per second from the client pod to `ADDRESS:PORT`; KubinetError when one failed."""
     argv = ["/agnhost", "load-client", "rate", target, f"--parallel={parallel}", f"--seconds={seconds:g}s"]
     found = json.loads(cluster.pod(client, NAMESPACE).exec(argv, timeout=seconds + 60).text)
@@ -121,7 +125,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.bench.service_data", description=__doc__)
     parser.add_argument("--services", type=int, action="append", help=f"repeatable; default {COUNTS}")
     parser.add_argument("--proxy", choices=PROXIES, action="append", help="repeatable; default both")
-    parser.add_argument("--reps", type=int, default=15)
+    parser.add_argument("--reps", type=int, default=25)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--output-dir", type=Path, default=Path("results"))
     options = parser.parse_args()
