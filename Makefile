@@ -8,12 +8,14 @@ PYTEST := $(PYTHON) -m pytest
 # Some container images forbid Python its cache. Every start of a program would compile all its modules again: several
 # seconds of processor time for each cluster, and for each process that collects tests.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests that share nothing run on all processors, file by file where a module's tests share a fixture. Clusters wait more
-# than they work, and two of them keep two processors busy; what measures time or rates has the machine for itself.
+# Tests that share nothing run on all processors, file by file where a module's tests share a fixture. Tests of clusters
+# wait half of their time: three at once keep two processors busy three quarters of it. Experiments run two at a time, and
+# what measures time or rates has the machine for itself.
 JOBS := $(shell nproc)
 SPREAD := $(PYTEST) -n $(JOBS) --dist worksteal
 BY_FILE := $(PYTEST) -n $(JOBS) --dist loadfile
-CLUSTERS := $(PYTEST) -n $(shell test $(JOBS) -gt 2 && echo 2 || echo $(JOBS))
+CLUSTERS := $(PYTEST) -n $(shell test $(JOBS) -gt 1 && echo 3 || echo 1)
+EXPERIMENTS := $(PYTEST) -n $(shell test $(JOBS) -gt 1 && echo 2 || echo 1)
 # Each experiment has clusters of its own, so they are spread one by one.
 CATALOGUE := tests/emulated/test_catalogue.py
 
@@ -78,7 +80,7 @@ client: test-env ## tests with kubectl and client libraries
 
 emulated: test-env ## tests with real packets in the sandbox
 	$(CLUSTERS) --dist loadfile tests/emulated --ignore=$(CATALOGUE) -m "not alone" --durations=15
-	$(CLUSTERS) --dist worksteal $(CATALOGUE)
+	$(EXPERIMENTS) --dist worksteal $(CATALOGUE)
 	$(PYTEST) tests/emulated -m alone
 
 user: test-env ## whole clusters and two of the experiments again, as an ordinary user

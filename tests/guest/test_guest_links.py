@@ -74,7 +74,12 @@ def test_links_loss_is_the_declared_share(found: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("link", ["delayed", "jittery", "lossy"])
 def test_links_own_measurement_finds_the_link_as_declared(found: dict[str, Any], link: str) -> None:
-    """Kubinet's measurement of one-way delay, rate and loss finds nothing to object to, most times it is made."""
+    """Kubinet's measurement of one-way delay, rate and loss finds nothing to object to, most times it is made.
+
+    A busy host makes it object, never the other way round: a measurement without objections counts however busy it was.
+    """
     samples = found["own"][link]
-    objections = [one["problems"] for one in undisturbed(samples)]
-    assert sum(not problems for problems in objections) > len(objections) / 2, samples
+    content = [not one["problems"] for one in samples]
+    if sum(content) <= len(content) / 2:
+        objections = [one["problems"] for one in undisturbed(samples)]
+        assert sum(not problems for problems in objections) > len(objections) / 2, samples
