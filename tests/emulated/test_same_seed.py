@@ -2,6 +2,7 @@
 
 import csv
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def _schedule(directory: Path) -> dict[str, list[float]]:
 
 def test_a_seed_repeats_order_schedule_and_choices(tmp_path: Path) -> None:
     """Order of measurements, times of requests, and with them addresses and the endpoint of every connection."""
-    first, second = (_run(tmp_path / name, seed=3) for name in ("first", "second"))
+    with ThreadPoolExecutor(2) as side_by_side:
+        first, second = side_by_side.map(lambda name: _run(tmp_path / name, seed=3), ("first", "second"))
     assert _json(first / "design.json") == _json(second / "design.json")
     assert _order(first) == _order(second)
     schedule = _schedule(first)
