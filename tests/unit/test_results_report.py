@@ -432,6 +432,16 @@ def test_texts_cannot_break_out_of_the_page(text: str) -> None:
     assert "|" not in re.sub(r"\\.", "", to_markdown([Paragraph(text)], ""))
 
 
+def test_captions_of_tables_stand_above_them() -> None:
+    """In the page as a table's caption, on top where browsers put it; in Markdown as a line before the table."""
+    grid = Grid(Table(("link", "rate"), (("n1-s1", "10"),), "Over all runs."))
+    page = to_html("x", [grid], {}, "")
+    assert "<table><caption>Over all runs.</caption><thead><tr><th class=\"text\">link</th>" in page
+    assert "caption-side" not in page
+    text = to_markdown([grid], "end")
+    assert text == "*Over all runs.*\n\n| link | rate |\n| --- | --- |\n| n1-s1 | 10 |\n\n---\n\nend\n"
+
+
 def test_kubinet_report_prints_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`kubinet report` prints the finding, each claim's outcome and the page."""
     folder = write_folder(tmp_path / "r", experiment=SHORT, repetitions=2)
