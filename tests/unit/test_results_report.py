@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from resultsfolders import OVERLAYS, write_folder
 
 from experiments.design.model import AnalysisDesign, Claim, FactorDesign, Level
-from experiments.records import Analysis, Assessment, Recording, SummaryRow, Table, Verdict
+from experiments.records import NOTHING, Analysis, Assessment, Recording, SummaryRow, Table, Verdict
 from experiments.results import load, report
 from experiments.results.analysing import analyse
+from experiments.results.circumstances import link_blocks
 from experiments.results.claims import Outcome, evaluate, outcome
 from experiments.results.document import Grid, Paragraph, Picture, to_html, to_markdown
 from experiments.results.figures import draw
@@ -218,7 +219,7 @@ def test_the_report_says_everything(folder: Path, made: Report) -> None:
         "| link leaf1-spine1 down | injected | 22 | 1.010 s |",
         "| seed | 7 |",
         "| order | blocked |",
-        "| leaf1-spine1 | delay | 2.000 ms | 2.030 to 2.050 ms | 2.040 | 0 of 44 |",
+        "| leaf1-spine1 | delay | 2.000 ms | 2.030 to 2.050 ms | 2.040 | 22 | 0 of 44 |",
         "| cpu model | A processor |",
         "| git | commit 0123abcd; dirty False |",
         "![p50 of rtt",
@@ -432,11 +433,37 @@ def test_texts_cannot_break_out_of_the_page(text: str) -> None:
     assert "|" not in re.sub(r"\\.", "", to_markdown([Paragraph(text)], ""))
 
 
+def test_links_have_a_row_for_each_value_that_they_declare(results: Results) -> None:
+    """A factor sweeps one link's delay: its rows are in the order of the values; what is not declared has its own."""
+    rows = [
+        (0, "a-b", "delay", 20.0, 20.4, "ms", True),
+        (0, "a-b", "delay", 20.0, 25.0, "ms", False),
+        (1, "a-b", "delay", 1.0, 1.02, "ms", True),
+        (2, "a-b", "delay", 20.0, 20.2, "ms", True),
+        (0, "a-b", "rate", None, 940.0, "Mbit/s", True),
+        (1, "a-b", "rate", None, 950.0, "Mbit/s", True),
+        (1, "c-d", "delay", 2.0, None, "ms", False),
+    ]
+    columns = ["run", "name", "quantity", "declared", "measured", "unit", "within_tolerance"]
+    blocks = list(link_blocks(replace(results, links=pd.DataFrame(rows, columns=columns))))
+    assert isinstance(blocks[1], Grid)
+    assert blocks[1].table.columns[2:] == (
+        *("declared", "measured, lowest to highest", "median", "runs"),
+        "outside the tolerance",
+    )
+    assert blocks[1].table.rows == (
+        ("a-b", "delay", "1.000 ms", "1.020 ms", "1.020", "1", "0 of 1"),
+        ("a-b", "delay", "20.00 ms", "20.20 to 25.00 ms", "20.40", "2", "1 of 3"),
+        ("a-b", "rate", NOTHING, "940.0 to 950.0 Mbit/s", "945.0", "2", "0 of 2"),
+        ("c-d", "delay", "2.000 ms", NOTHING, NOTHING, "1", "1 of 1"),
+    )
+
+
 def test_captions_of_tables_stand_above_them() -> None:
     """In the page as a table's caption, on top where browsers put it; in Markdown as a line before the table."""
     grid = Grid(Table(("link", "rate"), (("n1-s1", "10"),), "Over all runs."))
     page = to_html("x", [grid], {}, "")
-    assert "<table><caption>Over all runs.</caption><thead><tr><th class=\"text\">link</th>" in page
+    assert '<table><caption>Over all runs.</caption><thead><tr><th class="text">link</th>' in page
     assert "caption-side" not in page
     text = to_markdown([grid], "end")
     assert text == "*Over all runs.*\n\n| link | rate |\n| --- | --- |\n| n1-s1 | 10 |\n\n---\n\nend\n"
