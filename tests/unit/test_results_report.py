@@ -21,11 +21,12 @@ from experiments.results.analysing import analyse
 from experiments.results.circumstances import link_blocks
 from experiments.results.claims import Outcome, evaluate, outcome
 from experiments.results.document import Grid, Paragraph, Picture, to_html, to_markdown
+from experiments.results.dodging import shifts
 from experiments.results.figures import draw
 from experiments.results.grouping import natural
 from experiments.results.loading import Results
 from experiments.results.own import own_analysis
-from experiments.results.panels import MOST_PANELS, divide, grid
+from experiments.results.panels import MOST_PANELS, axis_places, divide, grid
 from experiments.results.reporting import Report
 from experiments.results.series import Mark, marks
 from experiments.results.wording import number, p_text
@@ -351,6 +352,51 @@ def test_a_numeric_factor_has_a_numeric_axis(tmp_path: Path) -> None:
     [line] = [line for line in figure.drawing.axes[0].lines if len(line.get_xdata()) == 3 and line.get_marker() == "o"]
     assert line.get_xdata().tolist() == [64, 512, 1400]
     assert line.get_ydata().tolist() == [64, 512, 1400]
+
+
+@pytest.mark.parametrize(
+    ("series", "places", "log", "expected"),
+    [
+        (1, [1, 2, 4], False, (0.0,)),
+        (2, [0, 1, 2], False, (-2.25, 2.25)),
+        (3, [0, 1, 2], False, (-4.5, 0.0, 4.5)),
+        (3, [5], False, (-4.5, 0.0, 4.5)),
+        (4, [0, 1, 4], False, (-5.4, -1.8, 1.8, 5.4)),
+        (4, [1, 10, 1000], True, (-6.75, -2.25, 2.25, 6.75)),
+        (3, [0, 1, 1000], False, (-1.5, 0.0, 1.5)),
+    ],
+)
+def test_series_of_a_level_stand_beside_each_other(
+    series: int, places: list[float], log: bool, expected: tuple[float, ...]
+) -> None:
+    """Points right of the level on an axis of one inch: an interval's width, less where levels are near."""
+    assert shifts(series, places, inches=1, log=log) == pytest.approx(expected)
+
+
+def test_intervals_of_several_series_do_not_cover_each_other(results: Results) -> None:
+    """The lines of two series are moved aside on the page, not in their numbers; all intervals are inside the axes."""
+    rows = results.samples.assign(stream=lambda one: np.where(one["sequence"] % 2, "odd", "even"))
+    design = AnalysisDesign("rtt", by=("overlay", "stream"), x="overlay", figure="line")
+    figure = draw(replace(results, samples=rows), design, "f")
+    [axes] = figure.drawing.axes
+    lines = [line for line in axes.lines if line.get_marker() in ("o", "s")]
+    assert [line.get_xdata().tolist() for line in lines] == [[0, 1, 2], [0, 1, 2]]
+    left, right = (line.get_transform().transform((1, 1.0))[0] for line in lines)
+    assert right - left == pytest.approx(4.5 / 72 * figure.drawing.dpi)
+    ends = [end for bars in axes.collections for segment in bars.get_segments() for end in segment[:, 1]]
+    assert len(ends) == 12
+    low, high = axes.get_ylim()
+    assert low <= min(ends) < max(ends) <= high
+    assert "with 95 % intervals, beside each other where several are at one level." in figure.caption
+
+
+def test_levels_with_units_stand_at_their_numbers() -> None:
+    """The value of a level says where it stands, or its name, where that is the number of a value with a unit."""
+    delay = FactorDesign("delay", (Level("1", {}, "1ms"), Level("20", {}, "20ms")), "")
+    named = FactorDesign("load", (Level("idle", {}, 0), Level("full", {}, 5)), "")
+    assert axis_places([delay, named], "delay", ["1", "20"]) == {"1": 1.0, "20": 20.0}
+    assert axis_places([delay, named], "load", ["idle", "full"]) == {"idle": 0.0, "full": 5.0}
+    assert axis_places([delay, named], "overlay", ["direct", "vxlan"]) is None
 
 
 def test_marks_are_what_was_done_at_its_median_time() -> None:
