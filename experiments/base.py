@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,6 +90,21 @@ class RunningCluster(Protocol):
         ...
 
 
+class Holds(StrEnum):
+    """What a text parameter names of a cluster; whether that can exist is checked before the first run."""
+
+    PLACES = "places"
+    """Places, services or addresses with commas between; `none` is no name."""
+    PLACES_IN_WORDS = "places in words"
+    """An expression with places in it, such as `pod/a > pod/b = 3`."""
+    CAPTURED = "captured"
+    """Places to capture at: `link/NAME` and `node/NAME:INTERFACE`, too."""
+    LINKS = "links"
+    """Names of links with commas between."""
+    MANIFESTS = "manifests"
+    """Objects as YAML text, which the plug-in applies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """Something that the experiment keeps constant and a user may set."""
@@ -101,6 +117,8 @@ class Parameter:
     """With the unit."""
     minimum: float | None = None
     maximum: float | None = None
+    holds: Holds | None = None
+    """What a text names; None: nothing of the cluster."""
 
     def parse(self, text: str) -> Value:
         """The value written as on the command line; UsageError naming the parameter when it has the wrong type."""

@@ -103,6 +103,11 @@ def labels_of(plugin: Workload | Measurement) -> tuple[str, ...]:
     return tuple(getattr(plugin, "labels", ()))
 
 
+def makes_objects(plugin: Workload | Measurement) -> bool:
+    """Whether it makes pods or Services that no manifest tells; one that does not say (`makes_objects`) may."""
+    return bool(getattr(plugin, "makes_objects", True))
+
+
 def _object(subject: str, module: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from agents.watching.linkstats import End, link_ends
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.measurements.common import watching
 from experiments.offered import OfferedLoad
@@ -40,7 +40,9 @@ class Spreading(Plugin):
     summary = "Flows begin at once, round by round: what each takes, how evenly a round spreads over parallel links."
     parameters = (
         *INCAST.parameters,
-        Parameter("links", "", "", "the parallel links, with commas between; one vertex has an end of each"),
+        Parameter(
+            "links", "", "", "the parallel links, with commas between; one vertex has an end of each", holds=Holds.LINKS
+        ),
     )
     required = (*INCAST.required, "links")
     metrics: Final = {**INCAST.metrics, "busiest share": "%", "links used": "links"}

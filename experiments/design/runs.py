@@ -1,9 +1,11 @@
 """Each combination of levels: whether its topology can be made and its plug-ins take their settings."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from experiments.design.existing import Existing, ObjectNames, names_of
 from experiments.design.model import (
     ExperimentDesign,
     MeasurementDesign,
@@ -14,6 +16,7 @@ from experiments.design.model import (
 )
 from experiments.design.settings import DesignError, at, level_place, levels_of, settings_of, values_of
 from experiments.design.specify import section_of, specify, topology_of
+from experiments.design.whereabouts import Used, check_places, existing_in
 from experiments.plugins import SettingError, complete
 from experiments.scene import Measurement, Workload
 from kubinet.errors import InvalidInputError, KubinetError
@@ -44,21 +47,41 @@ class RunChecker:
         self._check_line = check_line
         self._for_this_machine = for_this_machine
         self._topologies: dict[object, _Document] = {}
+        self._objects: dict[str, ObjectNames] = {}
+        self._used: dict[object, Used] = {}
         self._seen: set[object] = set()
 
     def check(self, run: PlannedRun) -> None:
         """DesignError for what does not fit in this run."""
         spec = specify(self._design, run)
-        for name, text in spec.manifests.items():
-            if self._is_new("manifest", text):
-                with at("spec", "manifests", name.removesuffix(".yaml")):
-                    _check_objects(parse_manifests(text, name))
+        names = [self._names(name, text) for name, text in spec.manifests.items()]
         self._ready(spec)
-        for workload in spec.workload:
-            self._settings("workload", workload, run)
-        for measurement in spec.measurements:
-            self._settings("measurement", measurement, run)
-        self._timeline(spec, self._topology(spec.topology, run))
+        used = [
+            self._settings(root, one, run)
+            for root, several in (("workload", spec.workload), ("measurement", spec.measurements))
+            for one in several
+        ]
+        topology = self._topology(spec.topology, run)
+        self._timeline(spec, topology)
+        existing = existing_in(spec, topology, names, used, self._readable)
+        for one in used:
+            self._places(one, existing, run)
+
+    def _names(self, name: str, text: str) -> ObjectNames:
+        """What a manifest's objects are called; DesignError for manifests that cannot be read."""
+        if text not in self._objects:
+            with at("spec", "manifests", name.removesuffix(".yaml")):
+                manifests = parse_manifests(text, name)
+                _check_objects(manifests)
+                self._objects[text] = names_of(one.object for one in manifests)
+        return self._objects[text]
+
+    def _readable(self, text: str) -> ObjectNames | None:
+        """The same of a text that a plug-in or the timeline applies, which judge it themselves."""
+        try:
+            return self._names("applied", text)
+        except KubinetError:
+            return None
 
     def _is_new(self, *what: object) -> bool:
         if what in self._seen:
@@ -66,14 +89,32 @@ class RunChecker:
         self._seen.add(what)
         return True
 
-    def _settings(self, root: str, one: WorkloadDesign | MeasurementDesign, run: PlannedRun) -> None:
-        if not self._is_new(root, one.name, _key(one.settings)):
-            return
-        plugin = self._plugins[root, one.name]
+    def _settings(self, root: str, one: WorkloadDesign | MeasurementDesign, run: PlannedRun) -> Used:
+        """The plug-in with its settings; DesignError when it does not take them."""
+        key = (root, one.name, _key(one.settings))
+        if key not in self._used:
+            plugin = self._plugins[root, one.name]
+            words = "" if one in (*self._design.workload, *self._design.measurements) else _words(run)
+            with self._blaming(root, one, run, words):
+                used = Used(root, one, plugin, complete(plugin, one.settings))
+                plugin.check(used.settings)
+            self._used[key] = used
+        return self._used[key]
+
+    def _places(self, used: Used, existing: Existing, run: PlannedRun) -> None:
+        known = (id(existing.topology), *map(id, existing.objects), existing.complete, existing.scaled)
+        if self._is_new("places", id(used), known):
+            with self._blaming(used.root, used.design, run, _words(run)):
+                check_places(used, existing)
+
+    @contextmanager
+    def _blaming(
+        self, root: str, one: WorkloadDesign | MeasurementDesign, run: PlannedRun, words: str
+    ) -> Iterator[None]:
+        """Errors inside are about the field that they name, or about the level that sets it."""
         place: tuple[str, ...] = ("spec", section_of(root), one.name)
-        words = "" if one in (*self._design.workload, *self._design.measurements) else _words(run)
         try:
-            plugin.check(complete(plugin, one.settings))
+            yield
         except SettingError as error:
             setters = [
                 level_place(factor, level.name)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,45 +16,14 @@ from experiments.engine.files import ReadingTable
 from experiments.engine.tools import Telling
 from experiments.folder import write_bytes
 from experiments.measure.target import ExecResult, Host
+from experiments.placenames import FORMS, parse_place
 from experiments.records import RECORDER
 from experiments.scene import Reading
 from kubinet.errors import KubinetError, UsageError
 
 VALUE_SECONDS: Final = 0.5
 """Values are shown at most so often."""
-KINDS: Final = ("pod", "node", "outside")
-_FORMS: Final = "pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside/NAME"
-_MORE_FORMS: Final = f"{_FORMS}, service/NAME[:PORT], service/NAMESPACE/NAME[:PORT] or A.B.C.D[:PORT]"
 _FILE_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceName:
-    """A place as an experiment's file names it."""
-
-    kind: str
-    """`pod`, `node`, `outside`, `service` or `address`."""
-    name: str
-    namespace: str = "default"
-    port: int | None = None
-
-
-def parse_place(text: str) -> PlaceName:
-    """Read `pod/a`, `service/web:80`, `10.0.0.1:80`, …; UsageError naming the forms."""
-    body, _, digits = text.rpartition(":") if ":" in text else (text, "", "")
-    if digits and not digits.isdigit():
-        raise UsageError(f"place '{text}': '{digits}' is no port; write {_MORE_FORMS}")
-    port = int(digits) if digits else None
-    kind, *names = body.split("/")
-    if not names:
-        try:
-            return PlaceName("address", str(IPv4Address(body)), port=port)
-        except AddressValueError:
-            raise UsageError(f"place '{text}' is not known; write {_MORE_FORMS}") from None
-    fits = kind in (*KINDS, "service") and all(names) and len(names) <= (2 if kind in ("pod", "service") else 1)
-    if not fits or (port is not None and kind != "service"):
-        raise UsageError(f"place '{text}' is not known; write {_MORE_FORMS}")
-    return PlaceName(kind, names[-1], names[0] if len(names) == 2 else "default", port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +112,7 @@ class LiveScene:
             return self.cluster.node(wanted.name)
         if wanted.kind == "outside":
             return self.cluster.outside(wanted.name)
-        raise UsageError(f"place '{name}': programs run in {_FORMS}")
+        raise UsageError(f"place '{name}': programs run in {FORMS}")
 
     def address(self, name: str) -> tuple[IPv4Address, int | None]:
         """A place's address, or that of a Service or `A.B.C.D[:PORT]`; the port is None where none is named."""

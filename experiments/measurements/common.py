@@ -28,6 +28,8 @@ class Watching:
     programs: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     """Labels of its readings, which tables and claims may name."""
+    makes_objects: bool = False
+    """Whether it makes pods or Services that are not in the text of a parameter: then any may exist."""
 
     def check(self, settings: Settings) -> None:
         """Looks are not closer than what they cost."""

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from agents.watching.linkstats import link_ends
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.measurements.common import EVERY, Growth, Watching, watching
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import names, seconds
 
-LINKS: Final = Parameter("links", "", "", "names of links, with commas between; empty: all")
+LINKS: Final = Parameter("links", "", "", "names of links, with commas between; empty: all", holds=Holds.LINKS)
 _COUNTERS: Final = {
     "sent_bytes": ("sent", "bytes"),
     "sent_packets": ("sent packets", "packets"),

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from agents.watching.linkstats import End, link_ends
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.scene import Reading, Scene
 from experiments.workloads.common import Plugin, file_name, names, text, whole
@@ -30,7 +30,13 @@ class Pcap(Plugin):
 
     summary = "Captures packets at pods, nodes, outside hosts or both ends of a link into one pcapng file under raw/."
     parameters = (
-        Parameter("places", "", "", "`pod/NAME`, `node/NAME[:INTERFACE]`, `outside/NAME`, `link/NAME`; with commas"),
+        Parameter(
+            "places",
+            "",
+            "",
+            "`pod/NAME`, `node/NAME[:INTERFACE]`, `outside/NAME`, `link/NAME`; with commas",
+            holds=Holds.CAPTURED,
+        ),
         Parameter("filter", "", "", "what is kept, as for tcpdump (pcap-filter(7)); empty: everything"),
         Parameter("count", 100_000, 20_000, "packets after which it ends, in all", 1, 10_000_000),
     )

@@ -83,29 +83,31 @@ def _design_facts(design: ExperimentDesign, results: Results) -> dict[str, Any]:
 
 
 def link_blocks(results: Results) -> Iterator[Block]:
-    """Links as measured against declared, over all runs."""
+    """Links as measured against declared: a row for each link, quantity and value that runs declare for it."""
     yield Heading("Links: measured against declared")
     if results.links.empty:
         yield Paragraph("No link was measured apart.")
         return
     rows = []
-    for (name, quantity, unit), part in results.links.groupby(["name", "quantity", "unit"], sort=False):
-        measured = part["measured"].dropna().astype(float)
-        declared = part["declared"].dropna().astype(float)
-        outside = int((~part["within_tolerance"].astype(bool)).sum())
-        rows.append(
-            (
-                str(name),
-                str(quantity),
-                _range(declared, unit),
-                _range(measured, unit),
-                number(float(measured.median())) if len(measured) else NOTHING,
-                f"{outside} of {len(part)}",
+    for (name, quantity, unit), link in results.links.groupby(["name", "quantity", "unit"], sort=False):
+        for declared, part in link.groupby("declared", dropna=False):
+            measured = part["measured"].dropna().astype(float)
+            outside = int((~part["within_tolerance"].astype(bool)).sum())
+            rows.append(
+                (
+                    str(name),
+                    str(quantity),
+                    NOTHING if pd.isna(declared) else f"{number(float(declared))} {unit}".strip(),
+                    _range(measured, unit),
+                    number(float(measured.median())) if len(measured) else NOTHING,
+                    str(part["run"].nunique()),
+                    f"{outside} of {len(part)}",
+                )
             )
-        )
-    columns = ("link", "quantity", "declared", "measured, lowest to highest", "median", "outside the tolerance")
-    grid = Grid(Table(columns, tuple(rows), "Over all runs, before and after their workloads."))
-    yield grid if len(rows) <= 12 else Fold(f"{len(rows)} links and quantities", (grid,))
+    columns = ("link", "quantity", "declared", "measured, lowest to highest", "median", "runs", "outside the tolerance")
+    caption = "Over the runs that declare the value, before and after their workloads."
+    grid = Grid(Table(columns, tuple(rows), caption))
+    yield grid if len(rows) <= 12 else Fold(f"{len(rows)} links, quantities and declared values", (grid,))
 
 
 def _range(values: "pd.Series[float]", unit: str) -> str:

@@ -78,7 +78,7 @@ h3 { font-size: 16px; margin: 24px 0 6px; }
 .suspect { border-color: #E69F00; background: #fff8e8; } .invalid { border-color: #D55E00; background: #fdeee6; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13.5px; margin: 8px 0; }
-caption { caption-side: bottom; text-align: left; color: #555; padding-top: 6px; }
+caption { text-align: left; color: #444; padding-bottom: 6px; }
 th, td { padding: 5px 10px; border-bottom: 1px solid #d0d7de; text-align: right; vertical-align: top; }
 th { background: #f6f8fa; vertical-align: bottom; } td { white-space: nowrap; }
 th:first-child, td:first-child, td.text { text-align: left; } td.long { white-space: normal; min-width: 16em; }
@@ -207,7 +207,7 @@ def _pipes(table: Table) -> str:
         return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
 
     lines = [line(table.columns), line("---" for _ in table.columns).replace("\\", ""), *map(line, table.rows)]
-    return "\n".join(lines) + (f"\n\n*{_escaped(table.caption)}*" if table.caption else "")
+    return (f"*{_escaped(table.caption)}*\n\n" if table.caption else "") + "\n".join(lines)
 
 
 def _escaped(text: str) -> str:

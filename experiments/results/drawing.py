@@ -55,11 +55,16 @@ def finish(
         drawing.suptitle(analysis.title, fontsize=9, fontweight="bold")
 
 
+def axis_inches(drawing: Drawing, panels: int) -> float:
+    """About how long a panel's horizontal axis is."""
+    return _PANEL_SHARE * drawing.get_figwidth() / grid(panels)[1]
+
+
 def name_levels(axes: Axes, levels: Sequence[str], panels: int) -> None:
     """Name the places of a horizontal axis, aslant where they would not fit beside each other."""
     drawing = axes.get_figure(root=True)
     assert drawing is not None
-    room = _PANEL_SHARE * drawing.get_figwidth() / grid(panels)[1] / max(1, len(levels))
+    room = axis_inches(drawing, panels) / max(1, len(levels))
     names = [level.replace(" ", "\n") if len(level) > _LONG_NAME else level for level in levels]
     widest = max((len(line) for name in names for line in name.split("\n")), default=0)
     if widest * _CHARACTER_INCHES <= room:

@@ -15,7 +15,9 @@ from experiments.design.model import AnalysisDesign, ExperimentDesign
 from experiments.records import Figure
 from experiments.report.style import SETTINGS
 from experiments.results.analysing import columns_of
+from experiments.results.dodging import make_room, margin, moved, shifts
 from experiments.results.drawing import (
+    axis_inches,
     canvas,
     colour_of,
     finish,
@@ -29,7 +31,7 @@ from experiments.results.drawing import (
 )
 from experiments.results.grouping import Combination, Group, group, samples_of, unit_of
 from experiments.results.loading import Results
-from experiments.results.panels import MARKS, Series, axis_levels, divide
+from experiments.results.panels import MARKS, Series, axis_levels, axis_places, divide
 from experiments.results.series import draw_series
 from experiments.results.wording import with_unit
 from experiments.runstats import estimate, statistic, value_of
@@ -39,6 +41,8 @@ from kubinet.errors import InvalidInputError
 KINDS: Final = ("box", "ecdf", "line", "series")
 _CURVE_POINTS: Final = 600
 """A distribution is drawn with so many points at most: more cannot be seen, and make the file large."""
+_MOST_NAMED: Final = 8
+"""A logarithmic axis names each of so many levels."""
 _SPREAD: Final = (0.0, 0.5, -0.5, 0.25, -0.25, 0.75, -0.75)
 """Where points of one box stand beside each other, shares of half its width."""
 
@@ -160,19 +164,28 @@ def _line(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
         )
     division = divide(groups, by, axis, results.design.factors)
     levels = axis_levels(division)
-    places = axis_places(results.design, axis, levels)
+    places = axis_places(results.design.factors, axis, levels)
     numeric = places is not None
     at = places if places is not None else {level: float(index) for index, level in enumerate(levels)}
     wanted = statistic(analysis.statistics[0])
+    log = analysis.log_x and numeric and len(levels) <= _MOST_NAMED and min(at.values()) > 0
     drawing, panels = canvas(division, height=2.5, share_y=True)
+    styles = sorted({series.style for panel in division.panels for series in panel.series})
+    inches = axis_inches(drawing, len(division.panels))
+    beside = dict(zip(styles, shifts(len(styles), list(at.values()), inches=inches, log=log), strict=True))
+    free = margin(list(beside.values()), inches=inches)
     for axes, panel in zip(panels, division.panels, strict=True):
+        axes.set_xmargin(free)
+        if log:
+            axes.set_xscale("log")
         for series in panel.series:
             seed = derived_seed(results.design.seed, name, panel.title, series.label)
             order = sorted(series.groups, key=lambda level: at[level])
             found = [estimate(list(series.groups[level].runs.values()), wanted, seed=seed) for level in order]
             reach = [[one.value - one.low for one in found], [one.high - one.value for one in found]]
+            x = [at[level] for level in order]
             axes.errorbar(
-                [at[level] for level in order],
+                x,
                 [one.value for one in found],
                 yerr=np.maximum(reach, 0),
                 color=colour_of(series),
@@ -181,11 +194,12 @@ def _line(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
                 markersize=3.5,
                 capsize=2,
                 elinewidth=1,
+                transform=moved(axes, beside[series.style]),
             )
+            make_room(axes, x, *([getattr(one, end) for one in found] for end in ("low", "value", "high")))
         if not numeric:
             name_levels(axes, levels, len(division.panels))
-        elif len(levels) <= 8 and analysis.log_x:
-            axes.set_xscale("log")
+        elif log:
             axes.set_xticks([at[level] for level in levels], levels)
             axes.minorticks_off()
         axes.set_xlabel(_axis_label(results.design, axis))
@@ -195,7 +209,8 @@ def _line(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
     marks = verdict_marks(groups)
     legend(drawing, division, _strokes_with_marks, {})
     caption = (
-        f"{_of(analysis, wanted.name)} over {axis}: medians over the runs with 95 % intervals. "
+        f"{_of(analysis, wanted.name)} over {axis}: medians over the runs with 95 % intervals"
+        f"{', beside each other where several are at one level' if len(styles) > 1 else ''}. "
         f"{verdict_words(marks, drawn=False)}{left_out_words(division)}"
     )
     return Figure(name, caption, drawing)
@@ -204,19 +219,6 @@ def _line(results: Results, analysis: AnalysisDesign, name: str) -> Figure:
 def _from_zero(groups: Mapping[Combination, Group]) -> bool:
     """Whether an axis from zero holds everything."""
     return all(float(run.min()) >= 0 for found in groups.values() for run in found.runs.values())
-
-
-def axis_places(design: ExperimentDesign, axis: str, levels: Sequence[str]) -> dict[str, float] | None:
-    """Level to its place on a numeric axis; None where a level is no number."""
-    values = {level.name: level.value for factor in design.factors if factor.name == axis for level in factor.levels}
-    places = {}
-    for level in levels:
-        value = values.get(level, level)
-        try:
-            places[level] = float(value)
-        except ValueError:
-            return None
-    return places
 
 
 def _axis_label(design: ExperimentDesign, axis: str) -> str:

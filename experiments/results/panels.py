@@ -97,3 +97,14 @@ def grid(panels: int) -> tuple[int, int]:
     """Rows and columns for so many panels: up to three beside each other, four of them as two by two."""
     columns = panels if panels <= 3 else 2 if panels == 4 else 3
     return -(-panels // columns), columns
+
+
+def axis_places(factors: Sequence[FactorDesign], axis: str, levels: Sequence[str]) -> dict[str, float] | None:
+    """Level to its place on a numeric axis: its value, or its name (`5` for `5ms`); None where a level is no number."""
+    values = {level.name: level.value for factor in factors if factor.name == axis for level in factor.levels}
+    for numbers in ([values.get(level, level) for level in levels], levels):
+        try:
+            return {level: float(value) for level, value in zip(levels, numbers, strict=True)}
+        except ValueError:
+            continue
+    return None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.near import listed, meant
 from experiments.timeline.actions import (
     CONTROL,
     Action,
@@ -11,6 +12,7 @@ from experiments.timeline.actions import (
     CrashNode,
     Delete,
     Event,
+    Heal,
     LinkDown,
     LinkFlap,
     LinkSet,
@@ -62,6 +64,10 @@ def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, A
                 yield from _known("node", name, nodes)
         case RestartSwitch(node) | StopAgent(node) | CrashNode(node):
             yield from _known("node", node, nodes)
+        case Heal("ovs" | "agent" | "node", node) if node:
+            yield from _known("node", node, nodes)
+        case Heal("link", link) if link:
+            yield from _known("link", link, links)
         case LinkDown(link) | LinkFlap(link):
             yield from _known("link", link, links)
         case LinkSet(link, settings):
@@ -74,7 +80,7 @@ def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, A
 def _known(what: str, name: str, known: Iterable[str]) -> Iterable[str]:
     known = list(known)
     if name not in known:
-        yield f"there is no {what} '{name}'; {what}s: {', '.join(known)}"
+        yield f"there is no {what} '{name}'{meant(name, known)}; {what}s: {listed(known)}"
 
 
 def _settable(link: Mapping[str, Any], settings: Mapping[str, str]) -> Iterable[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import OfferedLoad
 from experiments.programs.running import Server, listening
@@ -67,9 +67,19 @@ class CallGraph(Plugin):
     summary = "Requests to a service that calls others in a declared tree over TCP: latency from end to end."
     parameters = (
         FROM,
-        Parameter("to", "", "", "the tree's root: a place, or a service whose places are in `servers`"),
-        Parameter("calls", "", "", "who calls whom: `pod/front -> pod/cart, service/search; pod/cart -> pod/db`"),
-        Parameter("servers", "", "", "more places that serve: those behind services that are called"),
+        Parameter(
+            "to", "", "", "the tree's root: a place, or a service whose places are in `servers`", holds=Holds.PLACES
+        ),
+        Parameter(
+            "calls",
+            "",
+            "",
+            "who calls whom: `pod/front -> pod/cart, service/search; pod/cart -> pod/db`",
+            holds=Holds.PLACES_IN_WORDS,
+        ),
+        Parameter(
+            "servers", "", "", "more places that serve: those behind services that are called", holds=Holds.PLACES
+        ),
         Parameter(
             "order", _SEQUENCE, _SEQUENCE, f"`{_SEQUENCE}`: callees one after the other; `{_PARALLEL}`: all at once"
         ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.measure.target import Host
 from experiments.scene import Reading, Scene
@@ -16,14 +16,19 @@ from kubinet.errors import InvalidInputError, KubinetError, UsageError
 PLACE_KINDS: Final = ("pod/", "node/", "outside/")
 """Beginnings of names of places where programs run; other targets are only addresses."""
 
-FROM: Final = Parameter("from", "", "", "where it starts: a place (`pod/NAME`, `node/NAME`, `outside/NAME`)")
-TO: Final = Parameter("to", "", "", "where it goes: a place, `service/NAME[:PORT]` or `A.B.C.D[:PORT]`")
+FROM: Final = Parameter(
+    "from", "", "", "where it starts: a place (`pod/NAME`, `node/NAME`, `outside/NAME`)", holds=Holds.PLACES
+)
+TO: Final = Parameter(
+    "to", "", "", "where it goes: a place, `service/NAME[:PORT]` or `A.B.C.D[:PORT]`", holds=Holds.PLACES
+)
 SERVERS: Final = Parameter(
     "servers",
     "",
     "",
     "places where the server is started, with commas between; empty: at `to` where that is a place; "
     "`none`: it is there already",
+    holds=Holds.PLACES,
 )
 NONE: Final = "none"
 
@@ -35,6 +40,8 @@ class Plugin:
     programs: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     """Labels of its readings, which tables and claims may name."""
+    makes_objects: bool = False
+    """Whether it makes pods or Services that are not in the text of a parameter: then any may exist."""
 
     def check(self, settings: Settings) -> None:
         """Nothing beyond types and ranges."""

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.programs.running import program
@@ -35,7 +35,9 @@ class ConnectionRate(Plugin):
     summary = "New connections (UDP: exchanges from new ports) as fast as they are answered: rate, handshake time."
     parameters = (
         FROM,
-        Parameter("to", "", "", "targets in turn, with commas between: places, services or addresses"),
+        Parameter(
+            "to", "", "", "targets in turn, with commas between: places, services or addresses", holds=Holds.PLACES
+        ),
         SERVERS,
         PROTOCOL,
         PORT,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import OfferedLoad
 from experiments.scene import Reading, Scene
@@ -77,7 +77,7 @@ class PolicyEnforcement(Plugin):
     summary = "Applies policies that forbid a running stream: time to the first drop and to the last leaked datagram."
     parameters = (
         *_STREAM,
-        Parameter("policy", "", "", "the policies as YAML text; they have to forbid the stream"),
+        Parameter("policy", "", "", "the policies as YAML text; they have to forbid the stream", holds=Holds.MANIFESTS),
         Parameter("delete", True, True, "true: the policies are deleted at the end"),
     )
     required = ("from", "to", "policy")
@@ -128,7 +128,10 @@ class EndpointRemoval(Plugin):
     """How long a Service still sends to an endpoint that goes."""
 
     summary = "Deletes a pod behind a Service during a stream: the last datagram that reaches it, and what is lost."
-    parameters = (*_STREAM, Parameter("endpoint", "", "", "the pod that is deleted, one of `servers`: `pod/NAME`"))
+    parameters = (
+        *_STREAM,
+        Parameter("endpoint", "", "", "the pod that is deleted, one of `servers`: `pod/NAME`", holds=Holds.PLACES),
+    )
     required = ("from", "to", "servers", "endpoint")
     metrics: Final = {"accepted": "ms", "last to endpoint": "ms", "to endpoint after": "packets", "lost": "packets"}
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import AS_ANSWERED, OfferedLoad
 from experiments.programs.running import program
@@ -70,7 +70,9 @@ class Dns(Plugin):
         Parameter("parallel", 1, 1, "lookups at a time", 1, 1000),
         Parameter("straight", False, False, "true: each name is asked as it is, without the search list"),
         Parameter("ndots", -1, -1, "dots from which a name is first tried as it is; -1: as the pod says", -1, 15),
-        Parameter("server", "", "", "address of the DNS server; empty: the first of the pod's resolv.conf"),
+        Parameter(
+            "server", "", "", "address of the DNS server; empty: the first of the pod's resolv.conf", holds=Holds.PLACES
+        ),
         Parameter("timeout_s", 2.0, 1.0, "seconds after which a query has failed", 0.01, 60),
         Parameter("keep", 10_000, 2_000, "at most so many latencies are kept, evenly chosen", 1, 1_000_000),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import FLOW, OfferedLoad
 from experiments.scene import Scene
@@ -25,8 +25,20 @@ class Flows(Plugin):
 
     summary = "TCP flows with sizes of a distribution and Poisson arrivals: completion times, slowdown over the ideal."
     parameters = (
-        Parameter("places", "", "", "places that send to each other, with commas between; with `matrix` not needed"),
-        Parameter("matrix", "", "", "traffic matrix `FROM>TO=WEIGHT, …`; empty: every pair of `places` alike"),
+        Parameter(
+            "places",
+            "",
+            "",
+            "places that send to each other, with commas between; with `matrix` not needed",
+            holds=Holds.PLACES,
+        ),
+        Parameter(
+            "matrix",
+            "",
+            "",
+            "traffic matrix `FROM>TO=WEIGHT, …`; empty: every pair of `places` alike",
+            holds=Holds.PLACES_IN_WORDS,
+        ),
         Parameter("sizes", "web-search", "web-search", f"{', '.join(published())}, one size, or `BYTES:SHARE, …`"),
         Parameter("scale", 1.0, 0.1, "sizes are multiplied by it", 1e-6, 1e6),
         Parameter("largest", 0, 1_000_000, "larger flows are cut to it, bytes; 0: none is", 0),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import OfferedLoad, echoes
 from experiments.scene import Reading, Scene
@@ -52,7 +52,7 @@ class Fping(Plugin):
     summary = "ICMP echoes from one place to many addresses by fping: round-trip time of each, losses by target."
     parameters = (
         FROM,
-        Parameter("to", "", "", "targets, with commas between: places, services or addresses"),
+        Parameter("to", "", "", "targets, with commas between: places, services or addresses", holds=Holds.PLACES),
         Parameter("count", 20, 5, "echo requests to each target after the warm-up", 1, 100_000),
         Parameter("period_ms", 20, 20, "time between two requests to one target, ms", 1, 60_000),
         Parameter("spacing_ms", 1, 1, "least time between requests to different targets, ms", 1, 1000),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import CONNECTION, FLOW, OfferedLoad
 from experiments.scene import Reading, Scene
@@ -20,8 +20,14 @@ class Incast(Plugin):
 
     summary = "Several senders send the same amount to one receiver at once: time of each, and until the last is done."
     parameters = (
-        Parameter("from", "", "", "senders: places with commas between; a place may be named several times"),
-        Parameter("to", "", "", "the receiver, a place"),
+        Parameter(
+            "from",
+            "",
+            "",
+            "senders: places with commas between; a place may be named several times",
+            holds=Holds.PLACES,
+        ),
+        Parameter("to", "", "", "the receiver, a place", holds=Holds.PLACES),
         Parameter("size", 32_768, 32_768, "what each sends, bytes", 1, 1_000_000_000),
         Parameter("rounds", 10, 3, "how often", 1, 100_000),
         Parameter("interval_s", 0.5, 0.3, "seconds from round to round; longer than a round takes", 0.001, 3600),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from experiments.base import Parameter
+from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.offered import NOTHING, OfferedLoad
 from experiments.scene import Reading, Scene
@@ -47,7 +47,11 @@ class UntilReady(Plugin):
     parameters = (
         Parameter("objects", "", "", "what is waited for: `Deployment/web, shop:Pod/db`"),
         Parameter(
-            "apply", "", "", "manifests as YAML text, applied at the beginning; empty: something else changes them"
+            "apply",
+            "",
+            "",
+            "manifests as YAML text, applied at the beginning; empty: something else changes them",
+            holds=Holds.MANIFESTS,
         ),
         Parameter("delete", False, False, "true: what was applied is deleted at the end"),
         Parameter("timeout_s", 60.0, 60.0, "seconds after which waiting is an error", 0.1, 3600),

@@ -18,10 +18,11 @@ from experiments.engine.files import ReadingTable
 from experiments.engine.readiness import Awaited, awaited, is_ready
 from experiments.engine.remote import pack, unpack
 from experiments.engine.run import RunOutcome, together
-from experiments.engine.scene import LiveScene, PlaceName, parse_place
+from experiments.engine.scene import LiveScene
 from experiments.engine.tools import Telling
 from experiments.engine.values import from_data, to_data
 from experiments.folder import write_json
+from experiments.placenames import PlaceName, parse_place
 from experiments.scene import Reading
 from kubinet.cli.rundisplay import Course, described, summed
 from kubinet.errors import InvalidInputError, KubinetError, UsageError

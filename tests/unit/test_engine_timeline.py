@@ -68,7 +68,7 @@ def test_what_the_topology_has_not_is_refused_before_the_first_run() -> None:
     check("at 2s: kill controller", topology)
     for line, words in (
         ("kill controller", "a line is `at TIME: ACTION`"),
-        ("at 2s: link n2-s1 down", "there is no link 'n2-s1'; links: n1-s1"),
+        ("at 2s: link n2-s1 down", "there is no link 'n2-s1' (did you mean 'n1-s1'?); links: n1-s1"),
         ("at 2s: set link n1-s1 delay 5ms", "declare one in the topology, however small"),
         ("at 2s: apply absent.yaml", "there is no file absent.yaml"),
     ):

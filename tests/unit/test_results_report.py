@@ -14,19 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resultsfolders import OVERLAYS, write_folder
 
-from experiments.design.model import AnalysisDesign, Claim, FactorDesign, Level
-from experiments.records import Analysis, Assessment, Recording, SummaryRow, Table, Verdict
+from experiments.design.model import AnalysisDesign, Claim
+from experiments.records import NOTHING, Analysis, Assessment, Recording, SummaryRow, Table, Verdict
 from experiments.results import load, report
 from experiments.results.analysing import analyse
+from experiments.results.circumstances import link_blocks
 from experiments.results.claims import Outcome, evaluate, outcome
 from experiments.results.document import Grid, Paragraph, Picture, to_html, to_markdown
-from experiments.results.figures import draw
 from experiments.results.grouping import natural
 from experiments.results.loading import Results
 from experiments.results.own import own_analysis
-from experiments.results.panels import MOST_PANELS, divide, grid
 from experiments.results.reporting import Report
-from experiments.results.series import Mark, marks
 from experiments.results.wording import number, p_text
 from experiments.stats import Estimate
 from kubinet.cli.main import run as kubinet
@@ -218,7 +216,7 @@ def test_the_report_says_everything(folder: Path, made: Report) -> None:
         "| link leaf1-spine1 down | injected | 22 | 1.010 s |",
         "| seed | 7 |",
         "| order | blocked |",
-        "| leaf1-spine1 | delay | 2.000 ms | 2.030 to 2.050 ms | 2.040 | 0 of 44 |",
+        "| leaf1-spine1 | delay | 2.000 ms | 2.030 to 2.050 ms | 2.040 | 22 | 0 of 44 |",
         "| cpu model | A processor |",
         "| git | commit 0123abcd; dirty False |",
         "![p50 of rtt",
@@ -310,92 +308,6 @@ def test_a_folder_without_a_usable_run_has_a_report(tmp_path: Path) -> None:
     assert "**0 of 3 planned runs are used: none.** 3 failed or invalid ones are left out." in made.text.read_text()
 
 
-@pytest.mark.parametrize("kind", ["box", "ecdf", "line", "series"])
-def test_figures_draw_every_combination(results: Results, kind: str) -> None:
-    """Each kind of figure says in its caption what is drawn, and that a run is suspect where points show it."""
-    figure = draw(results, AnalysisDesign("rtt", by=("overlay",), figure=kind), "f")
-    assert figure.drawing.axes
-    assert {"box": "An empty point is a suspect run.", "series": "1 at 1.01 s injected: link leaf1-spine1 down"}.get(
-        kind, "Among the runs are suspect ones."
-    ) in figure.caption
-
-
-def test_unknown_figures_are_refused(results: Results) -> None:
-    """A figure that does not exist is refused with the list of those that do; a line needs a factor."""
-    with pytest.raises(InvalidInputError, match="figure 'pie' does not exist; there are box, ecdf, line, series"):
-        draw(results, AnalysisDesign("rtt", figure="pie"), "f")
-    with pytest.raises(InvalidInputError, match="'load' is not among overlay"):
-        draw(results, AnalysisDesign("rtt", by=("overlay",), x="load", figure="line"), "f")
-
-
-def test_a_numeric_factor_has_a_numeric_axis(tmp_path: Path) -> None:
-    """Levels that are numbers stand where the numbers are; others one beside the other."""
-    text = OVERLAYS.replace("levels: [direct, vxlan, geneve]", "levels: [64, 512, 1400]").split("  claims:")[0]
-    text = text.replace("topology.network.overlay", "workload.rtt.payload").replace(", baseline: {overlay: direct}", "")
-    levels = ("64", "512", "1400")
-
-    def readings(run, dice):
-        yield {
-            "source": "",
-            "target": "",
-            "metric": "rtt",
-            "sequence": 0,
-            "time_s": 1,
-            "value": int(run.levels["overlay"]),
-            "unit": "ms",
-        }
-
-    path = write_folder(tmp_path / "r", experiment=text, factors={"overlay": levels}, repetitions=2, readings=readings)
-    figure = draw(load(path), AnalysisDesign("rtt", figure="line"), "f")
-    [line] = [line for line in figure.drawing.axes[0].lines if len(line.get_xdata()) == 3 and line.get_marker() == "o"]
-    assert line.get_xdata().tolist() == [64, 512, 1400]
-    assert line.get_ydata().tolist() == [64, 512, 1400]
-
-
-def test_marks_are_what_was_done_at_its_median_time() -> None:
-    """What was seen is not marked; the second flap is a mark of its own."""
-    rows = [
-        (0, 1.0, "injected", "flap"), (0, 1.1, "present", "flap"), (0, 3.0, "injected", "flap"),
-        (1, 1.4, "injected", "flap"), (1, 3.2, "injected", "flap"), (2, 1.1, "injected", "flap"),
-    ]  # fmt: skip
-    events = pd.DataFrame(rows, columns=["run", "seconds", "event", "fault"])
-    assert marks(events) == (Mark(1.1, "injected: flap"), Mark(3.1, "injected: flap", 1))
-    assert marks(events.iloc[:0]) == ()
-
-
-def test_panel_has_marks_of_its_own_runs_only(results: Results) -> None:
-    """One fault at two times, and none in the runs of a third level; numbers and caption go for all panels."""
-    times = {"vxlan": 1.0, "geneve": 2.0}
-    rows = [
-        (run, times[level], "injected", "link a down")
-        for run, level in zip(results.runs["run"], results.runs["overlay"], strict=True)
-        if level in times
-    ]
-    events = pd.DataFrame(rows, columns=["run", "seconds", "event", "fault"])
-    figure = draw(replace(results, events=events), AnalysisDesign("rtt", by=("overlay",), figure="series"), "f")
-    shown = {axes.get_title(): [(text.get_text(), text.xy[0]) for text in axes.texts] for axes in figure.drawing.axes}
-    assert shown == {"overlay=direct": [], "overlay=vxlan": [("1", 1.0)], "overlay=geneve": [("1", 2.0)]}
-    assert "Marks: 1 at 1.00 to 2.00 s injected: link a down." in figure.caption
-
-
-def test_panels_are_shared_out() -> None:
-    """The axis, then colours, then panels; no more panels than can be read."""
-    groups = {(a, b, c): None for a in "xy" for b in "12" for c in map(str, range(20))}
-    division = divide(groups, ("a", "b", "c"), "a")  # type: ignore[arg-type]
-    assert (division.axis, division.colour, len(division.panels), division.left_out) == ("a", "b", MOST_PANELS, 8)
-    assert division.panels[0].title == "c=0"
-    assert [series.label for series in division.panels[0].series] == ["1", "2"]
-    assert [grid(count) for count in (1, 2, 3, 4, 5, 7)] == [(1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]
-
-
-def test_colours_are_given_in_the_order_of_the_factors_levels() -> None:
-    """Whichever level comes first: a figure's legend reads as the design does."""
-    groups = {("x", "1500"): None, ("y", "576"): None, ("y", "1500"): None}
-    mtu = FactorDesign("mtu", tuple(Level(name, {}, name) for name in ("576", "1500", "9000")), "")
-    division = divide(groups, ("a", "mtu"), "a", (mtu,))  # type: ignore[arg-type]
-    assert [(series.label, series.style) for series in division.panels[0].series] == [("576", 0), ("1500", 1)]
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -430,6 +342,42 @@ def test_texts_cannot_break_out_of_the_page(text: str) -> None:
     assert page.open == []
     assert len(page.images) == 1
     assert "|" not in re.sub(r"\\.", "", to_markdown([Paragraph(text)], ""))
+
+
+def test_links_have_a_row_for_each_value_that_they_declare(results: Results) -> None:
+    """A factor sweeps one link's delay: its rows are in the order of the values; what is not declared has its own."""
+    rows = [
+        (0, "a-b", "delay", 20.0, 20.4, "ms", True),
+        (0, "a-b", "delay", 20.0, 25.0, "ms", False),
+        (1, "a-b", "delay", 1.0, 1.02, "ms", True),
+        (2, "a-b", "delay", 20.0, 20.2, "ms", True),
+        (0, "a-b", "rate", None, 940.0, "Mbit/s", True),
+        (1, "a-b", "rate", None, 950.0, "Mbit/s", True),
+        (1, "c-d", "delay", 2.0, None, "ms", False),
+    ]
+    columns = ["run", "name", "quantity", "declared", "measured", "unit", "within_tolerance"]
+    blocks = list(link_blocks(replace(results, links=pd.DataFrame(rows, columns=columns))))
+    assert isinstance(blocks[1], Grid)
+    assert blocks[1].table.columns[2:] == (
+        *("declared", "measured, lowest to highest", "median", "runs"),
+        "outside the tolerance",
+    )
+    assert blocks[1].table.rows == (
+        ("a-b", "delay", "1.000 ms", "1.020 ms", "1.020", "1", "0 of 1"),
+        ("a-b", "delay", "20.00 ms", "20.20 to 25.00 ms", "20.40", "2", "1 of 3"),
+        ("a-b", "rate", NOTHING, "940.0 to 950.0 Mbit/s", "945.0", "2", "0 of 2"),
+        ("c-d", "delay", "2.000 ms", NOTHING, NOTHING, "1", "1 of 1"),
+    )
+
+
+def test_captions_of_tables_stand_above_them() -> None:
+    """In the page as a table's caption, on top where browsers put it; in Markdown as a line before the table."""
+    grid = Grid(Table(("link", "rate"), (("n1-s1", "10"),), "Over all runs."))
+    page = to_html("x", [grid], {}, "")
+    assert '<table><caption>Over all runs.</caption><thead><tr><th class="text">link</th>' in page
+    assert "caption-side" not in page
+    text = to_markdown([grid], "end")
+    assert text == "*Over all runs.*\n\n| link | rate |\n| --- | --- |\n| n1-s1 | 10 |\n\n---\n\nend\n"
 
 
 def test_kubinet_report_prints_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

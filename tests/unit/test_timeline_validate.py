@@ -35,9 +35,14 @@ def test_what_the_topology_has_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("at 1s: partition [n1] [n3]", "`partition [n1] [n3]`: there is no node 'n3'; nodes: n1, n2"),
+        (
+            "at 1s: partition [n1] [n3]",
+            "`partition [n1] [n3]`: there is no node 'n3'; nodes: n1, n2",
+        ),
         ("at 1s: stop agent n7", "`stop agent n7`: there is no node 'n7'; nodes: n1, n2"),
-        ("at 1s: link n1-n2 down", "there is no link 'n1-n2'; links: n1-s1, n2-s1"),
+        ("at 1s: link n1-n2 down", "there is no link 'n1-n2' (did you mean 'n1-s1'?); links: n1-s1, n2-s1"),
+        ("at 1s: heal link n9-s1", "there is no link 'n9-s1' (did you mean 'n2-s1'?); links: n1-s1, n2-s1"),
+        ("at 1s: heal node n9", "there is no node 'n9'; nodes: n1, n2"),
         ("at 1s: set link n1-s1 queue 10packets", "the link declares no queue and could not be without one again"),
         ("at 1s: set link internet-s1 loss 1%", "the link declares no delay, jitter or loss; declare one"),
         ("at 1s: apply nothing.yaml", "nothing.yaml; files are relative to the experiment's folder"),

@@ -1,0 +1,67 @@
+"""Whether the places that a run's workloads and measurements name can exist in its cluster. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.base import Holds, Parameter
+from experiments.design.existing import Existing, ObjectNames
+from experiments.design.model import MeasurementDesign, RunSpec, Settings, WorkloadDesign
+from experiments.placenames import places_in
+from experiments.plugins import SettingError, makes_objects
+from experiments.scene import Measurement, Workload
+from kubinet.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A plug-in with its complete settings in one run."""
+
+    root: str
+    """`workload` or `measurement`."""
+    design: WorkloadDesign | MeasurementDesign
+    plugin: Workload | Measurement
+    settings: Settings
+
+    def texts(self, *kinds: Holds) -> Iterator[tuple[Parameter, str]]:
+        """The texts that name something of a cluster."""
+        for parameter in self.plugin.parameters:
+            if parameter.holds in kinds and (text := str(self.settings[parameter.name])):
+                yield parameter, text
+
+
+def existing_in(
+    spec: RunSpec,
+    topology: Mapping[str, Any],
+    manifests: Sequence[ObjectNames],
+    used: Iterable[Used],
+    read: Callable[[str], ObjectNames | None],
+) -> Existing:
+    """What the run's cluster has; `read`: the names in a text of objects, None where it cannot be read."""
+    used = tuple(used)
+    texts = [*spec.files.values(), *(text for one in used for _, text in one.texts(Holds.MANIFESTS))]
+    later = [read(text) for text in texts]
+    unread = [line for line in spec.timeline if _says(line, "apply") and not any(name in line for name in spec.files)]
+    return Existing(
+        topology,
+        (*manifests, *(names for names in later if names is not None)),
+        complete=not unread and None not in later and not any(makes_objects(one.plugin) for one in used),
+        scaled=any(_says(line, "scale") for line in spec.timeline),
+    )
+
+
+def check_places(used: Used, existing: Existing) -> None:
+    """SettingError for the first place that cannot exist."""
+    for parameter, text in used.texts(*Holds):
+        assert parameter.holds is not None
+        try:
+            for word, place in places_in(text, parameter.holds):
+                problem = existing.problem(word, place)
+                if problem:
+                    raise SettingError(f"parameter '{parameter.name}': {problem}", parameter.name)
+        except UsageError as error:
+            raise SettingError(f"parameter '{parameter.name}': {error}", parameter.name) from error
+
+
+def _says(line: str, word: str) -> bool:
+    return word in line.split()
