@@ -1,12 +1,13 @@
 """`ovs-ofctl dump-flows` as rows with table names and owners, for people. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.openflow.flow import Category
-from controller.pipeline import table_numbered
+from controller.pipeline import TABLES, table_numbered
 from kubinet.addressing import INTEGRATION_BRIDGE
+from kubinet.errors import UsageError
 
 _WORD = re.compile(r"(?:^|[ ,])(cookie|table|n_packets|n_bytes|priority)=(0x[0-9a-f]+|\d+)")
 _NOT_MATCH = re.compile(
@@ -41,6 +42,16 @@ def parse_dump(text: str, *, bridge: str = INTEGRATION_BRIDGE, owners: Mapping[i
     """The rows of a dump, by table, most important flow first. `owners`: see `controller.compile.owners`."""
     rows = [_row(line.strip(), bridge, owners or {}) for line in text.splitlines() if " actions=" in line]
     return sorted(rows, key=lambda row: (row.number, -row.priority, row.match))
+
+
+def chosen(rows: Sequence[Row], table: str, *, bridge: str = INTEGRATION_BRIDGE) -> list[Row]:
+    """The rows of a table, by name or number; UsageError lists the bridge's tables when it is none of them."""
+    found = [row for row in rows if table.lower() in (row.table.lower(), str(row.number))]
+    tables = [one for one in TABLES if one.bridge == bridge]
+    if not found and not any(table.lower() in (one.name.lower(), str(one.number)) for one in tables):
+        listing = ", ".join(f"{one.number} {one.name}" for one in tables)
+        raise UsageError(f"--table {table}: {bridge} has no such table; it has {listing}")
+    return found
 
 
 def _row(line: str, bridge: str, owners: Mapping[int, str]) -> Row:

@@ -1,5 +1,6 @@
 """`kubinet capture`: one tcpdump per place in the place's own network namespace; one pcapng file for all."""
 
+import json
 import os
 import platform
 import re
@@ -7,18 +8,21 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from kubinet.addressing import pod_interface
 from kubinet.errors import DeadlineError, KubinetError, MissingCapabilityError, UsageError
 from kubinet.framewords import frame_words
 from kubinet.pcapng import Interface, Packet, PcapngWriter, PcapStream, Sorter
+from kubinet.sandbox import inside
 
 if TYPE_CHECKING:
     from kubinet.cluster import Cluster
@@ -47,39 +51,70 @@ class Limits:
 
 
 def places_of(cluster: "Cluster", words: Sequence[str], namespace: str, packet_filter: str) -> list[Place]:
-    """What `NODE`, `HOST`, `NODE:INTERFACE`, `pod/NAME` mean in this cluster; UsageError names what there is."""
-    return [_place(cluster, word, namespace, packet_filter) for word in dict.fromkeys(words)]
+    """What `NODE`, `HOST`, `pod/NAME`, `link/NAME`, `NAME:INTERFACE` mean in this cluster.
+
+    UsageError names what there is. A link has two places, its ends: a packet is seen as it is sent and as it arrives.
+    """
+    return [place for word in dict.fromkeys(words) for place in _places(cluster, word, namespace, packet_filter)]
 
 
-def _place(cluster: "Cluster", word: str, namespace: str, packet_filter: str) -> Place:
+def _places(cluster: "Cluster", word: str, namespace: str, packet_filter: str) -> list[Place]:
+    kind, _, name = word.partition("/")
+    if kind in ("pod", "pods", "po"):
+        return [_pod(cluster, namespace, name, packet_filter)]
     facts = cluster.facts
-    if word.startswith(("pod/", "pods/", "po/")):
-        name = word.partition("/")[2]
-        pod = cluster.pod(name, namespace)
-        if not pod.node:
-            raise UsageError(f"pod '{namespace}/{name}' is not on a node yet; `kubinet describe pod {name}` says why")
-        if pod.object["spec"].get("hostNetwork"):
-            raise UsageError(f"pod '{namespace}/{name}' shares its node's network; capture on {pod.node}")
-        phase = pod.object.get("status", {}).get("phase")
-        if phase in ("Succeeded", "Failed"):
-            raise UsageError(f"pod '{namespace}/{name}' has ended (phase {phase}): it has no network any more")
-        device = pod_interface(namespace, name)
-        about = f"pod {namespace}/{name} ({pod.address}) on node {pod.node}"
-        interface = Interface(f"{namespace}/{name}", about, packet_filter)
-        return Place(interface, device, cluster.node(pod.node).command)
     host, _, device = word.partition(":")
     for node in facts.nodes:
         if node.name == host:
             chosen = device or node.interface
             about = f"node {host}, interface {chosen}" + ("" if device else f" (underlay, {node.underlay})")
-            return Place(Interface(f"{host}:{chosen}", about, packet_filter), chosen, cluster.node(host).command)
+            return [Place(Interface(f"{host}:{chosen}", about, packet_filter), chosen, cluster.node(host).command)]
     for outside in facts.outside:
         if outside.name == host:
             chosen = device or "any"
             about = f"outside host {host} ({outside.address}), interface {chosen}"
-            return Place(Interface(f"{host}:{chosen}", about, packet_filter), chosen, cluster.outside(host).command)
+            return [Place(Interface(f"{host}:{chosen}", about, packet_filter), chosen, cluster.outside(host).command)]
+    ends = [(one["name"], end) for one in _links(cluster) for end in one["ends"]]
+    found = [
+        _end(cluster, link, end, packet_filter)
+        for link, end in ends
+        if link == word.removeprefix("link/") or word == f"{end['vertex']}:{end['interface']}"
+    ]
+    if found:
+        return found
     known = ", ".join([one.name for one in facts.nodes] + [one.name for one in facts.outside])
-    raise UsageError(f"{word!r} is no place to capture; there are {known}, each also as NAME:INTERFACE, and pod/NAME")
+    raise UsageError(
+        f"{word!r} is no place to capture; there are {known}, each also as NAME:INTERFACE, pod/NAME, "
+        "and link/NAME of `kubinet link ls`"
+    )
+
+
+def _pod(cluster: "Cluster", namespace: str, name: str, packet_filter: str) -> Place:
+    pod = cluster.pod(name, namespace)
+    if not pod.node:
+        raise UsageError(f"pod '{namespace}/{name}' is not on a node yet; `kubinet describe pod {name}` says why")
+    if pod.object["spec"].get("hostNetwork"):
+        raise UsageError(f"pod '{namespace}/{name}' shares its node's network; capture on {pod.node}")
+    phase = pod.object.get("status", {}).get("phase")
+    if phase in ("Succeeded", "Failed"):
+        raise UsageError(f"pod '{namespace}/{name}' has ended (phase {phase}): it has no network any more")
+    about = f"pod {namespace}/{name} ({pod.address}) on node {pod.node}"
+    interface = Interface(f"{namespace}/{name}", about, packet_filter)
+    return Place(interface, pod_interface(namespace, name), cluster.node(pod.node).command)
+
+
+def _links(cluster: "Cluster") -> list[dict[str, Any]]:
+    """The underlay's links as its service describes them."""
+    found: list[dict[str, Any]] = json.loads(
+        cluster.run([sys.executable, "-m", "topologies.underlay_client", "links"]).text
+    )
+    return found
+
+
+def _end(cluster: "Cluster", link: str, end: Mapping[str, Any], packet_filter: str) -> Place:
+    vertex, device = str(end["vertex"]), str(end["interface"])
+    interface = Interface(f"{vertex}:{device}", f"link {link}, its end at {vertex}", packet_filter)
+    return Place(interface, device, partial(inside, cluster.info.pid, namespaces_of=int(end["pid"])))
 
 
 def capture(

@@ -23,12 +23,11 @@ from kubinet.units import (
     parse_queue,
     parse_rate,
 )
-from topologies.model import Link, Role, Topology, Vertex
+from topologies.model import SECTIONS, Link, Topology, Vertex
 
 __all__ = ["parse_topology", "schema", "spell", "to_document"]
 
 _Value = TypeVar("_Value")
-_SECTIONS = {"nodes": Role.NODE, "switches": Role.SWITCH, "routers": Role.ROUTER, "outside": Role.OUTSIDE}
 
 
 @cache
@@ -58,7 +57,7 @@ def to_document(topology: Topology) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "network": {**network_to_document(topology.network), "datapath": topology.datapath_requested},
     }
-    for name, role in _SECTIONS.items():
+    for role, name in SECTIONS.items():
         spec[name] = [_vertex_document(vertex) for vertex in topology.of(role)]
     spec["links"] = [_link_document(link) for link in topology.links]
     return {
@@ -104,7 +103,7 @@ def _network(section: Mapping[str, Any], where: Where) -> NetworkConfig:
 
 def _vertices(spec: Mapping[str, Any], where: Where) -> list[Vertex]:
     found = []
-    for section, role in _SECTIONS.items():
+    for role, section in SECTIONS.items():
         for index, entry in enumerate(spec.get(section, ())):
             path: list[str | int] = ["spec", section, index, "podCIDR"]
             pod_cidr = _read(entry, "podCIDR", IPv4Network, None, path, where)

@@ -1,11 +1,13 @@
 """Whether this machine can honour a topology: asked on the host, before anything is made."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from kubinet.documents import Path
 from kubinet.errors import MissingCapabilityError
 from kubinet.state import Overlay
 from topologies import probes
+from topologies.checks import link_path
 from topologies.datapath import DatapathTools, choose_datapath
 from topologies.links.mechanism import LinkTools, choose_wire
 from topologies.model import Topology
@@ -13,10 +15,11 @@ from topologies.model import Topology
 _TUNNELS = {Overlay.VXLAN: "vxlan", Overlay.GENEVE: "geneve"}
 
 
-def require(topology: Topology) -> None:
+def require(topology: Topology, at: Callable[[Path], str]) -> None:
     """MissingCapabilityError for the first link or datapath that nothing here can honour.
 
-    Takes no time for a topology that asks for nothing special, and a tenth of a second else.
+    `at` says where a field of the document stands. Takes no time for a topology that asks for nothing special, and a
+    tenth of a second else.
     """
     wanted = set()
     if any(link.impaired for link in topology.links):
@@ -36,10 +39,10 @@ def require(topology: Topology) -> None:
         raise MissingCapabilityError(
             f"namespaces cannot be made: {refusals['namespaces']}; `kubinet doctor` says what this machine allows"
         )
-    _decide(topology, refusals)
+    _decide(topology, refusals, at)
 
 
-def _decide(topology: Topology, refusals: Mapping[str, str]) -> None:
+def _decide(topology: Topology, refusals: Mapping[str, str], at: Callable[[Path], str]) -> None:
     """Pure: the choices that the underlay service makes later, for their errors."""
 
     def works(name: str) -> bool:
@@ -51,7 +54,10 @@ def _decide(topology: Topology, refusals: Mapping[str, str]) -> None:
         tun=works("tun"),
     )
     for link in topology.links:
-        choose_wire(link, tools, link.mtu or topology.network.underlay_mtu)
+        try:
+            choose_wire(link, tools, link.mtu or topology.network.underlay_mtu)
+        except MissingCapabilityError as error:
+            raise MissingCapabilityError(f"{at(link_path(topology, link.name))}: {error}") from error
     if topology.datapath_requested != "auto":
         tunnel = _TUNNELS.get(topology.network.overlay)
         datapaths = DatapathTools(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
+from typing import Final
 
 from kubinet.state import NetworkConfig
 from kubinet.units import Queue
@@ -16,6 +17,15 @@ class Role(StrEnum):
     SWITCH = "switch"
     ROUTER = "router"
     OUTSIDE = "outside"
+
+
+SECTIONS: Final[Mapping[Role, str]] = {
+    Role.NODE: "nodes",
+    Role.SWITCH: "switches",
+    Role.ROUTER: "routers",
+    Role.OUTSIDE: "outside",
+}
+"""The lists of a document's `spec` by the role of what they hold, in the order of `Topology.vertices`."""
 
 
 @dataclass(frozen=True, slots=True)

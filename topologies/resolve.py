@@ -1,7 +1,7 @@
 """From what a user named (a preset or a file, and settings) to a checked topology and its resolved document."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,9 @@ def resolve_topology(
         overrides["nodes"] = nodes
     if datapath != "auto":
         overrides["network.datapath"] = datapath
-    topology = load_topology(source, overrides)
+    topology, at = _load(source, overrides)
     if for_this_machine:
-        require(topology)
+        require(topology, at)
     return to_document(topology)
 
 
@@ -46,7 +46,12 @@ def load_topology(source: str | Path, overrides: Mapping[str, object] | None = N
     `overrides`: preset parameters (`nodes`, `k`, …), and dotted paths: `network.<field>`, `links.<field>` (every link),
     `links.<link name>.<field>`, `defaults.link.<field>`.
     """
-    overrides = dict(overrides or {})
+    return _load(source, overrides or {})[0]
+
+
+def _load(source: str | Path, overrides: Mapping[str, object]) -> tuple[Topology, Callable[[Any], str]]:
+    """The topology, and what says where a field of its document stands."""
+    overrides = dict(overrides)
     text = str(source)
     if text in PRESETS:
         parameters = {key: overrides.pop(key) for key in list(overrides) if "." not in key}
@@ -57,16 +62,16 @@ def load_topology(source: str | Path, overrides: Mapping[str, object] | None = N
         document, name = manifest.object, manifest.source
     _override(document, overrides)
 
-    def where(path: Any) -> str:
+    def at(path: Any) -> str:
         line = f":{manifest.line_of(path)}" if manifest is not None else ""
-        return f"{name}{line}: {spell(path)}"
+        return f"{name}{line}"
 
-    topology = check(parse_topology(document, where), name)
+    topology = check(parse_topology(document, lambda path: f"{at(path)}: {spell(path)}"), at)
     try:
         make_plan(topology)
     except InvalidInputError as error:
         raise InvalidInputError(f"{name}: {error}") from error
-    return topology
+    return topology, at
 
 
 def _preset(name: str, parameters: Mapping[str, object]) -> dict[str, Any]:

@@ -1,16 +1,12 @@
 """Measurement `pcap`: captures packets at places and links while the workload runs, as `kubinet capture` does."""
 
 import io
-import json
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from ipaddress import IPv4Address
 from typing import Final
 
-from agents.watching.linkstats import End, link_ends
 from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
 from experiments.scene import Reading, Scene
@@ -18,8 +14,6 @@ from experiments.workloads.common import Plugin, file_name, names, text, whole
 from kubinet.capturing import Limits, Place, capture, places_of
 from kubinet.cluster import Cluster
 from kubinet.errors import InvalidInputError, KubinetError
-from kubinet.pcapng import Interface
-from kubinet.sandbox import inside
 
 _START_SECONDS: Final = 15.0
 _KINDS: Final = ("pod", "node", "outside", "link")
@@ -104,17 +98,10 @@ class Pcap(Plugin):
 def _places(cluster: Cluster, name: str, packet_filter: str) -> Sequence[Place]:
     kind, _, rest = name.partition("/")
     if kind == "link":
-        listed = cluster.run([sys.executable, "-m", "topologies.underlay_client", "links"]).text
-        return [_link_end(cluster, end, packet_filter) for end in link_ends(json.loads(listed), (rest,))]
+        return places_of(cluster, [name], "default", packet_filter)
     namespace, _, pod = rest.rpartition("/")
     word = f"pod/{pod}" if kind == "pod" else rest
     return places_of(cluster, [word], namespace or "default", packet_filter)
-
-
-def _link_end(cluster: Cluster, end: End, packet_filter: str) -> Place:
-    about = f"link {end.link}, its end at {end.vertex}"
-    interface = Interface(f"{end.vertex}:{end.interface}", about, packet_filter)
-    return Place(interface, end.interface, partial(inside, cluster.info.pid, namespaces_of=end.pid))
 
 
 def _names(cluster: Cluster) -> dict[IPv4Address, str]:

@@ -4,7 +4,10 @@ n1: client, server      n2: far
 """
 
 import json
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from servicelab import PORTS, Lab, To, pod, service
@@ -181,3 +184,25 @@ def test_what_means_nothing_is_refused(lab: Lab, capsys: pytest.CaptureFixture[s
     assert main.run(["trace", "client", "svc/none"]) == 2
     assert "Service 'default/none' is not there" in capsys.readouterr().err
     assert lab.cluster.name
+
+
+def test_a_capture_of_pod_node_and_link_shows_the_packets_way(
+    lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One ping seen in the pod, at both ends of the node's link and at a router's interface, in one file with names."""
+    written = tmp_path / "way.pcapng"
+    words = ["capture", "pod/client", "link/n1-leaf1", "leaf1:leaf1-eth0", "-w", str(written), "--duration", "3s"]
+    argv = ["ping", "-c", "20", "-i", "0.2", "-q", str(lab.pod("far").address)]
+    with ThreadPoolExecutor() as pool:
+        pinging = pool.submit(lab.pod("client").exec, argv)
+        assert main.run(words) == 0
+        pinging.result()
+    shown = subprocess.run(
+        ["tshark", "-r", written, "-Y", "icmp.type==8", "-T", "fields", "-e", "frame.interface_name"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(shown.stdout.split()) == {"default/client", "n1:n1-eth0", "leaf1:leaf1-eth0"}
+    assert main.run(["capture", "link/nowhere", "-w", str(tmp_path / "x")]) == 2
+    assert "'link/nowhere' is no place to capture; there are n1, n2, internet" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 from kubinet.cli import getting, waiting, writing
 from kubinet.cli.describing import describe_object
 from kubinet.cli.describing.lines import Related
+from kubinet.cli.describing.related import related_of
 from kubinet.cli.selection import Scope, Target, select
 from kubinet.client import Client, Resource, WatchEvent
 from kubinet.errors import ApiError, InvalidInputError, UsageError
@@ -265,6 +266,25 @@ def test_describe_pod() -> None:
          "source": {"component": "agent"}, "lastTimestamp": None}
     ]  # fmt: skip
     assert describe_object(POD, Related(events=events)) == POD_TEXT
+
+
+def test_a_pods_events_are_not_those_of_an_earlier_pod_of_its_name() -> None:
+    """Events of a pod are asked for by its uid, as kubectl does; a node's by its name, which is what they carry."""
+    asked: list[str] = []
+
+    class Api:
+        def list(
+            self, _kind: str, _namespace: str | None, *, field_selector: str | None, **_: object
+        ) -> dict[str, Any]:
+            asked.append(field_selector)
+            return {"items": []}
+
+    related_of(Api(), {"kind": "Pod", "metadata": {"name": "a", "namespace": "x", "uid": "u2"}})  # type: ignore[arg-type]
+    related_of(Api(), {"kind": "Node", "metadata": {"name": "n1", "uid": "u3"}})  # type: ignore[arg-type]
+    assert asked[0] == (
+        "involvedObject.kind=Pod,involvedObject.name=a,involvedObject.namespace=x,involvedObject.uid=u2"
+    )
+    assert asked[1] == "involvedObject.kind=Node,involvedObject.name=n1"
 
 
 def test_describe_network_policy_names_the_pods_it_selects() -> None:

@@ -1,9 +1,11 @@
 """A bridge's dump as rows with names."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.flow_view import Row, parse_dump
+from controller.flow_view import Row, chosen, parse_dump
+from kubinet.errors import UsageError
 
 DUMP = """OFPST_FLOW reply (OF1.5) (xid=0x2):
  cookie=0x3020012345678, duration=2.7s, table=4, n_packets=3, n_bytes=126, priority=100,in_port=102 actions=drop
@@ -27,6 +29,17 @@ def test_table_names_are_those_of_the_bridge() -> None:
     line = "cookie=0x0, table=14, n_packets=0, priority=1,in_port=1 actions=LOCAL"
     assert [row.table for row in parse_dump(line, bridge="br-phy")] == ["UplinkReturn"]
     assert [row.table for row in parse_dump(line, bridge="br-int")] == ["14"]
+
+
+def test_a_table_is_chosen_by_name_or_number() -> None:
+    """Any case will do, also for tables of others; one that the bridge does not have is refused with those it has."""
+    rows = parse_dump(DUMP)
+    assert [row.priority for row in chosen(rows, "spoofguard")] == [32768, 100]
+    assert [row.priority for row in chosen(rows, "4")] == [32768, 100]
+    assert [row.priority for row in chosen(rows, "77")] == [5]
+    assert chosen(rows, "L3Forward") == []
+    with pytest.raises(UsageError, match="--table UplinkReturn: br-int has no such table; it has 0 Classifier, 1 Arp"):
+        chosen(rows, "UplinkReturn")
 
 
 @given(st.text())

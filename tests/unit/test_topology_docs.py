@@ -40,7 +40,7 @@ def test_the_pages_example_is_valid() -> None:
     """The file that the page shows is accepted."""
     text = next(block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if "kind: Topology" in block)
     [manifest] = parse_manifests(text)
-    assert check(parse_topology(manifest.object, spell), "page").name == "two-nodes"
+    assert check(parse_topology(manifest.object, spell), spell).name == "two-nodes"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

@@ -186,8 +186,12 @@ def test_wrong_settings_are_refused_with_what_would_be_right(
         ),
         ("mtu: 1400", "mtu: .nan", "lab.yaml:8"),
         ("mtu: 1400", "mtu: 12", "lab.yaml:8: spec.network.mtu: 12 is too small; it must be at least 576"),
-        ("mtu: 1400", "mtu: 1600", "link 'r1-world': mtu 1500 is less than the network's 1600"),
-        ("mtu: 1400", "podCIDR: 10.96.0.0/12", "network: podCIDR 10.96.0.0/12 and serviceCIDR 10.96.0.0/16 overlap"),
+        ("mtu: 1400", "mtu: 1600", "lab.yaml:33: link 'r1-world': mtu 1500 is less than the network's 1600"),
+        (
+            "mtu: 1400",
+            "podCIDR: 10.96.0.0/12",
+            "lab.yaml:8: network: podCIDR 10.96.0.0/12 and serviceCIDR 10.96",
+        ),
         ("mtu: 1400", "podCIDR: 10.244.0.0/24", "nodeCIDRMaskSize 24 does not divide podCIDR 10.244.0.0/24"),
         ("mtu: 1400", "podCIDR: 10.244.0.1/16", "spec.network.podCIDR: 10.244.0.1/16 has host bits set"),
         ("mtu: 1400", "underlayCIDR: 192.168.0.0/31", "underlayCIDR 192.168.0.0/31 is too small"),
@@ -196,14 +200,22 @@ def test_wrong_settings_are_refused_with_what_would_be_right(
         (
             "podCIDR: 10.244.7.0/24",
             "podCIDR: 10.244.0.0/16",
-            "a node's pod CIDR of /16 is not supported; use /17 to /28",
+            "lab.yaml:16: node 'n2': a node's pod CIDR of /16 is not supported; use /17 to /28",
         ),
-        ("[n2, s1]", "[n2, s2]", "link 'n2-s2': 's2' is no node, switch, router or outside host of this topology"),
+        (
+            "[n2, s1]",
+            "[n2, s2]",
+            "lab.yaml:25: link 'n2-s2': 's2' is no node, switch, router or outside host",
+        ),
         ("[n2, s1]", "[n2, n2]", "link 'n2-n2': both ends are 'n2'"),
         ("[n2, s1]", "[n1, s1]", "2 links are named 'n1-s1'; give parallel links a name of their own"),
-        ("[n2, s1]", "[n1, r1]", "node 'n1' has 2 links; it must have exactly one"),
+        ("[n2, s1]", "[n1, r1]", "lab.yaml:13: node 'n1' has 2 links; it must have exactly one"),
         ("[s1, r1]", "[r1, world]", "outside host 'world' has 2 links; it must have exactly one"),
-        ("- name: n2", "- name: n1", "the name 'n1' is given to 2 nodes, switches, routers or outside hosts"),
+        (
+            "- name: n2",
+            "- name: n1",
+            "lab.yaml:15: the name 'n1' is given to 2 nodes, switches, routers",
+        ),
         ("name: n2\n", "name: N2\n", "spec.nodes[1].name: 'N2' is no name: use lower-case letters, digits"),
         ("- name: n1\n", "- name: {}\n", "lab.yaml:13"),
         ("jitter: 500us", "jitter: 3ms", "jitter above delay would send packets back in time"),
@@ -228,7 +240,10 @@ def test_mistakes_are_refused_with_line_field_and_remedy(tmp_path: Path, old: st
 def test_names_must_fit_the_interfaces_that_they_name(tmp_path: Path) -> None:
     """A name whose longest interface name has more than 15 characters is refused with that interface name."""
     text = GOOD.replace("n1", "worker-seventeen")
-    assert "interface name 'worker-seventeen-eth0' has 21 characters, Linux allows 15" in _refusal(tmp_path, text)
+    assert (
+        "lab.yaml:13: 'worker-seventeen': interface name 'worker-seventeen-eth0' has 21 characters, Linux allows 15"
+        in _refusal(tmp_path, text)
+    )
 
 
 def test_a_topology_in_two_parts_is_refused(tmp_path: Path) -> None:
@@ -236,7 +251,7 @@ def test_a_topology_in_two_parts_is_refused(tmp_path: Path) -> None:
     text = GOOD.replace("endpoints: [s1, r1]", "endpoints: [s1, r2]").replace(
         "- name: r1\n", "- name: r1\n  - name: r2\n"
     )
-    assert "falls into 2 parts; 'r1' is not linked to 'n1'" in _refusal(tmp_path, text)
+    assert "lab.yaml:20: the topology falls into 2 parts; 'r1' is not linked to 'n1'" in _refusal(tmp_path, text)
 
 
 def test_loops_of_switches_are_refused(tmp_path: Path) -> None:
@@ -245,6 +260,7 @@ def test_loops_of_switches_are_refused(tmp_path: Path) -> None:
         "  - name: uplink", "  - endpoints: [s1, s2]\n  - {name: second, endpoints: [s1, s2]}\n  - name: uplink"
     )
     words = _refusal(tmp_path, text)
+    assert words.startswith("lab.yaml:18: the switches")
     assert "form a loop and there is no spanning tree here: make them routers" in words
 
 
@@ -328,7 +344,7 @@ def test_random_documents_are_understood_or_refused(spec: Any) -> None:
     """Whatever a document holds, the answer is a plan or an InvalidInputError."""
     document = {"apiVersion": "kubinet.dev/v1", "kind": "Topology", "metadata": {"name": "x"}, "spec": spec}
     try:
-        make_plan(check(parse_topology(document, spell), "x"))
+        make_plan(check(parse_topology(document, spell), spell))
     except InvalidInputError as error:
         assert str(error)
 

@@ -8,6 +8,7 @@ from kubinet.errors import InvalidInputError, MissingCapabilityError
 from kubinet.state import Datapath
 from kubinet.units import Queue
 from topologies.datapath import DatapathTools, choose_datapath
+from topologies.document import spell
 from topologies.links.change import changed
 from topologies.links.measure import DirectionMeasurement, LinkMeasurement
 from topologies.links.mechanism import LinkTools, Shaper, Wire, choose_wire, shaper
@@ -155,7 +156,11 @@ def test_a_datapath_that_cannot_be_had_is_refused(
     ("settings", "refusals", "words"),
     [
         ({"delay": "5ms"}, {"netem": "", "tun": "Permission denied"}, ""),
-        ({"delay": "5ms"}, {"netem": "No such file or directory", "tun": "Permission denied"}, "link 'n1-s1': delay"),
+        (
+            {"delay": "5ms"},
+            {"netem": "No such file or directory", "tun": "Permission denied"},
+            r"spec\.links\[0\]: link 'n1-s1': delay",
+        ),
         ({"network.datapath": "system"}, {"openvswitch": "No such file or directory", "vxlan": ""}, "no module"),
         (
             {"network.datapath": "system"},
@@ -179,9 +184,9 @@ def test_a_machine_is_asked_before_anything_is_made(
     topology = load_topology("star", settings)
     if words:
         with pytest.raises(MissingCapabilityError, match=words):
-            require(topology)
+            require(topology, spell)
     else:
-        require(topology)
+        require(topology, spell)
     assert len(asked) == 1
-    require(load_topology("star"))
+    require(load_topology("star"), spell)
     assert len(asked) == 1

@@ -15,13 +15,16 @@ from kubinet.cli.options import ClusterOption, NamespaceOption
     [
         "kubinet capture n1 n2 -w overlay.pcapng --filter 'udp port 4789'",
         "kubinet capture pod/a n1 -w both.pcapng --duration 10s",
+        "kubinet capture link/leaf1-spine1 -w link.pcapng --count 100",
         "kubinet capture n1:gw0 -w - --count 20 | tshark -r -",
     ],
 )
 def capture(
     places: Annotated[
         list[str],
-        typer.Argument(metavar="PLACE...", help="NODE or HOST (its underlay), NODE:INTERFACE, or pod/NAME."),
+        typer.Argument(
+            metavar="PLACE...", help="NODE or HOST (its underlay), pod/NAME, link/NAME (both ends), or NAME:INTERFACE."
+        ),
     ],
     write: Annotated[
         str, typer.Option("--write", "-w", metavar="FILE.pcapng", help="The file; - for standard output.")

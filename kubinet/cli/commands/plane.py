@@ -36,7 +36,7 @@ def flows(
     from dataclasses import asdict
 
     from controller.compile import owners
-    from controller.flow_view import parse_dump
+    from controller.flow_view import chosen, parse_dump
     from kubinet.cli.clusterview import state_of
     from kubinet.cli.connection import cluster_of
     from kubinet.cli.printers import to_json
@@ -47,12 +47,11 @@ def flows(
     socket = f"unix:/run/kubinet/nodes/{node}/{bridge}.mgmt"
     text = found.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", socket]).text
     state = state_of(found.client)
-    rows = [
-        row
-        for row in parse_dump(text, bridge=bridge, owners=owners(state))
-        if (table is None or table.lower() in (row.table.lower(), str(row.number)))
-        and (owner is None or owner.lower() in row.owner.lower().split(", "))
-    ]
+    rows = parse_dump(text, bridge=bridge, owners=owners(state))
+    if table is not None:
+        rows = chosen(rows, table, bridge=bridge)
+    if owner is not None:
+        rows = [row for row in rows if owner.lower() in row.owner.lower().split(", ")]
     if output is Facts.JSON:
         typer.echo(to_json([asdict(row) for row in rows]), nl=False)
         return

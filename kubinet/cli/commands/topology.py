@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from kubinet.cli.app import Panel, group, into
-from kubinet.cli.options import ClusterOption
+from kubinet.cli.options import ClusterOption, Facts, FactsOption
 from kubinet.errors import UsageError
 
 topology = group("topology", Panel.EXPERIMENTS, "Look at topologies: files, presets, and those of running clusters.")
@@ -60,14 +60,19 @@ def validate(
     source: Annotated[str, typer.Argument(metavar="TOPOLOGY.yaml | PRESET", help="A file or preset.")],
     nodes: NodesOption = None,
     settings: SettingsOption = None,
+    output: FactsOption = Facts.TABLE,
 ) -> None:
     """Check a topology without creating anything: form, names, addresses, links, connectedness."""
+    from kubinet.cli.printers import to_json
     from kubinet.cli.settings import parse_settings
     from topologies.resolve import resolve_topology
 
     spec = resolve_topology(source, nodes=nodes, settings=parse_settings(settings or ()))["spec"]
-    counts = [f"{len(spec.get(key, ()))} {key}" for key in ("nodes", "switches", "routers", "outside", "links")]
-    typer.echo(f"{source} is valid: {', '.join(counts)}")
+    counts = {key: len(spec.get(key, ())) for key in ("nodes", "switches", "routers", "outside", "links")}
+    if output is Facts.JSON:
+        typer.echo(to_json({"source": source, "valid": True, **counts}), nl=False)
+        return
+    typer.echo(f"{source} is valid: {', '.join(f'{count} {key}' for key, count in counts.items())}")
 
 
 @into(

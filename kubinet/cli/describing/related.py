@@ -22,6 +22,8 @@ def related_of(client: "Client", obj: Object) -> Related:
     selector = f"involvedObject.kind={kind},involvedObject.name={name}"
     if namespace:
         selector += f",involvedObject.namespace={namespace}"
+    if kind == "Pod":  # an earlier pod of the same name had its own, as for kubectl
+        selector += f",involvedObject.uid={metadata['uid']}"
     events = _items(client, "events", namespace, fields=selector)
     pods: list[Object] = []
     slices: list[Object] = []
