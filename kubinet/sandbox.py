@@ -157,11 +157,18 @@ def inside(pid: int, argv: Sequence[str], *, namespaces_of: int | None = None) -
     return [*command, *_finding_all_programs(), *argv]
 
 
-def _finding_all_programs() -> list[str]:
-    """Debian's ordinary users do not have administrators' programs in their PATH, which a sandbox's root needs."""
+def search_path() -> str:
+    """PATH inside a sandbox: the caller's, and the folders of programs for administrators.
+
+    Debian's ordinary users do not have those in their own, but a sandbox's root needs them.
+    """
     path = os.environ.get("PATH", os.defpath).split(":")
-    missing = [folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in path]
-    return ["env", f"PATH={':'.join([*path, *missing])}"] if missing else []
+    return ":".join([*path, *(folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in path)])
+
+
+def _finding_all_programs() -> list[str]:
+    path = search_path()
+    return ["env", f"PATH={path}"] if path != os.environ.get("PATH", os.defpath) else []
 
 
 def raise_loopback() -> None:

@@ -5,10 +5,12 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agents.runtime.cgroups import find_hierarchies
 from agents.runtime.mountinfo import parse
+from kubinet.sandbox import search_path
 from kubinet.units import format_rate
 from topologies.links.mechanism import WIREFILTER_MAX_RATE
 from topologies.probes import try_all
@@ -47,7 +49,8 @@ class Capability:
 def examine() -> tuple[Capability, ...]:
     """Everything, in the order of importance; takes well under a second and changes nothing on the machine."""
     refusals = try_all()
-    return (*basics(refusals, shutil.which), *datapaths(refusals), *links(refusals, shutil.which), *extras(refusals))
+    which = partial(shutil.which, path=search_path())
+    return (*basics(refusals, which), *datapaths(refusals), *links(refusals, which), *extras(refusals))
 
 
 def basics(refusals: Mapping[str, str], which: Callable[[str], str | None]) -> Iterator[Capability]:

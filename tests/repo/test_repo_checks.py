@@ -55,3 +55,15 @@ def test_makefile_targets_document_themselves() -> None:
     """`make help` lists every phony target that has a description, and there are some."""
     done = run("make", "--no-print-directory", "help")
     assert {"demo", "test", "check"} <= {line.split()[0] for line in done.stdout.splitlines()}
+
+
+def test_the_vagrant_machine_is_made_by_the_same_scripts() -> None:
+    """It installs with the same script, runs `make demo`, and loads every module that an error advises to load."""
+    text = (ROOT / "Vagrantfile").read_text()
+    assert "tools/install-packages.sh" in text
+    assert "make demo" in text
+    sources = [file.read_text() for name in ("agents", "topologies") for file in (ROOT / name).rglob("*.py")]
+    advised = {name for source in sources for name in re.findall(r"modprobe (\w+)[\")]", source)}
+    assert {"openvswitch", "sch_netem", "sch_tbf", "nf_tables", "sctp", "overlay"} <= advised
+    (loaded,) = re.findall(r'modules="([\w ]+)"', text)
+    assert advised <= set(loaded.split())

@@ -1,5 +1,6 @@
 """`kubinet doctor`: what a lack means."""
 
+import shutil
 import time
 
 import pytest
@@ -51,6 +52,15 @@ def test_missing_programs_are_fatal_and_name_their_packages() -> None:
     """Without ovs-vswitchd no cluster runs; the package to install is named."""
     programs = _by_name(list(basics(WORKS, lambda name: None if name == "ovs-vswitchd" else _found(name))))["programs"]
     assert (programs.present, programs.needed, programs.remedy) == (False, True, "apt install openvswitch-switch")
+
+
+@pytest.mark.skipif(shutil.which("tc", path="/usr/sbin:/sbin") is None, reason="tc (iproute2) is not installed")
+def test_programs_for_administrators_are_found_for_ordinary_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's users have no /usr/sbin in their PATH, where tc is; clusters find it there, and so does doctor."""
+    monkeypatch.setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
+    monkeypatch.setattr("topologies.capabilities.try_all", lambda: {"namespaces": "not tried"})
+    (programs,) = (one for one in examine() if one.name == "programs")
+    assert "tc" not in programs.detail.removeprefix("missing: ").split(", ") or programs.present
 
 
 def test_without_namespaces_nothing_else_is_claimed() -> None:
