@@ -47,6 +47,11 @@ def _items(value: object) -> list[object]:
     return list(value) if isinstance(value, list | dict) else []
 
 
+def _examples(schema: object) -> str:
+    examples = _items(schema.get("examples")) if isinstance(schema, dict) else []
+    return f" such as {' or '.join(map(str, examples))}" if examples else ""
+
+
 def _words(error: jsonschema.ValidationError) -> str:
     match error.validator:
         case "additionalProperties":
@@ -63,7 +68,7 @@ def _words(error: jsonschema.ValidationError) -> str:
             wanted = error.validator_value
             kinds = [wanted] if isinstance(wanted, str) else _items(wanted)
             shown = "nothing" if error.instance is None else repr(error.instance)[:60]
-            return f"must be {' or '.join(_KINDS[str(kind)] for kind in kinds)}, not {shown}"
+            return f"must be {' or '.join(_KINDS[str(kind)] for kind in kinds)}{_examples(error.schema)}, not {shown}"
         case "minimum":
             return f"{error.instance!r} is too small; it must be at least {error.validator_value}"
         case "maximum":

@@ -135,7 +135,7 @@ class Cgroups:
                 continue
             reason = self.lacking.get(controller) or self._limit(controller, name, limits, folders)
             if reason:
-                unenforced.append(f"limit {controller}={value:g} is not enforced: {reason}")
+                unenforced.append(f"limit {controller}={value:.15g} is not enforced: {reason}")
         return ContainerGroup(tuple(dict.fromkeys(folders)), self._hierarchies.get("memory"), tuple(unenforced))
 
     def _limit(self, controller: str, name: str, limits: ResourceLimits, folders: list[Path]) -> str:

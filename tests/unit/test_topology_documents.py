@@ -184,6 +184,8 @@ def test_wrong_settings_are_refused_with_what_would_be_right(
             "overlay: gre",
             "lab.yaml:7: spec.network.overlay: 'gre' is not one of vxlan, geneve, direct",
         ),
+        ("rate: 1gbit", "rate: 100", "links[1].rate: must be a text such as 100mbit or 1gbit, not 100"),
+        ("loss: 0.1%", "loss: 0.1", "lab.yaml:32: spec.links[2].loss: must be a text such as 0.1%, not 0.1"),
         ("mtu: 1400", "mtu: .nan", "lab.yaml:8"),
         ("mtu: 1400", "mtu: 12", "lab.yaml:8: spec.network.mtu: 12 is too small; it must be at least 576"),
         ("mtu: 1400", "mtu: 1600", "lab.yaml:33: link 'r1-world': mtu 1500 is less than the network's 1600"),
