@@ -172,23 +172,39 @@ def start(request: Request, progress: Progress | None = None) -> ClusterInfo:
             environment=_environment(),
         )
     except OSError as error:
-        raise KubinetError(f"state folder {state_dir}: {error.strerror}; free space or set XDG_STATE_HOME") from error
+        shutil.rmtree(state_dir, ignore_errors=True)
+        for one in (listener, ours, theirs):
+            one.close()
+        raise _no_room(state_dir, error) from error
     port = listener.getsockname()[1]
     listener.close()
     theirs.close()
     info = ClusterInfo(request.name, first, port, token, len(topology["spec"]["nodes"]), time.time(), {}, state_dir)
     try:
         timings = _follow(ours, info, topology, progress, began)
+        info = ClusterInfo(**{**{name: getattr(info, name) for name in ClusterInfo.__slots__}, "timings": timings})
+        _record(info)
     except BaseException:
         _end(first)
+        ours.close()
         raise
-    info = ClusterInfo(**{**{name: getattr(info, name) for name in ClusterInfo.__slots__}, "timings": timings})
-    _write_private(state_dir / "cluster.json", json.dumps(_to_json(info)))
     if request.bound:
         _LIFELINES[request.name] = ours
     else:
         ours.close()
     return info
+
+
+def _record(info: ClusterInfo) -> None:
+    """Write what lists and ends the cluster later."""
+    try:
+        _write_private(info.state_dir / "cluster.json", json.dumps(_to_json(info)))
+    except OSError as error:
+        raise _no_room(info.state_dir, error) from error
+
+
+def _no_room(state_dir: Path, error: OSError) -> KubinetError:
+    return KubinetError(f"state folder {state_dir}: {error.strerror}; free space or set XDG_STATE_HOME")
 
 
 _HIDDEN = (Path("/run"), Path("/proc"), Path("/sys"))

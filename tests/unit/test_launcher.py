@@ -1,5 +1,6 @@
 """Clusters as the host sees them: names, state folders, kubeconfig."""
 
+import errno
 import json
 import os
 import socket
@@ -81,6 +82,40 @@ def test_a_state_folder_that_the_sandbox_would_not_see_is_refused(folder: str, m
     monkeypatch.setenv("XDG_STATE_HOME", folder)
     with pytest.raises(UsageError, match=r"state folder .* set XDG_STATE_HOME to another place"):
         launcher.start(Request(name="a"))
+
+
+def test_a_full_disk_at_the_start_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says where and what to do; nothing of the cluster is left, so `kubinet ls` does not show it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(launcher, "_write_private", full)
+    with pytest.raises(KubinetError, match=r"state folder .*/a: No space left on device; free space or set XDG_STATE"):
+        launcher.start(Request(topology="single", name="a"))
+    assert list((tmp_path / "kubinet" / "clusters").iterdir()) == []
+
+
+def test_a_cluster_that_cannot_be_recorded_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that gets full while it starts: the sandbox ends, because nobody could find it later."""
+    ended: list[object] = []
+
+    def full(path: Path, text: str) -> None:
+        if path.name == "cluster.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_text(text)
+
+    first = object()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(launcher, "launch", lambda *_, **__: first)
+    monkeypatch.setattr(launcher, "_follow", lambda *_: {})
+    monkeypatch.setattr(launcher, "_to_json", lambda _: {})
+    monkeypatch.setattr(launcher, "_end", ended.append)
+    monkeypatch.setattr(launcher, "_write_private", full)
+    with pytest.raises(KubinetError, match="No space left on device"):
+        launcher.start(Request(topology="single", name="a"))
+    assert ended == [first]
 
 
 @pytest.mark.parametrize(
