@@ -30,14 +30,14 @@ def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mappin
     """About Services and host ports, all that there is. `failures`: Services whose flows could not be made, and why."""
     yield from _about_host_ports(state)
     yield from _about_addresses(state, clashes)
+    for clash in clashes:
+        yield Complaint(_service(clash.loser), "AddressInUse", str(clash))
     if state.network.services is ServiceProxy.NFTABLES:
         for key, service in state.services.items():
             if service.algorithm is not Algorithm.RANDOM:
                 message = f"network.services is nftables, which chooses at random: {service.algorithm} needs sdn"
                 yield Complaint(_service(key), "LoadBalancerIgnored", message)
         return
-    for clash in clashes:
-        yield Complaint(_service(clash.loser), "AddressInUse", str(clash))
     for key, why in failures.items():
         yield Complaint(_service(key), "ServiceNotRealised", f"no flow serves it: {why}")
     for key, service in state.services.items():

@@ -14,7 +14,7 @@ from controller.features.common import BridgeFlow, service_owner
 from controller.features.services import Around, Made
 from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
-from kubinet.services import Clash, clashes, refused_addresses
+from kubinet.services import Clash, clashes, lost_fronts, refused_addresses
 from kubinet.state import Algorithm, ClusterState, NetworkConfig, Node, Service, ServiceProxy
 from kubinet.transport import Protocol
 
@@ -99,14 +99,12 @@ class ServiceCompiler:
         """Bring the layers to the state."""
         if not state.nodes:
             return
+        self.clashes = clashes(state.services, state.nodes.values())
         if state.network.services is ServiceProxy.NFTABLES:
             self._leave_to_kernel(state)
             return
         self._network = state.network
-        self.clashes = clashes(state.services, state.nodes.values())
-        lost: dict[str, set[_Endpoint]] = {}
-        for clash in self.clashes:
-            lost.setdefault(clash.loser, set()).add((clash.address, clash.port, clash.protocol))
+        lost = {key: set(fronts) for key, fronts in lost_fronts(self.clashes).items()}
         for key, service in state.services.items():
             for address in refused_addresses(service, state.network) if service.external else ():
                 lost.setdefault(key, set()).update((address, port.port, port.protocol) for port in service.ports)

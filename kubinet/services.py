@@ -158,6 +158,15 @@ def refused_addresses(service: Service, network: NetworkConfig) -> tuple[IPv4Add
     return tuple(one for one in named if one != service.cluster_ip and any(one in cidr for cidr in own))
 
 
+def floating_addresses(service: Service, network: NetworkConfig) -> tuple[IPv4Address, ...]:
+    """External addresses that no host can have: what is sent to another port than the Service's is for nobody.
+
+    The others stay their hosts': a node's address may be a Service's external one, and its other ports are the node's.
+    """
+    hosts = (network.underlay_cidr, network.pod_cidr, network.service_cidr, network.management_cidr)
+    return tuple(one for one in dict.fromkeys(service.external) if not any(one in cidr for cidr in hosts))
+
+
 @dataclass(frozen=True, slots=True)
 class Clash:
     """Two Services want the same address and port: who was allocated it has it, else the first by name."""
@@ -173,6 +182,18 @@ class Clash:
             f"{self.address}:{self.port}/{self.protocol.name} belongs to Service {self.winner} already; "
             "it does not serve this Service"
         )
+
+
+Front = tuple[IPv4Address, int, Protocol]
+"""An external address and a port."""
+
+
+def lost_fronts(found: Iterable[Clash]) -> Mapping[str, frozenset[Front]]:
+    """By Service: what other Services have of what it claims."""
+    lost: dict[str, set[Front]] = {}
+    for clash in found:
+        lost.setdefault(clash.loser, set()).add((clash.address, clash.port, clash.protocol))
+    return {key: frozenset(fronts) for key, fronts in lost.items()}
 
 
 def clashes(services: Mapping[str, Service], nodes: Iterable[Node] = ()) -> tuple[Clash, ...]:

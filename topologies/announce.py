@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from types import MappingProxyType
 
-from kubinet.services import healthy
+from kubinet.services import floating_addresses, healthy
 from kubinet.state import NetworkConfig, Node, Service
 from topologies.plan import Ways
 
@@ -32,7 +32,6 @@ def announcers(
     """
     known = tuple(nodes)
     everywhere = frozenset(node.name for node in known)
-    taken = (network.underlay_cidr, network.pod_cidr, network.service_cidr, network.management_cidr)
     found: dict[IPv4Address, frozenset[str]] = {}
     for service in services:
         if not service.external:
@@ -40,8 +39,8 @@ def announcers(
         serving = everywhere
         if service.external_local:
             serving = frozenset(node.name for node in known if healthy(service, node))
-        for address in service.external:
-            if serving and not any(address in cidr for cidr in taken):
+        for address in floating_addresses(service, network):
+            if serving:
                 found[address] = found.get(address, frozenset()) | serving
     return found
 

@@ -21,19 +21,33 @@ from agents.nft.model import (
     Collection,
     Fragment,
 )
-from kubinet.services import Choice, Frontend, FrontendKind, NoEndpoint, frontends, refused_addresses
+from kubinet.services import (
+    Choice,
+    Front,
+    Frontend,
+    FrontendKind,
+    NoEndpoint,
+    floating_addresses,
+    frontends,
+    refused_addresses,
+)
 from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
 
 _NUMBERS = "typeof numgen random mod 2 : verdict;"
 """The key's type has no name of its own."""
 
 
-def fragment(service: Service, node: Node, network: NetworkConfig, previous: Fragment = EMPTY) -> Fragment:
-    """The Service's rules on the node; endpoints keep the numbers that they have in `previous`."""
-    draft = _Draft(service, node, network, previous)
+def fragment(
+    service: Service,
+    node: Node,
+    network: NetworkConfig,
+    previous: Fragment = EMPTY,
+    lost: frozenset[Front] = frozenset(),
+) -> Fragment:
+    """The Service's rules on the node; endpoints keep the numbers that they have in `previous`, `lost` are others'."""
+    draft = _Draft(service, node, network, previous, lost)
     draft.shared[CLUSTER_IPS, str(service.cluster_ip)] = ""
-    foreign = refused_addresses(service, network)
-    draft.shared.update({(EXTERNAL, str(address)): "" for address in service.external if address not in foreign})
+    draft.shared.update({(EXTERNAL, str(address)): "" for address in floating_addresses(service, network)})
     for port in service.ports:
         _port(draft, port)
     return Fragment(draft.chains, draft.collections, draft.shared, draft.slots)
@@ -45,6 +59,7 @@ class _Draft:
     node: Node
     network: NetworkConfig
     previous: Fragment
+    lost: frozenset[Front]
     chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
     collections: dict[str, Collection] = field(default_factory=dict)
     shared: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -56,7 +71,8 @@ def _port(draft: _Draft, port: ServicePort) -> None:
     name = f"{service.namespace}/{service.name}/{port.protocol.name.lower()}/{port.port}"
     foreign = refused_addresses(service, draft.network)
     for front in frontends(service, port, draft.node):
-        if front.address in foreign:
+        external = front.kind in (FrontendKind.EXTERNAL_IP, FrontendKind.LOAD_BALANCER)
+        if front.address in foreign or (external and (front.address, front.port, port.protocol) in draft.lost):
             continue
         verdict = _verdict(draft, port, name, front)
         kind = front.kind

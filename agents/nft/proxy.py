@@ -10,6 +10,7 @@ from typing import Final
 from agents.nft.ruleset import Ruleset
 from kubinet.errors import DeadlineError, KubinetError, MissingCapabilityError
 from kubinet.netns import namespace, of_process
+from kubinet.services import Front, clashes, lost_fronts
 from kubinet.state import ClusterFacts, NetworkConfig, Node, Service
 
 _LOG = logging.getLogger(__name__)
@@ -47,11 +48,11 @@ class NftNode:
         self._ruleset: Ruleset | None = None
         self._uncertain = False
 
-    def update(self, node: Node, services: Mapping[str, Service]) -> None:
+    def update(self, node: Node, services: Mapping[str, Service], lost: Mapping[str, frozenset[Front]]) -> None:
         """Bring the kernel to these Services; NftError or DeadlineError where it refuses."""
         if self._ruleset is None or self._ruleset.node != node:
             self._ruleset = Ruleset(node, self._network)
-        text = self._ruleset.update(services)
+        text = self._ruleset.update(services, lost)
         if self._uncertain:
             text = self._ruleset.reload()
         if not text:
@@ -80,9 +81,11 @@ class NftProxy:
 
     def update(self, services: Mapping[str, Service], nodes: Iterable[Node], version: int) -> bool:
         """Bring every node to these Services; False where one refused (logged), to be tried again."""
+        known = tuple(nodes)
+        lost = lost_fronts(clashes(services, known))
         running = {
-            node.name: self._pool.submit(self._nodes[node.name].update, node, services)
-            for node in nodes
+            node.name: self._pool.submit(self._nodes[node.name].update, node, services, lost)
+            for node in known
             if node.name in self._nodes
         }
         complete = True

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from kubinet.addressing import GATEWAY_INTERFACE, STACK_ROUTER, gateway_address
 from kubinet.netlink import Netlink, NetlinkError, add_route, delete_route
 from kubinet.netns import interface_indexes, netlink, of_process
+from kubinet.services import floating_addresses
 from kubinet.state import ClusterFacts, NetworkConfig, NodeFacts, Service
 
 _LOG = logging.getLogger(__name__)
@@ -19,16 +20,8 @@ def routed_addresses(services: Iterable[Service], network: NetworkConfig) -> fro
     Not those of the balancers' pool, which has one, and not those that the cluster has for something else: a route to
     another node's address would cut that node off.
     """
-    others = (
-        network.load_balancer_cidr,
-        network.underlay_cidr,
-        network.pod_cidr,
-        network.service_cidr,
-        network.management_cidr,
-    )
-    return frozenset(
-        address for one in services for address in one.external if not any(address in cidr for cidr in others)
-    )
+    pool = network.load_balancer_cidr
+    return frozenset(address for one in services for address in floating_addresses(one, network) if address not in pool)
 
 
 class ExternalRoutes:

@@ -67,7 +67,7 @@ class World:
 
     def update(self, *services: Service) -> dict[str, Service]:
         made = {service.key: service for service in services}
-        self.kernel.update(NODE, made)
+        self.kernel.update(NODE, made, {})
         return made
 
     def many(self, pid: int, address: str, port: int, kind: int = TCP, times: int = 24) -> list[str]:

@@ -53,14 +53,13 @@ def test_a_node_port_is_given_once(lab: Lab) -> None:
 
 
 def test_two_services_want_one_external_address(lab: Lab) -> None:
-    """The first by name serves; with sdn the other one has the event AddressInUse; later it takes over."""
+    """The first by name serves; the other one has the event AddressInUse; later it takes over."""
     lab.create(
         service("b-late", {"app": "second"}, externalIPs=["203.0.113.9"]),
         service("a-first", ECHO, externalIPs=["203.0.113.9"]),
     )
     lab.until_who(lab.pod("client"), ["one"], To("203.0.113.9", times=4))
-    if lab.proxy == "sdn":
-        assert "belongs to Service default/a-first already" in lab.until_event("b-late", "AddressInUse")
+    assert "belongs to Service default/a-first already" in lab.until_event("b-late", "AddressInUse")
     lab.remove("Service", "a-first")
     lab.until_who(lab.pod("client"), ["two"], To("203.0.113.9", times=4))
 

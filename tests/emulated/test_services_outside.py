@@ -91,8 +91,12 @@ def test_source_ranges(lab: Lab) -> None:
 
 
 def test_external_addresses(lab: Lab) -> None:
-    """externalIPs that are nobody's: the outside host, pods and nodes reach the Service there."""
-    lab.create(service("external", ECHO, externalIPs=["203.0.113.7"], ports=BOTH))
+    """externalIPs that are nobody's: the outside host, pods and nodes reach the Service there; one that is a node's
+    takes the Service's ports of the node and nothing else."""
+    node = lab.address("n2")
+    lab.create(service("external", ECHO, externalIPs=["203.0.113.7", node], ports=BOTH))
+    lab.until_who(lab.pod("client"), ALL, To(node, times=16))
+    lab.pod("client").exec(["ping", "-c1", "-W5", node])
     questions = To("203.0.113.7", times=16), To("203.0.113.7", 80, "udp", times=16)
     for place in (lab.outside, lab.pod("client"), lab.node("n4")):
         lab.until_who(place, ALL, *questions)

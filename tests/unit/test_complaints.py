@@ -7,6 +7,7 @@ import pytest
 from clusters import node
 
 from controller.complaints import complaints
+from kubinet.services import Clash
 from kubinet.state import (
     Algorithm,
     ClusterState,
@@ -85,6 +86,14 @@ def test_external_ports_of_a_node_that_outgoing_connections_may_get_are_told() -
     ):
         one = replace(PLAIN, ports=(port,), external_ips=(address,))
         assert _told(ClusterState(NetworkConfig(), {"n1": node(1)}, {}, {one.key: one})) == expected
+
+
+@pytest.mark.parametrize("proxy", list(ServiceProxy))
+def test_an_address_that_another_service_has_is_told(proxy: ServiceProxy) -> None:
+    """Whoever realises Services."""
+    clash = Clash("shop/api", "shop/web", IPv4Address("198.51.100.1"), 80, Protocol.TCP)
+    told = list(complaints(_state(PLAIN, NetworkConfig(services=proxy)), (clash,), {}))
+    assert [(one.owner, one.reason) for one in told] == [("Service/shop/web", "AddressInUse")]
 
 
 @pytest.mark.parametrize("proxy", list(ServiceProxy))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.nft.compile import fragment, place
 from agents.nft.ruleset import Ruleset, ruleset
+from kubinet.services import clashes, lost_fronts
 from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
 from kubinet.transport import Protocol
 
@@ -56,6 +57,31 @@ def test_an_external_address_of_the_clusters_own_networks_has_no_rule(address: s
     own = (IPv4Address("198.51.100.1"),)
     named = fragment(_service(1, 2, 3, external_ips=(*own, IPv4Address(address))), NODE, NETWORK)
     assert named == fragment(_service(1, 2, 3, external_ips=own), NODE, NETWORK)
+
+
+def test_other_ports_of_a_hosts_address_are_the_hosts() -> None:
+    """An external address of the underlay or of the management network is not closed beside the Service's port."""
+    addresses = tuple(map(IPv4Address, ("198.51.100.1", "172.18.0.2", "172.30.0.1")))
+    found = fragment(_service(1, 2, external_ips=addresses), NODE, NETWORK)
+    closed = {element for name, element in found.shared if name == "external-addresses"}
+    served = {element for name, element in found.shared if name == "services"}
+    assert closed == {"198.51.100.1"}
+    assert served == {"10.96.0.1 . tcp . 80", *(f"{address} . tcp . 80" for address in addresses)}
+
+
+def test_an_address_that_another_service_has_gets_no_rule() -> None:
+    """The balancer's address is the one's who was allocated it, also when it has no endpoint; later the other's."""
+    address = IPv4Address("172.31.0.1")
+    claims, owner = _service(1, 2, external_ips=(address,)), _service(2, load_balancer_ips=(address,))
+    rules, table = Ruleset(NODE, NETWORK), Table()
+    both = {claims.key: claims, owner.key: owner}
+    table.apply(rules.update(both, lost_fronts(clashes(both))))
+    key = f"{address} . tcp . 80"
+    assert table.collections["refused"][key] == "goto reject-it"
+    assert key not in table.collections["services"]
+    table.apply(rules.update({claims.key: claims}, {}))
+    assert key not in table.collections["refused"]
+    assert table.collections["services"][key] == "goto ext/shop/s1/tcp/80"
 
 
 def test_affinity_remembers_clients_by_endpoint() -> None:
