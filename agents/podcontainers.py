@@ -35,7 +35,7 @@ def sandbox_spec(pod: Pod, node: str, address: IPv4Address, node_namespace: str,
         host_aliases=tuple(
             HostAlias(found, tuple(alias.get("hostnames") or ()))
             for alias in spec.get("hostAliases") or ()
-            if (found := ipv4(alias["ip"])) is not None
+            if (found := ipv4(alias.get("ip") or "")) is not None
         ),
     )
 

@@ -73,7 +73,7 @@ def resolver(pod: Pod, dns: ClusterDns) -> Resolver:
         servers = list(dns.node)
     servers += [found for text in config.get("nameservers") or () if (found := ipv4(text)) is not None]
     searches += config.get("searches") or ()
-    options |= {entry["name"]: entry.get("value") or "" for entry in config.get("options") or ()}
+    options |= {entry["name"]: entry.get("value") or "" for entry in config.get("options") or () if entry.get("name")}
     return _within_limits(
         list(dict.fromkeys(servers)),
         list(dict.fromkeys(searches)),

@@ -98,6 +98,26 @@ EXEC = {"exec": {"command": ["true"]}}
             "quantities must match the regular expression",
         ),
         ({"dnsPolicy": "None"}, "spec.dnsConfig.nameservers", "Required value: must provide at least one DNS"),
+        (
+            {"dnsConfig": {"nameservers": ["1.2.3"]}},
+            "spec.dnsConfig.nameservers[0]",
+            'Invalid value: "1.2.3": must',
+        ),
+        ({"dnsConfig": {"nameservers": ["192.0.2.1"] * 4}}, "spec.dnsConfig.nameservers", "not have more than 3 names"),
+        ({"dnsConfig": {"searches": ["a.b", " x"]}}, "spec.dnsConfig.searches[1]", 'Invalid value: " x": a search'),
+        ({"dnsConfig": {"searches": ["a"] * 33}}, "spec.dnsConfig.searches", "must not have more than 32 search paths"),
+        ({"dnsConfig": {"searches": ["a" * 250] * 9}}, "spec.dnsConfig.searches", "not have more than 2048 characters"),
+        (
+            {"dnsConfig": {"options": [{"value": "5"}]}},
+            "spec.dnsConfig.options[0]",
+            "Required value: must not be empty",
+        ),
+        ({"hostAliases": [{"hostnames": ["a.b"]}]}, "spec.hostAliases[0].ip", 'Invalid value: "": must be a valid IP'),
+        (
+            {"hostAliases": [{"ip": "192.0.2.1", "hostnames": ["a", "B"]}]},
+            "spec.hostAliases[0].hostnames[1]",
+            "a lowercase RFC 1123 subdomain must consist of",
+        ),
         ({"tolerations": [{"value": "x"}]}, "spec.tolerations[0].operator", "operator must be Exists when `key` is"),
         (
             {"containers": [{**CONTAINER, "livenessProbe": {}}]},

@@ -15,6 +15,7 @@ from controller.api.validation.causes import (
     required,
 )
 from controller.api.validation.names import label, labels, port_name, selector_term, subdomain
+from controller.api.validation.poddns import pod_dns
 from controller.api.validation.probes import probes_and_hooks
 
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[mkMGTPEunµ]|[eE][+-]?\d+)?")
@@ -51,11 +52,7 @@ def pod_spec(spec: Object, path: str = "spec") -> list[Cause]:
             found += probes_and_hooks(f"{path}.{group}[{index}]", container, spec["terminationGracePeriodSeconds"])
     found += _host_ports(spec, path)
     found += one_of(f"{path}.restartPolicy", spec["restartPolicy"], ("Always", "Never", "OnFailure"))
-    policies = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-    found += one_of(f"{path}.dnsPolicy", spec["dnsPolicy"], policies)
-    if spec["dnsPolicy"] == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
-        why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        found.append(required(f"{path}.dnsConfig.nameservers", why))
+    found += pod_dns(spec, path)
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and deadline < 1:
         why = "must be between 1 and 2147483647, inclusive"
