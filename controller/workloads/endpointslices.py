@@ -9,10 +9,10 @@ from controller.api.objects import Objects
 from controller.api.registry import NODE, POD, SERVICE
 from controller.api.status import Object, StatusError
 from controller.api.store import Change, Key
-from controller.workloads.endpoints import PodFacts, ServiceFacts, place, pod_facts, service_facts, weight
-from controller.workloads.events import record
+from controller.workloads.endpoints import ServiceFacts, place, pod_facts, service_facts
 from controller.workloads.loop import Loop, hopeless
 from controller.workloads.selecting import Selection
+from controller.workloads.selectionnews import SelectionNews
 from controller.workloads.slicestore import SliceStore
 from controller.workloads.slicewire import Header, pod_name, slice_labels
 from controller.workloads.slicing import SliceSet
@@ -35,6 +35,7 @@ class EndpointSlices:
         self._sets: dict[Key, SliceSet[str]] = {}
         self._dirty: dict[Key, set[str] | None] = {}
         """Names of pods to look at; None: everything."""
+        self._news = SelectionNews(objects, selection, MANAGER)
         self._slices = SliceStore(objects, MANAGER, self._mark_all)
         store = objects.store
         self._loop = Loop(store, (), self.run, name="endpoint slices")
@@ -52,6 +53,7 @@ class EndpointSlices:
             store.listen(SERVICE.key, self._service_changed),
             store.listen(NODE.key, self._node_changed),
             self._slices.close,
+            self._news.close,
         )
 
     # What changed
@@ -124,6 +126,7 @@ class EndpointSlices:
     def _reconcile(self, key: Key, pods: set[str] | None) -> None:
         service = self.selection.services.get(key)
         if service is None:
+            self._news.forget(key)
             self._sets.pop(key, None)
             self._slices.delete_all(key)
             return
@@ -136,7 +139,8 @@ class EndpointSlices:
                 selected = pod is not None and service.selects(pod)
                 slices.set(name, place(service, pod, self.zones) if pod is not None and selected else None)
                 if pod is not None and selected:
-                    self._check_weight(key, pod)
+                    self._news.pod(key, service, pod)
+        self._news.selected(key, nobody=not self.selection.selects_any(service))
         slices.tidy()
         labels = slice_labels(service.labels, service.name, MANAGER, headless=service.headless)
         self._slices.write(key, Header(labels, "Service", service.name, service.uid), slices)
@@ -146,22 +150,15 @@ class EndpointSlices:
         stored = self._slices.load(key, service.uid, pod_name)
         slices = self._sets[key] = SliceSet(partial(self._slices.new_name, key), stored)
         wanted = {}
+        self._news.forget(key)
         for pod in self.selection.selected(service):
             placed = place(service, pod, self.zones)
             if placed is not None:
                 wanted[pod.name] = placed
-                self._check_weight(key, pod)
+                self._news.pod(key, service, pod)
         slices.replace(wanted)
         slices.dirty |= dict.fromkeys(slices.slices)  # their labels may be others; what is equal is not written
         return slices
-
-    def _check_weight(self, key: Key, pod: PodFacts) -> None:
-        try:
-            weight(pod.weight)
-        except ValueError as error:
-            message = f"Pod {pod.name}: {error}"
-            about = self._objects.get(SERVICE, *key).object
-            record(self._objects, about, "InvalidWeight", message, component=MANAGER, kind="Warning")
 
     def close(self) -> None:
         """Listen no more."""

@@ -55,10 +55,16 @@ class Selection:
 
     def selected(self, service: ServiceFacts) -> list[PodFacts]:
         """The pods that a Service selects, by name."""
+        return [self.pods[key] for key in sorted(self._candidates(service)) if service.selects(self.pods[key])]
+
+    def selects_any(self, service: ServiceFacts) -> bool:
+        """Whether there is a pod that a Service selects."""
+        return any(service.selects(self.pods[key]) for key in self._candidates(service))
+
+    def _candidates(self, service: ServiceFacts) -> Iterable[Key]:
         sets: Iterable[dict[Key, None]]
         sets = (self._pods_by.get((service.namespace, *pair), {}) for pair in service.selector)
-        smallest = min(sets, key=len)
-        return [self.pods[key] for key in sorted(smallest) if service.selects(self.pods[key])]
+        return min(sets, key=len)
 
     def on_node(self, node: str) -> list[PodFacts]:
         """The pods of a node."""
