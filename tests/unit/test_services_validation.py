@@ -206,6 +206,41 @@ def test_annotations_without_effect_are_told() -> None:
     ]
 
 
+@pytest.mark.parametrize("spec", [{"type": "ClusterIP", "clusterIP": "None"}, {"type": "ExternalName"}])
+def test_an_algorithm_without_a_cluster_ip_is_told(spec: dict[str, Any]) -> None:
+    """Nobody chooses for clients of a headless Service or an ExternalName."""
+    annotations = {"kubinet.dev/load-balancer": "maglev"}
+    warning = (
+        "annotation kubinet.dev/load-balancer has no effect: the Service has no cluster IP, its name leads to others"
+    )
+    selecting = {**spec, "selector": {"a": "b"}} if "clusterIP" in spec else spec
+    assert service_warnings({"metadata": {"annotations": annotations}, "spec": selecting}) == [warning]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"192.0.2.1":3,"192.0.2.2":0}', False),
+        ("{}", False),
+        ("3", True),
+        ("foo", True),
+        ('{"192.0.2.1":"3"}', True),
+        ('{"192.0.2.1":true}', True),
+        ('{"192.0.2.1":1001}', True),
+        ('{"web-1":1}', True),
+    ],
+)
+def test_weights_that_are_none_are_told(text: str, told: bool) -> None:
+    """A hand-made slice's annotation is a JSON object of integers from 0 to 1000 by address."""
+    labels = {"kubernetes.io/service-name": "a"}
+    metadata = {"labels": labels, "annotations": {"kubinet.dev/weights": text}}
+    warning = (
+        "annotation kubinet.dev/weights is no JSON object of integers from 0 to 1000 by address, such as "
+        '{"192.0.2.1":3}: endpoints without a weight count as 1'
+    )
+    assert endpoint_slice_warnings({"metadata": metadata, "addressType": "IPv4"}) == ([warning] if told else [])
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "text"),
     [

@@ -1,5 +1,6 @@
 """EndpointSlice (discovery.k8s.io/v1) and Endpoints (v1)."""
 
+import json
 from collections.abc import Sequence
 
 from controller.api.status import Cause, Object
@@ -12,6 +13,7 @@ from controller.api.validation.causes import (
     required,
 )
 from controller.api.validation.names import label, qualified_name, subdomain
+from kubinet.serviceobjects import WEIGHTS
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _TYPES = ("FQDN", "IPv4", "IPv6")
@@ -93,7 +95,23 @@ def endpoint_slice_warnings(obj: Object) -> list[str]:
         found.append(f"addressType {obj.get('addressType')} is stored and not acted on: this cluster has IPv4 only")
     if "kubernetes.io/service-name" not in (obj["metadata"].get("labels") or {}):
         found.append("the EndpointSlice belongs to no Service: it has no label kubernetes.io/service-name")
+    text = (obj["metadata"].get("annotations") or {}).get(WEIGHTS)
+    if text is not None and not _are_weights(text):
+        found.append(
+            f"annotation {WEIGHTS} is no JSON object of integers from 0 to 1000 by address, such as "
+            '{"192.0.2.1":3}: endpoints without a weight count as 1'
+        )
     return found
+
+
+def _are_weights(text: str) -> bool:
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(read, dict) and all(
+        parsed(address) is not None and type(weight) is int and 0 <= weight <= 1000 for address, weight in read.items()
+    )
 
 
 def endpoints(new: Object, _old: Object | None) -> list[Cause]:

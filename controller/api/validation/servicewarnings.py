@@ -33,6 +33,8 @@ def service_warnings(service: Object) -> list[str]:
     annotations = service["metadata"].get("annotations") or {}
     ours = sorted(key for key in annotations if key.startswith("kubinet.dev/") and key != ALGORITHM)
     found += [f"annotation {key} has no effect on a Service; known here: {ALGORITHM}" for key in ours]
+    if ALGORITHM in annotations and (headless(spec) or spec["type"] == "ExternalName"):
+        found.append(f"annotation {ALGORITHM} has no effect: the Service has no cluster IP, its name leads to others")
     if SOURCE_RANGES in annotations:
         found.append(f"annotation {SOURCE_RANGES} is ignored: use spec.loadBalancerSourceRanges")
     aware = [key for key in _AWARE if annotations.get(key)]
