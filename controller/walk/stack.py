@@ -82,6 +82,11 @@ def _only_flows(state: ClusterState, node: Node, packet: Packet) -> None:
                         f"{packet}: with `services: nftables` the kernel of node {node.name} chooses an endpoint of "
                         f"Service {service.key}, which no flow shows; ask for an endpoint's own address"
                     )
+    if packet.destination in state.network.service_cidr:
+        raise WalkError(
+            f"{packet}: with `services: nftables` the kernel of node {node.name} decides, which no flow shows: it "
+            "refuses ports that a cluster IP's Service has not, and drops what is sent to cluster IPs of no Service"
+        )
 
 
 def _leaves(node: Node, packet: Packet, device: str, turn: StackTurn) -> Turn:

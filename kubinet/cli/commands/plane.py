@@ -8,6 +8,11 @@ import typer
 from kubinet.cli.app import Panel, command, group, into
 from kubinet.cli.options import ClusterOption, Facts, FactsOption
 from kubinet.errors import KubinetError
+from kubinet.state import ServiceProxy
+
+_IN_KERNEL = (
+    "with `services: nftables` they are rules of the node's kernel: `echo {node} nft list ruleset | kubinet cli`."
+)
 
 
 class Bridge(StrEnum):
@@ -68,7 +73,10 @@ def flows(
     ]
     typer.echo(text_table(("TABLE", "PRIORITY", "PACKETS", "OWNER", "MATCH", "ACTIONS"), cells), nl=False)
     if owner is not None and not rows:
-        typer.echo(f"No flow of {bridge} on {node} comes from {owner!r}; an owner is KIND/NS/NAME.", err=True)
+        why = "an owner is KIND/NS/NAME."
+        if owner.lower().startswith("service/") and state.network.services is ServiceProxy.NFTABLES:
+            why = _IN_KERNEL.format(node=node)
+        typer.echo(f"No flow of {bridge} on {node} comes from {owner!r}; {why}", err=True)
 
 
 @command("groups", Panel.NETWORK, ["kubinet groups n1", "kubinet groups n2 --service shop/web -o json"])
@@ -92,7 +100,8 @@ def groups(
     words = ["ovs-ofctl", "-O", "OpenFlow15"]
     socket = f"unix:/run/kubinet/nodes/{node}/br-int.mgmt"
     dump, counters = (found.run([*words, f"dump-{what}", socket]).text for what in ("groups", "group-stats"))
-    rows = parse_groups(dump, counters, group_names(state_of(found.client).services.values()))
+    state = state_of(found.client)
+    rows = parse_groups(dump, counters, group_names(state.services.values()))
     chosen = [row for row in rows if service is None or row.service == f"Service/{service}"]
     if output is Facts.JSON:
         typer.echo(to_json([asdict(row) for row in chosen]), nl=False)
@@ -103,7 +112,9 @@ def groups(
         for choice in row.choices
     ]
     typer.echo(text_table(("SERVICE", "PORT", "SELECTION", "ENDPOINT", "WEIGHT", "CONNECTIONS"), cells), nl=False)
-    if service is not None and not chosen:
+    if not chosen and state.network.services is ServiceProxy.NFTABLES:
+        typer.echo(f"No groups of Services on {node}; {_IN_KERNEL.format(node=node)}", err=True)
+    elif service is not None and not chosen:
         typer.echo(
             f"No groups of Service {service!r} (NS/NAME) on {node}: one endpoint, maglev, round-robin, large ones need "
             f"none; `kubinet flows {node} --owner Service/{service}` shows what there is.",

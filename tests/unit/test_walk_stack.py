@@ -1,0 +1,40 @@
+"""What a walk says of a node's own kernel."""
+
+from ipaddress import IPv4Address
+
+import pytest
+from clusters import node
+
+from controller.walk.packet import Packet, WalkError
+from controller.walk.stack import Turn, receives
+from kubinet.state import ClusterState, Endpoint, NetworkConfig, Service, ServicePort, ServiceProxy
+from kubinet.transport import Protocol
+
+ENDPOINT = Endpoint(IPv4Address("10.244.1.2"), 8080, "n1")
+WEB = Service("shop", "web", IPv4Address("10.96.0.9"), (ServicePort("", Protocol.TCP, 80, None, (ENDPOINT,)),))
+
+
+def _ask(address: str, port: int, proxy: ServiceProxy) -> Turn:
+    macs = "02:00:00:00:00:01", "02:00:00:00:00:02"
+    packet = Packet(*macs, IPv4Address("10.244.1.3"), IPv4Address(address), Protocol.TCP, 40000, port)
+    state = ClusterState(NetworkConfig(services=proxy), {"n1": node(1)}, {}, {WEB.key: WEB})
+    return receives(state, node(1), packet, "gw0")
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "words"),
+    [
+        ("10.96.0.9", 80, "chooses an endpoint of Service shop/web"),
+        ("10.96.0.9", 81, "it refuses ports that a cluster IP's Service has not"),
+        ("10.96.7.7", 80, "drops what is sent to cluster IPs of no Service"),
+    ],
+)
+def test_what_nftables_rules_decide_is_not_guessed(address: str, port: int, words: str) -> None:
+    """No flow shows it: the question is refused, with what the rules do."""
+    with pytest.raises(WalkError, match=words):
+        _ask(address, port, ServiceProxy.NFTABLES)
+
+
+def test_other_addresses_are_routed() -> None:
+    """Whoever realises Services: a pod's address goes to gw0."""
+    assert {_ask("10.244.1.9", 80, proxy).device for proxy in ServiceProxy} == {"gw0"}
