@@ -71,6 +71,7 @@ class EndpointSlices:
     def _service_is(self, service: Object) -> None:
         metadata = service["metadata"]
         key = (metadata["namespace"], metadata["name"])
+        self._news.service(service)
         facts = service_facts(service)
         if facts != self.selection.services.get(key):
             self.selection.put_service(key, facts)

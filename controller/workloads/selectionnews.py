@@ -6,8 +6,9 @@ from typing import Final, Literal
 
 from controller.api.objects import Objects
 from controller.api.registry import SERVICE
-from controller.api.status import StatusError
+from controller.api.status import Object, StatusError
 from controller.api.store import Key
+from controller.api.validation.addresses import parsed
 from controller.workloads.endpoints import PodFacts, ServiceFacts, ports_of, weight
 from controller.workloads.events import record
 from controller.workloads.selecting import Selection
@@ -18,7 +19,10 @@ _PATIENCE_SECONDS: Final = 10.0
 
 
 class SelectionNews:
-    """Tells a Service's owner of weights that are none, target ports that a pod has not, selectors without pods."""
+    """Tells a Service's owner of weights that are none, target ports that a pod has not, selectors without pods.
+
+    And of an ExternalName that is an address.
+    """
 
     def __init__(
         self, objects: Objects, selection: Selection, component: str, *, patience: float = _PATIENCE_SECONDS
@@ -37,6 +41,18 @@ class SelectionNews:
         self._told.pop(key, None)
         if (timer := self._waiting.pop(key, None)) is not None:
             timer.cancel()
+
+    def service(self, service: Object) -> None:
+        """A Service that is new or another one now; the store is not written to before the caller is done."""
+        name = service["spec"].get("externalName") or ""
+        if service["spec"].get("type") != "ExternalName" or parsed(name.removesuffix(".")) is None:
+            return
+        key = service["metadata"]["namespace"], service["metadata"]["name"]
+        message = (
+            f"spec.externalName {name} is an address: DNS has no record for it, so the Service does not resolve; "
+            "use a Service without selector and an EndpointSlice with the address"
+        )
+        asyncio.get_running_loop().call_soon(self._record, key, "ExternalNameIsAddress", message, "Warning")
 
     def pod(self, key: Key, service: ServiceFacts, pod: PodFacts) -> None:
         """A pod that the Service selects."""

@@ -89,6 +89,21 @@ def test_a_selector_that_matches_nothing_is_told() -> None:
     assert _run(without_address) == [("Normal", "NoPods", f"{text} its name does not exist until one has")]
 
 
+def test_an_external_name_that_is_an_address_is_told() -> None:
+    """With what to use instead; a name is no news."""
+
+    async def steps(world: World) -> None:
+        for name, external in (("web", "192.0.2.1"), ("fine", "www.example.org")):
+            body = {"metadata": {"name": name}, "spec": {"type": "ExternalName", "externalName": external}}
+            world.news.service(world.objects.create(SERVICE, "default", body).object)
+
+    message = (
+        "spec.externalName 192.0.2.1 is an address: DNS has no record for it, so the Service does not resolve; "
+        "use a Service without selector and an EndpointSlice with the address"
+    )
+    assert _run(steps) == [("Warning", "ExternalNameIsAddress", message)]
+
+
 def test_pods_that_come_in_time_are_no_news() -> None:
     """A pod that came, one that nobody reported yet, and a Service that is gone: silence."""
 
