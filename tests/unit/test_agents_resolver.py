@@ -69,6 +69,12 @@ def test_dns_config_is_added_to_the_policys() -> None:
     assert resolver(pod(dnsConfig=config), DNS) == expected
 
 
+def test_an_option_without_a_name_is_left_out() -> None:
+    """The API refuses it; a stored pod from before that does not stop its node's agent."""
+    config = {"options": [{"value": "3"}, {"name": "ndots", "value": "2"}]}
+    assert resolver(pod(dnsConfig=config), DNS) == Resolver((CLUSTER,), SEARCHES, ("ndots:2",))
+
+
 def test_many_searches_fit() -> None:
     """More than six search domains and more than 256 characters, as Kubernetes has allowed since 1.28."""
     searches = [f"{'x' * 60}.{number}.example.com" for number in range(10)]
