@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from kubinet.cli import completing
+
 
 class Facts(StrEnum):
     """How a command prints facts."""
@@ -15,13 +17,25 @@ class Facts(StrEnum):
 
 ClusterOption = Annotated[
     str | None,
-    typer.Option("--cluster", envvar="KUBINET_CLUSTER", help="The cluster; not needed when only one runs."),
+    typer.Option(
+        "--cluster",
+        envvar="KUBINET_CLUSTER",
+        help="The cluster; not needed when only one runs.",
+        autocompletion=completing.clusters,
+    ),
 ]
 FactsOption = Annotated[
     Facts, typer.Option("--output", "-o", metavar="table|json", help="A table to read, or JSON for programs.")
 ]
 NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="The namespace.  \\[default: default]", show_default=False)
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="The namespace.  \\[default: default]",
+        show_default=False,
+        autocompletion=completing.namespaces,
+    ),
 ]
 AllNamespacesOption = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
 SelectorOption = Annotated[
@@ -44,5 +58,10 @@ RecursiveOption = Annotated[bool, typer.Option("--recursive", "-R", help="Read f
 
 ResourcesArgument = Annotated[
     list[str],
-    typer.Argument(metavar="KIND[,KIND] [NAME]... | KIND/NAME...", help="Kinds and names, as for kubectl."),
+    typer.Argument(
+        metavar="KIND[,KIND] [NAME]... | KIND/NAME...",
+        help="Kinds and names, as for kubectl.",
+        autocompletion=completing.resources,
+    ),
 ]
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.", autocompletion=completing.nodes)]

@@ -129,3 +129,25 @@ def test_patch(client: Client, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "give the patch by -p TEXT or by --patch-file FILE" in said(capsys, "patch", "cm/patched", code=2)
     missing = said(capsys, "patch", "cm/patched", "--patch-file=absent.yaml", code=1)
     assert missing == "Error: absent.yaml: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("kubinet get deployment", ["deployments"]),
+        ("kubinet rollout status deploy ", ["web"]),
+        ("kubinet describe deploy/", ["deploy/web"]),
+        ("kubinet flows n", ["n1", "n2"]),
+        ("kubinet get -A nodes ", ["n1", "n2"]),
+        ("kubinet get -n kube-system deploy ", [""]),
+        ("kubinet get pods -n kube-", ["kube-public", "kube-system"]),
+    ],
+)
+def test_completion(
+    line: str, offered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell completes kinds, names of the kind before the word or in it, nodes, namespaces, as the API has them."""
+    monkeypatch.setenv("_KUBINET_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+    assert said(capsys).removesuffix("\n").split("\n") == offered

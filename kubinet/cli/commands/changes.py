@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubinet.cli import completing
 from kubinet.cli.app import Panel, command
 from kubinet.cli.options import (
     AllNamespacesOption,
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 WordsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="KIND NAME... | KIND/NAME... KEY=VALUE... [KEY-...]", help="Objects, then changes."),
+    typer.Argument(
+        metavar="KIND NAME... | KIND/NAME... KEY=VALUE... [KEY-...]",
+        help="Objects, then changes.",
+        autocompletion=completing.resources,
+    ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Also where another value is set.")]
 EveryOption = Annotated[bool, typer.Option("--all", help="All objects of the kind.")]

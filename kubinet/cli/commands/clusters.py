@@ -4,12 +4,20 @@ from typing import Annotated
 
 import typer
 
+from kubinet.cli import completing
 from kubinet.cli.app import Panel, command
 from kubinet.cli.options import ClusterOption, Facts, FactsOption
 from kubinet.errors import UsageError
 
 NameOption = Annotated[
-    str | None, typer.Option("--name", envvar="KUBINET_CLUSTER", help="The cluster's name.", show_default=False)
+    str | None,
+    typer.Option(
+        "--name",
+        envvar="KUBINET_CLUSTER",
+        help="The cluster's name.",
+        show_default=False,
+        autocompletion=completing.clusters,
+    ),
 ]
 
 
@@ -35,7 +43,12 @@ def doctor(output: FactsOption = Facts.TABLE) -> int:
 )
 def up(
     topology: Annotated[
-        str, typer.Argument(metavar="[TOPOLOGY.yaml | PRESET]", help="A Topology file or a preset's name.")
+        str,
+        typer.Argument(
+            metavar="[TOPOLOGY.yaml | PRESET]",
+            help="A Topology file or a preset's name.",
+            autocompletion=completing.presets,
+        ),
     ] = "leaf-spine",
     name: NameOption = None,
     nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="How many nodes (presets only).")] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kubinet.cli import completing
 from kubinet.cli.app import Panel, command
 from kubinet.cli.options import Facts, FactsOption
 from kubinet.errors import UsageError
@@ -24,7 +25,12 @@ from kubinet.errors import UsageError
 )
 def run(
     experiment: Annotated[
-        str | None, typer.Argument(metavar="[EXPERIMENT]", help="An experiment's name, or an Experiment file.")
+        str | None,
+        typer.Argument(
+            metavar="[EXPERIMENT]",
+            help="An experiment's name, or an Experiment file.",
+            autocompletion=completing.experiments,
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--list", help="List the experiments and what they ask.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Check all, print every planned run.")] = False,

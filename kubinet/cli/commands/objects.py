@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kubinet.cli import completing
 from kubinet.cli.app import Panel, command
 from kubinet.cli.options import (
     AllNamespacesOption,
@@ -147,7 +148,11 @@ def apply(
 def delete(
     resources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KIND[,KIND] [NAME]... | KIND/NAME...]", help="Kinds and names, as for kubectl."),
+        typer.Argument(
+            metavar="[KIND[,KIND] [NAME]... | KIND/NAME...]",
+            help="Kinds and names, as for kubectl.",
+            autocompletion=completing.resources,
+        ),
     ] = None,
     filename: FilesOption = None,
     recursive: RecursiveOption = False,
@@ -225,7 +230,11 @@ def delete(
 def wait(
     resources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KIND [NAME]... | KIND/NAME...]", help="Kinds and names, as for kubectl."),
+        typer.Argument(
+            metavar="[KIND [NAME]... | KIND/NAME...]",
+            help="Kinds and names, as for kubectl.",
+            autocompletion=completing.resources,
+        ),
     ] = None,
     condition: Annotated[
         str,

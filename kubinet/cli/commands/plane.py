@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from kubinet.cli.app import Panel, command, group, into
-from kubinet.cli.options import ClusterOption, Facts, FactsOption
+from kubinet.cli.options import ClusterOption, Facts, FactsOption, NodeArgument
 from kubinet.errors import KubinetError
 from kubinet.state import ServiceProxy
 
@@ -28,7 +28,7 @@ class Bridge(StrEnum):
     ["kubinet flows n1", "kubinet flows n1 --table SpoofGuard", "kubinet flows n2 --owner Pod/default/web-1 -o json"],
 )
 def flows(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")],
+    node: NodeArgument,
     table: Annotated[str | None, typer.Option("--table", metavar="NAME|NUMBER", help="Only this table.")] = None,
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="KIND/NS/NAME", help="Only what this object made.")
@@ -81,7 +81,7 @@ def flows(
 
 @command("groups", Panel.NETWORK, ["kubinet groups n1", "kubinet groups n2 --service shop/web -o json"])
 def groups(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")],
+    node: NodeArgument,
     service: Annotated[str | None, typer.Option("--service", metavar="NS/NAME", help="Only this Service's.")] = None,
     output: FactsOption = Facts.TABLE,
     cluster: ClusterOption = None,
@@ -123,7 +123,6 @@ def groups(
 
 
 agent = group("agent", Panel.NETWORK, "The nodes' agents: stop and start one as if its process had died.")
-NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="A node's name.")]
 
 
 @into(agent, ("agent", "ls"), ["kubinet agent ls"])

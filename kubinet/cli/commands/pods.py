@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from kubinet.cli import completing
 from kubinet.cli.app import Panel, command
 from kubinet.cli.options import (
     AllNamespacesOption,
@@ -27,7 +28,11 @@ from kubinet.errors import UsageError
 def execute(
     pod: Annotated[
         str,
-        typer.Argument(metavar="POD", help="The pod, NAME or pod/NAME; for deploy/NAME, svc/NAME … one of its pods."),
+        typer.Argument(
+            metavar="POD",
+            help="The pod, NAME or pod/NAME; for deploy/NAME, svc/NAME … one of its pods.",
+            autocompletion=completing.pods,
+        ),
     ],
     argv: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARG]...", help="The program and its arguments.")],
     container: ContainerOption = None,
@@ -65,7 +70,10 @@ def execute(
     ["kubinet logs a -f", "kubinet logs a -c init --timestamps", "kubinet logs -l app=web --prefix --tail=20"],
 )
 def logs(
-    pod: Annotated[str | None, typer.Argument(metavar="[POD]", help="The pod; or choose several with -l.")] = None,
+    pod: Annotated[
+        str | None,
+        typer.Argument(metavar="[POD]", help="The pod; or choose several with -l.", autocompletion=completing.pods),
+    ] = None,
     container_argument: Annotated[
         str | None, typer.Argument(metavar="[CONTAINER]", help="The container, as -c.")
     ] = None,
@@ -126,7 +134,12 @@ def logs(
     ],
 )
 def port_forward(
-    target: Annotated[str, typer.Argument(metavar="POD|KIND/NAME", help="A pod, or a service: then one of its pods.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="POD|KIND/NAME", help="A pod, or a service: then one of its pods.", autocompletion=completing.pods
+        ),
+    ],
     ports: Annotated[list[str], typer.Argument(metavar="[LOCAL:]REMOTE...", help="Numbers, or a port's name.")],
     address: Annotated[str, typer.Option("--address", help="Where to listen.")] = "127.0.0.1",
     namespace: NamespaceOption = None,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from kubinet.cli import completing
 from kubinet.cli.app import Panel, group, into
 from kubinet.cli.options import ClusterOption, Facts, FactsOption
 from kubinet.errors import UsageError
@@ -12,7 +13,11 @@ topology = group("topology", Panel.EXPERIMENTS, "Look at topologies: files, pres
 
 SourceArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[TOPOLOGY.yaml | PRESET]", help="A file or preset (default: the running cluster's)."),
+    typer.Argument(
+        metavar="[TOPOLOGY.yaml | PRESET]",
+        help="A file or preset (default: the running cluster's).",
+        autocompletion=completing.presets,
+    ),
 ]
 NodesOption = Annotated[int | None, typer.Option("--nodes", min=1, help="How many nodes (presets only).")]
 SettingsOption = Annotated[
@@ -57,7 +62,10 @@ def show(
     ["kubinet topology validate topology.yaml", "kubinet topology validate fat-tree --set k=4"],
 )
 def validate(
-    source: Annotated[str, typer.Argument(metavar="TOPOLOGY.yaml | PRESET", help="A file or preset.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="TOPOLOGY.yaml | PRESET", help="A file or preset.", autocompletion=completing.presets),
+    ],
     nodes: NodesOption = None,
     settings: SettingsOption = None,
     output: FactsOption = Facts.TABLE,
