@@ -30,6 +30,7 @@ def complaints(state: ClusterState, clashes: tuple[Clash, ...], failures: Mappin
     """About Services and host ports, all that there is. `failures`: Services whose flows could not be made, and why."""
     yield from _about_host_ports(state)
     yield from _about_addresses(state, clashes)
+    yield from _about_endpoints(state)
     for clash in clashes:
         yield Complaint(_service(clash.loser), "AddressInUse", str(clash))
     if state.network.services is ServiceProxy.NFTABLES:
@@ -67,6 +68,30 @@ def _about_addresses(state: ClusterState, clashes: tuple[Clash, ...]) -> Iterato
                     f"address outside of {state.network.pod_cidr} (pods) and {state.network.service_cidr} (Services)"
                 )
                 yield Complaint(_service(key), "AddressRefused", message)
+
+
+def _about_endpoints(state: ClusterState) -> Iterator[Complaint]:
+    """Endpoints made by hand (they name no node) with an address of the cluster that nobody has."""
+    pods, services = state.network.pod_cidr, state.network.service_cidr
+    doubtful = [
+        (key, port.port, endpoint.address)
+        for key, service in state.services.items()
+        for port in service.ports
+        for endpoint in port.endpoints
+        if not endpoint.node and (endpoint.address in pods or endpoint.address in services)
+    ]
+    if not doubtful:
+        return
+    known = {pod.address for pod in state.pods.values()} | {node.pod_gateway for node in state.nodes.values()}
+    for key, number, address in doubtful:
+        if address in services:
+            message = f"endpoint {address} is an address of Services ({services}), which are not translated twice"
+        elif address not in known:
+            message = f"endpoint {address} is an address for pods ({pods}) that no pod has"
+        else:
+            continue
+        remedy = "connections that get it fail; name addresses of pods or hosts in the EndpointSlice"
+        yield Complaint(_service(key), "EndpointUnreachable", f"port {number}: {message}: {remedy}")
 
 
 def _about_host_ports(state: ClusterState) -> Iterator[Complaint]:

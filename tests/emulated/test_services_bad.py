@@ -65,7 +65,10 @@ def test_two_services_want_one_external_address(lab: Lab) -> None:
 
 
 def test_endpoints_that_nobody_reaches(lab: Lab) -> None:
-    """Endpoints in a network without a way do not answer; the Service's other endpoint is not disturbed."""
+    """Endpoints in a network without a way do not answer; the Service's other endpoint is not disturbed.
+
+    One with a pod's address that no pod has is told.
+    """
     address = lab.serve(service("foreign"))
     lab.create(endpoint_slice("foreign-1", "foreign", [{"addresses": ["192.0.2.33"]}], [{"port": 8080}]))
     client = lab.pod("client")
@@ -75,6 +78,8 @@ def test_endpoints_that_nobody_reaches(lab: Lab) -> None:
     own = {"addresses": [str(lab.pod("one").address)], "nodeName": "n1"}
     lab.create(endpoint_slice("foreign-3", "foreign", [own], [{"port": 8080}]))
     lab.until(True, lambda: "one" in lab.who(client, To(address, times=16, timeout=0.3))[0])
+    lab.create(endpoint_slice("foreign-4", "foreign", [{"addresses": ["10.244.0.250"]}], [{"port": 8080}]))
+    assert "10.244.0.250 is an address for pods" in lab.until_event("foreign", "EndpointUnreachable")
 
 
 def test_ten_thousand_endpoints(lab: Lab) -> None:

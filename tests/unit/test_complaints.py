@@ -105,3 +105,21 @@ def test_external_addresses_of_the_clusters_own_networks_are_told(proxy: Service
     told = list(complaints(_state(taken, NetworkConfig(services=proxy)), (), {}))
     assert {(one.owner, one.reason) for one in told} == {("Service/shop/web", "AddressRefused")}
     assert [one.message.partition(" ")[0] for one in told] == ["10.244.1.2", "10.96.7.7"]
+
+
+@pytest.mark.parametrize("proxy", list(ServiceProxy))
+def test_endpoints_at_addresses_of_the_cluster_that_nobody_has_are_told(proxy: ServiceProxy) -> None:
+    """A cluster IP, a pod's address without a pod; not a pod, a node's gateway, a host, or what names its node."""
+    pod = Pod("shop", "front", "n1", IPv4Address("10.244.1.2"))
+    addresses = ("10.96.0.9", "10.244.1.9", "10.244.1.2", str(node(1).pod_gateway), "198.51.100.7")
+    by_hand = [Endpoint(IPv4Address(address), 8080) for address in addresses]
+    of_a_pod_on_its_way_out = Endpoint(IPv4Address("10.244.1.3"), 8080, node="n1")
+    port = ServicePort("http", Protocol.TCP, 80, endpoints=(*by_hand, of_a_pod_on_its_way_out))
+    one = replace(PLAIN, ports=(port,), algorithm=Algorithm.RANDOM)
+    state = ClusterState(NetworkConfig(services=proxy), {"n1": node(1)}, {pod.key: pod}, {one.key: one})
+    told = list(complaints(state, (), {}))
+    assert {(one.owner, one.reason) for one in told} == {("Service/shop/web", "EndpointUnreachable")}
+    assert [one.message.partition(" is")[0] for one in told] == [
+        "port 80: endpoint 10.96.0.9",
+        "port 80: endpoint 10.244.1.9",
+    ]
