@@ -263,6 +263,14 @@ class PodManager:
         except KubinetError as error:
             for record in {record.uid: record for record in records}.values():
                 self._block(record, f"Failed{do.name.title().replace('_', '')}", error)
+        except Exception as error:
+            # A defect that one pod brings to light is that pod's trouble, not its node's.
+            if len(entries) > 1:
+                for entry in entries:
+                    self._carry_out(do, [entry])
+                return
+            _LOG.exception("node %s: pod %s: a defect in the agent", self._node.name, _name(records[0]))
+            self._block(records[0], "FailedSync", KubinetError(f"a defect in the agent: {error!r}; see its log"))
 
     def _each(self, records: Iterable[Record], work: Callable[[Record], None]) -> None:
         for record in records:

@@ -315,3 +315,31 @@ def _written(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]
 
     monkeypatch.setattr(node.api, "patch", noted)
     return written
+
+
+def test_a_defect_that_one_pod_meets_is_not_its_nodes(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are made, it is tried again later and its event says so; the log has the traceback."""
+    make = pods.sandbox_spec
+
+    def defective(pod: Any, *arguments: Any) -> SandboxSpec:
+        if pod.name == "b":
+            raise KeyError("name")
+        return make(pod, *arguments)
+
+    monkeypatch.setattr(pods, "sandbox_spec", defective)
+    for name in ("a", "b", "c"):
+        node.api.put(name)
+    node.wake()
+    node.wake()  # their addresses came back from the API
+    assert sorted(node.runtime.sandboxes) == ["a", "c"]
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "node n1: pod d/b: a defect in the agent"
+    ]
+    assert "pod d/b: FailedSync: a defect in the agent: KeyError('name'); see its log" in caplog.text
+    monkeypatch.setattr(pods, "sandbox_spec", make)
+    record = node.manager._records["b"]
+    record.look_again = record.blocked_until = datetime.now(UTC)
+    node.wake()
+    assert sorted(node.runtime.sandboxes) == ["a", "b", "c"]
