@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
+from apiserver import serving
 from dns.message import Message
 from dns.name import from_text
 from dns.rcode import NOERROR, NXDOMAIN, REFUSED, SERVFAIL
@@ -19,7 +19,7 @@ from dns.rdatatype import A
 
 from agents.dns.forward import ask_server
 from agents.dns.settings import Server
-from controller.api.server import open_api, running
+from controller.api.server import open_api
 from kubinet.cri import RuntimeClient
 
 TOKEN = "secret"
@@ -80,11 +80,8 @@ async def until(fact: Callable[[], Awaitable[Any]]) -> None:
             await asyncio.sleep(0.02)
 
 
-@contextlib.asynccontextmanager
-async def api(folder: Path, port: int) -> AsyncIterator[None]:
-    async with running(open_api(folder, TOKEN, RuntimeClient(folder / "none.sock"))) as runner:
-        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
-        yield
+def api(folder: Path, port: int) -> contextlib.AbstractAsyncContextManager[str]:
+    return serving(open_api(folder, TOKEN, RuntimeClient(folder / "none.sock")), port)
 
 
 def test_the_program_follows_the_api(tmp_path: Path) -> None:

@@ -286,11 +286,11 @@ def test_worker_that_does_not_reach_the_scheduler_is_given_up(
     tmp_path: Path, server: SSHServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within a time, with what it said meanwhile."""
-    monkeypatch.setattr(ssh, "START_SECONDS", 10.0)
+    monkeypatch.setattr(ssh, "START_SECONDS", 5.0)
     hello = Hello(__version__, fingerprint(), ssh.distributed.__version__, 4e9)
     there = program(server, hello, Listening(server.port))
     assert refused(tmp_path, f"ssh:alpha,python={there}") == (
-        "host alpha: no connection of the worker there to the scheduler here within 10 s: it is slow"
+        "host alpha: no connection of the worker there to the scheduler here within 5 s: it is slow"
     )
 
 

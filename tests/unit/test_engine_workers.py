@@ -114,6 +114,7 @@ def slurm(tmp_path: Path, orders: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         (folder / name).chmod(0o755)
     monkeypatch.setenv("FAKE_SLURM", str(folder))
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr("experiments.engine.daskclusters._LOOK_SECONDS", 1.0)  # how soon it is seen that no job is left
     return folder
 
 

@@ -1,5 +1,6 @@
 """Health checks: what nodes answer, and the server that answers."""
 
+import asyncio
 import os
 import socket
 from dataclasses import replace
@@ -18,7 +19,7 @@ from agents.services.health import (
     proxy_answer,
     service_answer,
 )
-from agents.services.health_server import HealthServer
+from agents.services.health_server import HealthServer, end_listening
 from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
 from kubinet.transport import Protocol
 
@@ -129,6 +130,29 @@ def test_the_server_answers_where_it_is_told_to_listen() -> None:
             server.close()
         with pytest.raises(ConnectionRefusedError):
             _ask(port, b"")
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_no_connection_is_left_open_when_listening_ends(turns: int) -> None:
+    """However many turns of the loop ago it came: it is answered, or it is reset because nobody had accepted it."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"fine")
+        writer.close()
+
+    async def scenario() -> bytes:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.setblocking(False)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await end_listening(server)
+            try:
+                return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 10), 10)
+            except ConnectionResetError:
+                return b""
+
+    assert asyncio.run(scenario()) == (b"fine" if turns >= 2 else b"")
 
 
 def test_only_external_addresses_of_foreign_networks_need_a_route() -> None:

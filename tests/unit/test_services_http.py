@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
+from apiserver import serving
 
-from controller.api.server import open_api, running
+from controller.api.server import open_api
 from kubinet.cri import RuntimeClient
 
 SERVICES = "/api/v1/namespaces/default/services"
@@ -23,20 +23,16 @@ Ask = Callable[..., Awaitable[tuple[int, Any, list[str]]]]
 def serve(tmp_path: Path, scenario: Callable[[Ask, aiohttp.ClientSession, str], Awaitable[None]]) -> None:
     async def main() -> None:
         api = open_api(tmp_path, "secret", RuntimeClient(tmp_path / "runtime.sock"))
-        async with running(api) as runner:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0][:2]
-            url = f"http://{host}:{port}"
-            async with aiohttp.ClientSession(headers={"Authorization": "Bearer secret"}) as session:
+        async with serving(api) as url, aiohttp.ClientSession(headers={"Authorization": "Bearer secret"}) as session:
 
-                async def ask(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, list[str]]:
-                    given = {"Content-Type": "application/json"}
-                    given |= {key.replace("_", "-"): text for key, text in headers.items()}
-                    data = None if body is None else json.dumps(body).encode()
-                    async with session.request(method, url + path, data=data, headers=given) as answer:
-                        return answer.status, json.loads(await answer.read()), answer.headers.getall("Warning", [])
+            async def ask(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, list[str]]:
+                given = {"Content-Type": "application/json"}
+                given |= {key.replace("_", "-"): text for key, text in headers.items()}
+                data = None if body is None else json.dumps(body).encode()
+                async with session.request(method, url + path, data=data, headers=given) as answer:
+                    return answer.status, json.loads(await answer.read()), answer.headers.getall("Warning", [])
 
-                await scenario(ask, session, url)
+            await scenario(ask, session, url)
 
     asyncio.run(asyncio.wait_for(main(), 20))
 
