@@ -20,7 +20,7 @@ def topology(outside: list[dict[str, object]], **network: object) -> Topology:
     links = [{"endpoints": [name, "s1"]} for name in ("n1", *hosts)]
     spec = {"network": network, "nodes": [{"name": "n1"}], "switches": [{"name": "s1"}], "outside": outside}
     head = {"apiVersion": "kubinet.dev/v1", "kind": "Topology", "metadata": {"name": "t"}}
-    return check(parse_topology({**head, "spec": {**spec, "links": links}}, spell), "t")
+    return check(parse_topology({**head, "spec": {**spec, "links": links}}, spell), spell)
 
 
 def test_the_add_on_follows_the_network_section() -> None:
