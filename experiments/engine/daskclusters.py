@@ -18,6 +18,7 @@ from typing import Any, Final
 import dask
 from distributed import LocalCluster, Scheduler, Security, SpecCluster
 
+from experiments.engine.departures import Departures
 from experiments.engine.remote import Workers
 from kubinet.errors import KubinetError, MissingCapabilityError, UsageError
 
@@ -31,6 +32,7 @@ JOBS: Final = "jobs"
 _SECRETS: Final = ".credentials"
 _START_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 5.0
+_LAST_WORDS_SECONDS: Final = 5.0
 _SILENT: Final = 50
 # Dask's own pages about its state are open to everyone. A worker's death is a failed run, not one that begins again
 # elsewhere.
@@ -55,8 +57,10 @@ class Opened:
 
     cluster: Any
     security: Any
-    gone: dict[str, str] = field(default_factory=dict)
+    gone: Departures = field(default_factory=Departures)
     """Workers that could not start or have died, and why."""
+    explain: int = 0
+    """How many workers say why they are gone: the scheduler may miss one before its last words are here."""
     wait: Callable[[], None] = lambda: None
     """Returns when a run can begin; KubinetError when none ever will."""
     restarts: bool = False
@@ -72,6 +76,7 @@ class Opened:
         """Why no worker is left; None while there is one, or one is to come."""
         if self.restarts or self.living() or self.expects():
             return None
+        self.gone.wait_for(self.explain, _LAST_WORDS_SECONDS)
         return "; ".join(self.gone.values()) or "every worker has ended"
 
 
@@ -112,7 +117,7 @@ def _ssh(workers: Workers, _folder: Path, say: Callable[[str], None]) -> Iterato
             f"--workers ssh needs asyncssh ({error}); install it: pip install 'kubinet[workers]'"
         ) from error
     security = Security.temporary()
-    gone: dict[str, str] = {}
+    gone = Departures()
     options = {
         "python": workers.options.get("python", sys.executable),
         "credentials": {name: getattr(security, name) for name in CREDENTIALS},
@@ -131,7 +136,9 @@ def _ssh(workers: Workers, _folder: Path, say: Callable[[str], None]) -> Iterato
         )
     except KubinetError:
         raise KubinetError("; ".join(gone.values())) from None
-    yield Opened(cluster, security, gone, lambda: cluster.wait_for_workers(workers.count, _START_SECONDS))
+    yield Opened(
+        cluster, security, gone, workers.count, lambda: cluster.wait_for_workers(workers.count, _START_SECONDS)
+    )
 
 
 @contextmanager
@@ -151,7 +158,7 @@ def _slurm(workers: Workers, folder: Path, say: Callable[[str], None]) -> Iterat
             "./_+- with --output-dir"
         )
     with _credential_files(place / _SECRETS) as security:
-        gone: dict[str, str] = {}
+        gone = Departures()
         cluster = KubinetSLURMCluster(gone, job_options(workers, place, security))
 
         def wait() -> None:
@@ -167,7 +174,7 @@ def _slurm(workers: Workers, folder: Path, say: Callable[[str], None]) -> Iterat
                 return
 
         cluster.scale(jobs=workers.count)
-        yield Opened(cluster, security, gone, wait, expects=cluster.expects_workers)
+        yield Opened(cluster, security, gone, wait=wait, expects=cluster.expects_workers)
 
 
 def job_options(workers: Workers, folder: Path, security: Any) -> dict[str, Any]:

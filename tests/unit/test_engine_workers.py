@@ -9,10 +9,12 @@ import stat
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wait
 
+from experiments.engine.departures import Departures
 from experiments.engine.remote import Going, parse_workers
 from experiments.engine.session import Manner
 from experiments.engine.worker import Processes
@@ -23,7 +25,7 @@ pytest.importorskip("dask_jobqueue")
 
 from distributed import Client, Security
 
-from experiments.engine.daskclusters import job_options, open_cluster
+from experiments.engine.daskclusters import Opened, job_options, open_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -237,3 +239,15 @@ def test_words_of_workers_go_before_what_is_usual(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="processes must be 1"):
         job_options(parse_workers("slurm:processes=2"), tmp_path, security)
     assert (told["cores"], told["memory"], told["security"]) == (8, "16GB", security)
+
+
+def test_last_words_of_the_last_worker_are_waited_for() -> None:
+    """The scheduler misses it as soon as its connection closes; its SSH connection tells why a moment later."""
+    gone = Departures()
+    nobody = SimpleNamespace(scheduler=SimpleNamespace(workers={}))
+    opened = Opened(nobody, None, gone, explain=2)
+    gone["alpha"] = "host alpha: its worker ended"
+    later = threading.Timer(0.1, gone.__setitem__, ("beta", "host beta: no route"))
+    later.start()
+    assert opened.why_none() == "host alpha: its worker ended; host beta: no route"
+    later.join()
