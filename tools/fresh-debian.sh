@@ -53,8 +53,8 @@ exec unshare --mount --pid --fork sh -c '
     exec env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 sh -c "
         set -eu
         git config --global --replace-all safe.directory \"*\"
-        [ -d /root/kubinet ] || git clone -q /checkout /root/kubinet
-        cd /root/kubinet
+        [ -d /srv/kubinet ] || git clone -q /checkout /srv/kubinet
+        cd /srv/kubinet
         git pull -q
         exec \"\$@\"
     " sh "$@"

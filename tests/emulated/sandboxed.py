@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ordinaryuser import AS_USER, skip_where_closed
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_AS_USER = _REPOSITORY / "tools" / "as-user.sh"
 _FURNISH = 'PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
 
 
 def call_sandboxed(function: Callable[..., Any], *arguments: Any, user: bool = False, timeout: float = 120.0) -> Any:
     """What `function` of a test module returns in new mount, net and pid namespaces; fails with its output."""
+    if user:
+        skip_where_closed()
     namespaces = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if user or os.geteuid() != 0:
         namespaces = ["--user", "--map-root-user", *namespaces]
     inner = [sys.executable, __file__, function.__code__.co_filename, function.__name__, json.dumps(arguments)]
-    argv = [*([str(_AS_USER)] if user else []), "unshare", *namespaces, "sh", "-c", _FURNISH, "sh", *inner]
+    argv = [*([str(AS_USER)] if user else []), "unshare", *namespaces, "sh", "-c", _FURNISH, "sh", *inner]
     environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY)}
     try:
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=timeout, check=False)

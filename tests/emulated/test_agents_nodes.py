@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ordinaryuser import AS_USER, skip_where_closed
 
 pytestmark = pytest.mark.emulated
 
 _INSIDE = Path(__file__).with_name("agents_inside.py")
-_AS_USER = Path(__file__).parents[2] / "tools" / "as-user.sh"
 _NAMESPACES = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 _USER = ["--user", "--map-root-user"]
 
@@ -27,7 +27,9 @@ def _run(scenario: str, kind: str = "root" if os.geteuid() == 0 else "ordinary-u
         pytest.skip("needs root")
     if os.geteuid() != 0 and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         pytest.skip("/dev/net/tun is closed to this user")
-    prefix = [str(_AS_USER), "unshare", *_USER] if user else ["unshare"]
+    if user:
+        skip_where_closed()
+    prefix = [str(AS_USER), "unshare", *_USER] if user else ["unshare"]
     command = [*prefix, *_NAMESPACES, sys.executable, str(_INSIDE), scenario]
     done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stderr

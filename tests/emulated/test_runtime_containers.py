@@ -14,6 +14,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from ordinaryuser import skip_where_closed
 
 from kubinet.cri import (
     ContainerExit,
@@ -80,6 +81,8 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Running]:
     """A runtime in fresh namespaces."""
     if request.param == "root" and os.geteuid() != 0:
         pytest.skip("needs root")
+    if request.param == "user":
+        skip_where_closed()
     folder = Path(tempfile.mkdtemp(prefix="kubinet-runtime-"))
     for path in (folder, folder / "run", folder / "state"):
         path.mkdir(exist_ok=True)
