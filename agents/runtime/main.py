@@ -12,9 +12,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from agents.runtime import rootfs
+from agents.runtime import ownfolders, rootfs
 from agents.runtime.cgroups import Cgroups, find_hierarchies
 from agents.runtime.loop import Loop
 from agents.runtime.mountinfo import parse
@@ -41,6 +42,9 @@ def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: i
     in_user_namespace = Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
     overlays, reason = _try_overlay(home / "rootfs", user_namespace=in_user_namespace)
     view = rootfs.machine_view(rootfs.top_level_entries(), overlays=overlays, user_namespace=in_user_namespace)
+    if overlays and ownfolders.needed():
+        ownfolders.make(home / "folders", view.overlays)
+        view = replace(view, own_folders=str(home / "folders"))
     loop = Loop()
     runtime = Runtime(
         loop,

@@ -45,6 +45,8 @@ class MachineView:
     """(name, target) of top-level links, as `bin` -> `usr/bin`."""
     overlay_options: str
     """More mount options for overlays, or empty."""
+    own_folders: str = ""
+    """A layer to put between the container's writes and the machine's folders (see `ownfolders`), or empty."""
 
     def shows(self, path: Path) -> bool:
         """Is this absolute path of the machine there in containers?"""
@@ -129,7 +131,8 @@ def _overlay(view: MachineView, scratch: str, name: str) -> None:
     upper, work, target = f"{scratch}/{name}.upper", f"{scratch}/{name}.work", f"{scratch}/root/{name}"
     for folder in (upper, work, target):
         os.mkdir(folder, 0o755)
-    options = f"lowerdir=/{name},upperdir={upper},workdir={work}"
+    lower = f"{view.own_folders}/{name}:/{name}" if view.own_folders else f"/{name}"
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
     sys.mount("overlay", target, "overlay", sys.MS_NODEV, ",".join(filter(None, (options, view.overlay_options))))
 
 

@@ -1,0 +1,44 @@
+"""The machine's folders once more, owned by the cluster's user: what lets an ordinary user's containers write there.
+
+In a user namespace the machine's root is nobody, so an overlay over its folders would be read-only but for the topmost
+one. A merged folder has the owner and mode of its uppermost layer (the kernel's overlayfs.rst, "Directories"), so a
+layer of empty folders above the machine's makes them the container's root's. Files stay nobody's: they can be replaced,
+not changed in place.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+DEPTHS: Final = {"etc": None, "usr": 2, "var": None, "usr/local": None}
+"""Folder of the machine -> how many levels below it are copied, None for all. What an administrator may write (FHS 3.0:
+/usr but for /usr/local is for reading), and of /usr what is needed to put something there."""
+
+
+def needed() -> bool:
+    """Are the machine's folders somebody's whom this user namespace does not know?"""
+    return Path("/usr").stat().st_uid != 0
+
+
+def make(target: Path, names: Iterable[str], machine: Path = Path("/")) -> None:
+    """Below `target`, empty folders with the names and modes of those below `machine` that this user may enter.
+
+    `names`: the top-level folders to copy, of those in `DEPTHS`.
+    """
+    for name in names:
+        for top, depth in DEPTHS.items():
+            if top.split("/", 1)[0] == name and (machine / top).is_dir():
+                _copy(machine / top, target / top, depth)
+
+
+def _copy(source: Path, target: Path, depth: int | None) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    target.chmod(stat.S_IMODE(source.stat().st_mode))
+    if depth == 0:
+        return
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and os.access(entry.path, os.R_OK | os.X_OK):
+                _copy(Path(entry.path), target / entry.name, None if depth is None else depth - 1)
