@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from kubinet.sandbox import search_path
 from kubinet.version import __version__
 
 Facts = dict[str, object]
@@ -80,12 +81,12 @@ def versions() -> Facts:
 
 
 def git_state(checkout: Path) -> Facts | None:
-    """Commit and whether files differ from it; None for an installed package without a checkout."""
+    """Commit and whether files differ from it (None where git does not say); None for a package without a checkout."""
     if not (checkout / ".git").exists() or shutil.which("git") is None:
         return None
-    commit = _run(["git", "-C", str(checkout), "rev-parse", "HEAD"])
-    changes = _run(["git", "-C", str(checkout), "status", "--porcelain"])
-    return {"commit": commit.strip() or None, "dirty": bool(changes.strip())}
+    commit = _git(checkout, "rev-parse", "HEAD")
+    changes = _git(checkout, "status", "--porcelain")
+    return {"commit": (commit or "").strip() or None, "dirty": None if changes is None else bool(changes.strip())}
 
 
 def git_changes() -> str:
@@ -93,7 +94,20 @@ def git_changes() -> str:
     checkout = _CHECKOUT
     if not (checkout / ".git").exists() or shutil.which("git") is None:
         return ""
-    return _run(["git", "-C", str(checkout), "diff", "--no-color", "HEAD"])
+    return _git(checkout, "diff", "--no-color", "HEAD") or ""
+
+
+def _git(checkout: Path, *argv: str) -> str | None:
+    """What git prints; None where it fails.
+
+    A checkout of somebody else's, as on a shared machine, is trusted: its programs are those that run here.
+    """
+    argv = ("git", "-c", f"safe.directory={checkout}", "-C", str(checkout), *argv)
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout if result.returncode == 0 else None
 
 
 def _packages() -> dict[str, str]:
@@ -103,9 +117,10 @@ def _packages() -> dict[str, str]:
 
 
 def _program(argv: tuple[str, ...]) -> str | None:
-    if shutil.which(argv[0]) is None:
+    path = shutil.which(argv[0], path=search_path())
+    if path is None:
         return None
-    lines = _run(list(argv)).strip().splitlines()
+    lines = _run([path, *argv[1:]]).strip().splitlines()
     return lines[0] if lines else None
 
 

@@ -1,11 +1,12 @@
 """What the container runtime does: sandboxes, containers, exec. The transport is in `server`."""
 
 import os
+import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from agents.runtime import capabilities, rootfs, spawn
+from agents.runtime import capabilities, oneuser, rootfs, spawn
 from agents.runtime.cgroups import Cgroups
 from agents.runtime.containers import Container
 from agents.runtime.loop import Loop
@@ -37,6 +38,7 @@ class Runtime:
         self._sandboxes: dict[str, Sandbox] = {}
         self._own_netns = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._call_filter = oneuser.filter_program(platform.machine()) if oneuser.alone() else b""
         self._last_capability = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
         self.on_exit: Callable[[ContainerExit], None] = lambda _: None
 
@@ -139,6 +141,7 @@ class Runtime:
             tty,
             capabilities.dropped(running.spec.capabilities, self._last_capability),
             running.group.procs,
+            self._call_filter,
         )
         return spawn.start_exec(program, running.pidfd, self._own_pid_namespace)
 
@@ -213,6 +216,7 @@ class Runtime:
             spec.tty,
             capabilities.dropped(spec.capabilities, self._last_capability),
             container.group.procs,
+            self._call_filter,
         )
         return spawn.start_container(program, home, self._own_pid_namespace)
 

@@ -32,6 +32,8 @@ class Program:
     tty: bool
     dropped_capabilities: tuple[int, ...]
     cgroup_files: tuple[Path, ...]
+    call_filter: bytes
+    """What to answer to calls that change users (see `oneuser`), or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ def _become(program: Program, enter: Callable[[], None], error_fd: int) -> NoRet
         os.umask(0o022)
         enter()
         os.chdir(program.cwd)
+        if program.call_filter:
+            syscalls.filter_calls(program.call_filter)
         for number in program.dropped_capabilities:
             syscalls.drop_capability(number)
         _exec(program)

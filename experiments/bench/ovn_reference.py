@@ -21,6 +21,7 @@ from typing import Any, Final
 from experiments.bench.memory import Memory, memory_of, process_tree
 from experiments.bench.reachability import Prober
 from kubinet.errors import KubinetError, MissingCapabilityError
+from kubinet.sandbox import search_path
 
 SCHEMAS: Final = Path("/usr/share/ovn")
 OVS_SCHEMA: Final = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -74,7 +75,7 @@ class _Pod:
 
 def missing_programs() -> tuple[str, ...]:
     """Which programs the reference lacks on this machine (Debian: ovn-central, ovn-host)."""
-    return tuple(program for program in PROGRAMS if shutil.which(program) is None)
+    return tuple(program for program in PROGRAMS if shutil.which(program, path=search_path()) is None)
 
 
 def bring_up(nodes: int, pods_per_node: int) -> OvnBringUp:

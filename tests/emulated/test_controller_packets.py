@@ -253,11 +253,11 @@ def _talk(kind: str, source: str, target: str, address: str) -> str:
 
 def _captured(interface: str, source: str, target: str) -> str:
     """What two pings look like on the router's interface."""
-    argv = ["tcpdump", "-n", "-l", "-i", interface, "--immediate-mode", "-c", "4", "ip and not tcp"]
+    argv = ["tcpdump", "-Z", "root", "-n", "-l", "-i", interface, "--immediate-mode", "-c", "4", "ip and not tcp"]
     dump = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert dump.stderr is not None
-    while "listening on" not in dump.stderr.readline():
-        pass
+    while "listening on" not in (line := dump.stderr.readline()):
+        assert line, "tcpdump ended before it listened"
     _run("ping", "-n", "-c", "2", "-i", "0.2", target, netns=source)
     return dump.communicate(timeout=20)[0]
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from kubinet.sandbox import search_path
+
 pytestmark = pytest.mark.emulated
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,7 @@ def _inside(script: str) -> Any:
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, "PATH": search_path()},
     )
     if "unshare failed" in done.stderr:
         pytest.skip(f"no network namespaces here: {done.stderr.strip()}")

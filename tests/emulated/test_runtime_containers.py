@@ -133,6 +133,15 @@ def test_writes_do_not_reach_the_machine(runtime: Running) -> None:
     assert [folder for folder in folders if Path("/", folder, name).exists()] == []
 
 
+def test_programs_become_another_user_or_believe_so(runtime: Running, request: pytest.FixtureRequest) -> None:
+    """As root they do; an ordinary user's containers have one user, and chown, setuid and setgroups change nothing."""
+    runtime.sandbox()
+    become = "setpriv --reuid=33 --regid=33 --groups=33"
+    ended = runtime.run("sh", "-c", f"touch /tmp/x && chown 33:33 /tmp/x && stat -c %u:%g /tmp/x && {become} id -u")
+    seen = ["0:0", "0"] if "[user]" in request.node.name else ["33:33", "33"]
+    assert (ended.exit_code, runtime.log()) == (0, seen)
+
+
 def test_kernel_settings_of_the_machine_are_read_only(runtime: Running) -> None:
     """A container cannot change the machine through /proc/sys or by a new mount."""
     runtime.sandbox()
