@@ -3,9 +3,11 @@
 ctypes.PyDLL keeps the interpreter's lock: forked children must not depend on a lock's state.
 """
 
+import array
 import ctypes
 import os
 import platform
+import socket
 import struct
 from pathlib import Path
 from typing import Final
@@ -115,3 +117,16 @@ def die_with_parent(signal_number: int) -> None:
 def drop_capability(number: int) -> None:
     """Take a capability out of the bounding set: a program started later cannot have it."""
     _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), "prctl")
+
+
+def receive_fds(connection: socket.socket, size: int, most_fds: int) -> tuple[bytes, list[int]]:
+    """recvmsg(2) of `size` bytes and descriptors; programs started later do not inherit these.
+
+    `socket.recv_fds` drops its flags, so that its descriptors are inherited.
+    """
+    fds = array.array("i")
+    data, ancillary, _, _ = connection.recvmsg(size, socket.CMSG_LEN(most_fds * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds)

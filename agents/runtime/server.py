@@ -16,6 +16,7 @@ from agents.runtime.runtime import Runtime
 from kubinet.cri import ContainerExit, ContainerSpec, SandboxSpec
 from kubinet.crilink import ContainerRuntimeError, ExecStartError
 from kubinet.criwire import decode, encode
+from kubinet.syscalls import receive_fds
 
 _REQUEST_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of one request; a batch with every ConfigMap of a big cluster stays far below."""
@@ -89,7 +90,7 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._socket, 262144, 3, socket.MSG_CMSG_CLOEXEC)
+            data, fds = receive_fds(self._socket, 262144, 3)
         except BlockingIOError:
             return
         except ConnectionError:

@@ -99,7 +99,7 @@ def await_start(start_fd: int) -> Start:
     terminals: list[int] = []
     with socket.socket(fileno=start_fd) as channel:
         while True:
-            data, fds, _, _ = socket.recv_fds(channel, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+            data, fds = syscalls.receive_fds(channel, 4096, 1)
             text, terminals = text + data, terminals + fds
             if not data:
                 break

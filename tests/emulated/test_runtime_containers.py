@@ -252,6 +252,22 @@ def test_interrupt_ends_the_foreground_process(runtime: Running) -> None:
         os.close(process.terminal)
 
 
+def test_programs_inherit_no_descriptor_of_others(runtime: Running) -> None:
+    """A program has its three streams and nothing else, whatever clients the runtime serves meanwhile."""
+    runtime.sandbox()
+    runtime.client.start_container(ContainerSpec("u1", "c", 0, ("sleep", "60"), tty=True, stdin=True))
+    reader, writer = os.pipe()
+    with runtime.client.attach("u1", "c", stdin=True, stdout=writer) as attached:
+        assert attached.terminal is not None
+        runtime.run("ls", "/proc/self/fd", name="d")
+        assert runtime.log(name="d") == ["0", "1", "2", "3"]  # 3 is the folder that ls reads
+        with runtime.client.exec("u1", "c", ["ls", "/proc/self/fd"], tty=True) as process:
+            assert process.terminal is not None
+            assert shown(process.terminal).split() == ["0", "1", "2", "3"]
+    for fd in (attached.terminal, reader, writer):
+        os.close(fd)
+
+
 def test_container_with_terminal(runtime: Running) -> None:
     """The terminal of a container is in its own /dev/pts; who attaches gets its controlling side."""
     runtime.sandbox()
