@@ -45,6 +45,12 @@ def test_exec_on_a_terminal(version: str, running_pod: str, request: pytest.Fixt
     assert "33 77\n" in done.stdout
 
 
+def test_debug(kubectl: Kubectl, running_pod: str) -> None:
+    """kubectl debug is told that there are no ephemeral containers."""
+    refused = kubectl("debug", running_pod, "--image=busybox", "--profile=general", code=1).stderr
+    assert "ephemeral containers are disabled for this cluster" in refused
+
+
 def test_exec_of_a_missing_pod(kubectl: Kubectl) -> None:
     """exec into a pod that is not there says so."""
     assert 'pods "absent" not found' in kubectl("exec", "absent", "--", "true", code=1).stderr
