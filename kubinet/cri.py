@@ -266,8 +266,9 @@ class RuntimeClient:
         """Run a program inside a running container.
 
         The descriptors are handed to the process (None: /dev/null); the caller keeps its own copies and closes them.
-        With `tty`, `stdin` is the slave side of a pseudo-terminal: it becomes all three and the controlling terminal
-        of a new session. `env` comes on top of the container's own. ContainerNotFoundError, ExecStartError.
+        With `tty` none is given: a new terminal of the container's becomes all three and the process's controlling
+        terminal (`ExecProcess.terminal`). `env` comes on top of the container's own. ContainerNotFoundError,
+        ExecStartError.
         """
         given = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
         passed = {name: fd for name, fd in given.items() if fd is not None}
@@ -313,7 +314,7 @@ class RuntimeClient:
         }
         connection = self._connect("attach", request, tuple(passed.values()))
         connection.socket.settimeout(None)
-        return Attachment(connection, connection.answer["terminal"])
+        return Attachment(connection, has_terminal=connection.answer["terminal"])
 
     def _call(self, call: str, **arguments: object) -> Any:
         with self._connect(call, arguments, ()) as connection:
@@ -402,6 +403,8 @@ class ExecProcess(_Exec):
         self._exit_code: int | None = None
         self.pid = pid
         """In the sandbox's pid namespace."""
+        self.terminal: int | None = connection.fds[0] if connection.fds else None
+        """The controlling side of its terminal, for the caller to close."""
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, or 128 + signal. DeadlineError after `timeout` seconds."""
@@ -448,12 +451,13 @@ class UnawaitedExec(_Exec):
 class Attachment:
     """A container's streams while it runs; a context manager."""
 
-    def __init__(self, connection: Connection, terminal: bool) -> None:
+    def __init__(self, connection: Connection, *, has_terminal: bool) -> None:
         self._connection = connection
-        self.stdin: int | None = connection.fds[0] if connection.fds else None
-        """Where to write the container's standard input; its terminal's controlling side when it has one."""
-        self.terminal = terminal
-        """Whether the container has a terminal: then all its output comes as stdout."""
+        fd = connection.fds[0] if connection.fds else None
+        self.stdin = None if has_terminal else fd
+        """Where to write the container's standard input."""
+        self.terminal = fd if has_terminal else None
+        """The controlling side of the container's terminal: to write its input to; all its output comes as stdout."""
 
     def fileno(self) -> int:
         """Readable when the container ended."""
@@ -468,7 +472,7 @@ class Attachment:
         return int(line["exit_code"])
 
     def close(self) -> None:
-        """Let go of the container, which runs on. `stdin` is the caller's to close."""
+        """Let go of the container, which runs on. `stdin` and `terminal` are the caller's to close."""
         self._connection.socket.close()
 
     def __enter__(self) -> Self:

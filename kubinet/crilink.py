@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kubinet.errors import DeadlineError, KubinetError
+from kubinet.syscalls import receive_fds
 
 
 class ContainerRuntimeError(KubinetError):
@@ -75,7 +76,7 @@ class Connection:
             try:
                 seen = self.socket.recv(65536, socket.MSG_PEEK)
                 size = seen.find(b"\n") + 1 or len(seen)
-                received, fds, _, _ = socket.recv_fds(self.socket, size, 1, socket.MSG_CMSG_CLOEXEC)
+                received, fds = receive_fds(self.socket, size, 1)
                 self.fds += fds
             except TimeoutError:
                 raise DeadlineError(f"container runtime: {self._path} gave no answer in time") from None

@@ -3,9 +3,11 @@
 ctypes.PyDLL keeps the interpreter's lock: forked children must not depend on a lock's state.
 """
 
+import array
 import ctypes
 import os
 import platform
+import socket
 import struct
 from pathlib import Path
 from typing import Final
@@ -129,3 +131,16 @@ def filter_calls(program: bytes) -> None:
         _SYS_SECCOMP[platform.machine()], _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_SPEC_ALLOW, whole
     )
     _check(result, "seccomp")
+
+
+def receive_fds(connection: socket.socket, size: int, most_fds: int) -> tuple[bytes, list[int]]:
+    """recvmsg(2) of `size` bytes and descriptors; programs started later do not inherit these.
+
+    `socket.recv_fds` drops its flags, so that its descriptors are inherited.
+    """
+    fds = array.array("i")
+    data, ancillary, _, _ = connection.recvmsg(size, socket.CMSG_LEN(most_fds * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds)

@@ -8,7 +8,6 @@ measures links (all without names), those under "load" (all without it) with so 
 `{"command": "cli"}` with three file descriptors beside it (stdin, stdout, stderr) runs Mininet's own prompt to its end.
 """
 
-import array
 import fcntl
 import json
 import logging
@@ -32,6 +31,7 @@ from kubinet.facts import facts_to_json
 from kubinet.netlink import Netlink
 from kubinet.netns import namespace, of_process
 from kubinet.service import ServiceContext
+from kubinet.syscalls import receive_fds
 from topologies.announcer import Announcer
 from topologies.build import Underlay, build, restore_routes
 from topologies.datapath import choose_datapath, detect_datapaths
@@ -112,18 +112,14 @@ def _answer(underlay: Underlay, announcer: Announcer, connection: socket.socket)
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    data, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(3 * array.array("i").itemsize))
-    fds = array.array("i")
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    data, fds = receive_fds(connection, 65536, 3)
     while not data.endswith(b"\n"):
         more = connection.recv(65536)
         if not more:
             break
         data += more
     request: dict[str, Any] = json.loads(data)
-    return request, list(fds)
+    return request, fds
 
 
 def _do(underlay: Underlay, announcer: Announcer, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:

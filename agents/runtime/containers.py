@@ -28,36 +28,45 @@ class Stdio:
     """A container's three streams: what the program gets, and what the runtime keeps."""
 
     def __init__(self, spec: ContainerSpec) -> None:
-        self.readers: dict[int, str]
+        self.readers: dict[int, str] = {}
         """The runtime's ends, each with its stream's name in the log."""
         self._kept: tuple[int, ...] = ()
+        self._terminal: int | None = None
+        self.child: tuple[int, int, int] | None = None
+        """None: a terminal, which the program's start makes."""
         if spec.tty:
-            terminal, slave = os.openpty()
-            self.child = (slave, slave, slave)
-            self.readers = {terminal: "stdout"}
+            return
+        out, child_out = os.pipe()
+        err, child_err = os.pipe()
+        if spec.stdin:
+            child_in, kept = os.pipe()
+            self._kept = (kept,)
         else:
-            out, child_out = os.pipe()
-            err, child_err = os.pipe()
-            if spec.stdin:
-                child_in, kept = os.pipe()
-                self._kept = (kept,)
-            else:
-                child_in = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            self.child = (child_in, child_out, child_err)
-            self.readers = {out: "stdout", err: "stderr"}
-        for fd in self.readers:
+            child_in = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self.child = (child_in, child_out, child_err)
+        self._read_from({out: "stdout", err: "stderr"})
+
+    def _read_from(self, readers: dict[int, str]) -> None:
+        self.readers = readers
+        for fd in readers:
             os.set_blocking(fd, False)
+
+    def take_terminal(self, controlling: int) -> None:
+        """The terminal that the program's start has made, now ours to close."""
+        self._terminal = controlling
+        self._read_from({controlling: "stdout"})
 
     def close_child_side(self) -> None:
         """The program has its copies."""
-        for fd in set(self.child):
+        for fd in self.child or ():
             os.close(fd)
 
     def take_stdin(self, *, once: bool) -> int | None:
         """Our end of the input, or with a terminal its controlling side; None when there is none (any more)."""
+        if self._terminal is not None:
+            return os.dup(self._terminal)
         if not self._kept:
-            terminal = [fd for fd in self.readers if os.isatty(fd)]
-            return os.dup(terminal[0]) if terminal else None
+            return None
         if not once:
             return os.dup(self._kept[0])
         (kept,), self._kept = self._kept, ()
@@ -69,6 +78,7 @@ class Stdio:
             os.close(fd)
         self.readers = {}
         self._kept = ()
+        self._terminal = None
 
 
 class Container:
@@ -79,6 +89,8 @@ class Container:
         self.group = group
         self.pidfd = -1
         self.pid = 0
+        self.started = False
+        """Does its program run, or did it?"""
         self.exit: ContainerExit | None = None
         self._loop = loop
         self._log_path = log_path
@@ -97,33 +109,37 @@ class Container:
 
     def start(
         self,
-        run: Callable[[tuple[int, int, int]], spawn.Spawned],
+        run: Callable[[tuple[int, int, int] | None], spawn.Spawned],
         on_started: Callable[[], None],
         on_exit: Callable[["Container"], None],
     ) -> None:
         """Have `run` start the program with these streams; `on_started` is called when it runs or failed to."""
         self.when_exited(on_exit)
-        self._stdio = Stdio(self.spec)
+        self._stdio = stdio = Stdio(self.spec)
         try:
-            spawned = run(self._stdio.child)
+            spawned = run(stdio.child)
         except OSError as error:
-            self._stdio.close_child_side()
+            stdio.close_child_side()
             self._start_message = str(error)
             self._finish(CANNOT_START)
             on_started()
             return
-        self._stdio.close_child_side()
+        stdio.close_child_side()
         self.pid, self.pidfd = spawned.pid, spawned.pidfd
-        for fd in self._stdio.readers:
-            self._splitters[fd] = LineSplitter()
-            self._loop.watch(fd, partial(self._read, fd))
 
         def decided() -> None:
             self._loop.forget(spawned.start_fd)
-            self._start_message = spawn.start_error(spawned.start_fd)
-            if self._start_message:
+            start = spawn.await_start(spawned.start_fd)
+            self._start_message = start.error
+            if start.terminal is not None:
+                stdio.take_terminal(start.terminal)
+            for fd in stdio.readers:
+                self._splitters[fd] = LineSplitter()
+                self._loop.watch(fd, partial(self._read, fd))
+            if start.error:
                 self._reap()
             else:
+                self.started = True
                 self._loop.watch(self.pidfd, self._reap)
             on_started()
 

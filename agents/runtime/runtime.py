@@ -60,7 +60,7 @@ class Runtime:
     def running(self, pod_uid: str, name: str) -> Container:
         """The container, which runs; ContainerNotFoundError."""
         container = self._sandbox(pod_uid).containers.get(name)
-        if container is None or not container.running:
+        if container is None or not container.started or not container.running:
             raise ContainerNotFoundError(f"pod {self._pod(pod_uid)}: container {name!r} does not run")
         return container
 
@@ -125,20 +125,17 @@ class Runtime:
         container: str,
         argv: Sequence[str],
         env: Mapping[str, str],
-        stdio: tuple[int, int, int],
-        *,
-        tty: bool,
+        stdio: tuple[int, int, int] | None,
     ) -> spawn.Spawned:
-        """Start a process in a running container; the caller watches it."""
+        """Start a process in a running container, without `stdio` on a terminal; the caller watches it."""
         running = self.running(pod_uid, container)
         if not argv:
             raise ExecStartError(f"pod {self._pod(pod_uid)}: no command to execute")
         program = spawn.Program(
             tuple(argv),
-            {**self._environment(running.spec), **({"TERM": "xterm"} if tty else {}), **env},
+            {**self._environment(running.spec), **({"TERM": "xterm"} if stdio is None else {}), **env},
             str(running.spec.cwd),
             stdio,
-            tty,
             capabilities.dropped(running.spec.capabilities, self._last_capability),
             running.group.procs,
             self._call_filter,
@@ -183,7 +180,7 @@ class Runtime:
         container.start(lambda stdio: self._spawn(sandbox, container, stdio), decided, self._exited)
         return container
 
-    def _spawn(self, sandbox: Sandbox, container: Container, stdio: tuple[int, int, int]) -> spawn.Spawned:
+    def _spawn(self, sandbox: Sandbox, container: Container, stdio: tuple[int, int, int] | None) -> spawn.Spawned:
         spec = container.spec
         try:
             binds = [bind_mount(sandbox, mount) for mount in spec.mounts]
@@ -213,7 +210,6 @@ class Runtime:
             self._environment(spec),
             str(spec.cwd),
             stdio,
-            spec.tty,
             capabilities.dropped(spec.capabilities, self._last_capability),
             container.group.procs,
             self._call_filter,

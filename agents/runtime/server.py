@@ -16,6 +16,7 @@ from agents.runtime.runtime import Runtime
 from kubinet.cri import ContainerExit, ContainerSpec, SandboxSpec
 from kubinet.crilink import ContainerRuntimeError, ExecStartError
 from kubinet.criwire import decode, encode
+from kubinet.syscalls import receive_fds
 
 _REQUEST_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of one request; a batch with every ConfigMap of a big cluster stays far below."""
@@ -66,6 +67,7 @@ class Connection:
         self._socket = client
         self._incoming = bytearray()
         self._outgoing = bytearray()
+        self._outgoing_fds: list[int] = []
         self._fds: list[int] = []
         self._asked = False
         self._process: spawn.Spawned | None = None
@@ -73,9 +75,12 @@ class Connection:
         client.setblocking(False)
         self._loop.watch(client.fileno(), self._read)
 
-    def send(self, line: object) -> None:
-        """Queue a line; a client that does not read is cut off."""
+    def send(self, line: object, fd: int | None = None) -> None:
+        """Queue a line, and with it a descriptor, closed when sent; a client that does not read is cut off."""
+        if fd is not None:
+            self._outgoing_fds.append(fd)
         if self._socket.fileno() < 0:
+            _close_all(self._outgoing_fds)
             return
         self._outgoing += json.dumps(line).encode() + b"\n"
         if len(self._outgoing) > _BACKLOG_LIMIT:
@@ -85,7 +90,7 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._socket, 262144, 3, socket.MSG_CMSG_CLOEXEC)
+            data, fds = receive_fds(self._socket, 262144, 3)
         except BlockingIOError:
             return
         except ConnectionError:
@@ -146,42 +151,39 @@ class Connection:
         fds, self._fds = dict(zip(request["streams"], self._fds, strict=True)), []
         container = self._server.runtime.running(request["pod_uid"], request["container"])
         stdin = container.take_stdin(once=request["once"]) if request["stdin"] or container.spec.tty else None
-        line = json.dumps({"ok": {"terminal": container.spec.tty}}).encode() + b"\n"
         self._attached = Attached(self._loop, fds)
         container.attach(self._attached)
         container.when_exited(lambda ended: self.send({"exit_code": ended.status().exit_code}))
-        try:
-            socket.send_fds(self._socket, [line], [] if stdin is None else [stdin])
-        finally:
-            if stdin is not None:
-                os.close(stdin)
+        self.send({"ok": {"terminal": container.spec.tty}}, stdin)
 
     def _exec(self, request: dict[str, Any]) -> None:
         given = dict(zip(request["streams"], self._fds, strict=True))
+        if request["tty"] and given:
+            raise ExecStartError("exec with a terminal makes its streams and takes none")
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        stdin = given.get("stdin", null)
-        tty = bool(request["tty"])
-        stdio = (stdin, stdin, stdin) if tty else (stdin, given.get("stdout", null), given.get("stderr", null))
+        streams = (given.get("stdin", null), given.get("stdout", null), given.get("stderr", null))
         try:
-            if tty and not os.isatty(stdin):
-                raise ExecStartError("exec with a terminal needs the slave of a pseudo-terminal as stdin")
             process = self._server.runtime.exec(
-                request["pod_uid"], request["container"], request["argv"], request["env"], stdio, tty=tty
+                request["pod_uid"],
+                request["container"],
+                request["argv"],
+                request["env"],
+                None if request["tty"] else streams,
             )
         finally:
             os.close(null)
-            self._drop_fds()
+            _close_all(self._fds)
         self._process = process
         self._loop.watch(process.start_fd, lambda: self._exec_decided(process))
 
     def _exec_decided(self, process: spawn.Spawned) -> None:
         self._loop.forget(process.start_fd)
-        message = spawn.start_error(process.start_fd)
-        if message:
+        start = spawn.await_start(process.start_fd)
+        if start.error:
             self._reap(process)
-            self.send({"error": "ExecStartError", "message": message})
+            self.send({"error": "ExecStartError", "message": start.error})
             return
-        self.send({"ok": {"pid": process.pid}})
+        self.send({"ok": {"pid": process.pid}}, start.terminal)
         self._loop.watch(process.pidfd, lambda: self._exec_ended(process))
 
     def _exec_ended(self, process: spawn.Spawned) -> None:
@@ -202,26 +204,29 @@ class Connection:
     def _write(self) -> None:
         with contextlib.suppress(BlockingIOError):
             try:
-                sent = self._socket.send(self._outgoing)
+                sent = socket.send_fds(self._socket, [self._outgoing], self._outgoing_fds)
             except ConnectionError:
                 self._close()
                 return
             del self._outgoing[:sent]
+            _close_all(self._outgoing_fds)
         self._loop.watch(self._socket.fileno(), self._read, self._write if self._outgoing else None)
-
-    def _drop_fds(self) -> None:
-        for fd in self._fds:
-            os.close(fd)
-        self._fds.clear()
 
     def _close(self) -> None:
         if self._socket.fileno() < 0:
             return
         self._loop.forget(self._socket.fileno())
         self._socket.close()
-        self._drop_fds()
+        _close_all(self._fds)
+        _close_all(self._outgoing_fds)
         self._server.unsubscribe(self)
         if self._attached is not None:
             self._attached.close()
         # The process of an exec belongs to its caller; it is reaped as usual.
         self._signal(signal.SIGKILL)
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+    fds.clear()

@@ -1,8 +1,9 @@
 """Starts processes in namespaces: a container's first one, and those of exec.
 
 The runtime forks with its own pid namespace for children changed for a moment (unshare or setns, then back), so that
-every process is its direct child and the first one of a container is pid 1. A pipe that closes on exec tells that
-the program runs, or carries the reason why not.
+every process is its direct child and the first one of a container is pid 1. A socket that closes on exec tells that
+the program runs, or carries the reason why not. A terminal is opened by the child when it has entered the container,
+so that it is of the container's own devpts, and its controlling side comes back through the same socket.
 """
 
 import errno
@@ -11,6 +12,7 @@ import gc
 import json
 import os
 import signal
+import socket
 import termios
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,8 +30,8 @@ class Program:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
-    stdio: tuple[int, int, int]
-    tty: bool
+    stdio: tuple[int, int, int] | None
+    """None: a new terminal of the container's (`Start.terminal`)."""
     dropped_capabilities: tuple[int, ...]
     cgroup_files: tuple[Path, ...]
     call_filter: bytes
@@ -56,7 +58,17 @@ class Spawned:
     pid: int
     pidfd: int
     start_fd: int
-    """Readable when the start is decided: at its end the program runs, else it holds the reason (`start_error`)."""
+    """Readable when `await_start` may be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a start ended."""
+
+    error: str
+    """Why the process did not start; empty when its program runs."""
+    terminal: int | None
+    """The controlling side of its terminal, for the caller to close; None without one."""
 
 
 def start_container(program: Program, home: Home, own_pid_namespace: int) -> Spawned:
@@ -83,58 +95,75 @@ def start_exec(program: Program, container_pidfd: int, own_pid_namespace: int) -
     return _spawn(program, lambda: syscalls.setns(container_pidfd, syscalls.CLONE_NEWPID), enter, own_pid_namespace)
 
 
-def start_error(start_fd: int) -> str:
-    """Why a process did not start, empty when its program runs; call when `start_fd` is readable, closes it."""
-    with os.fdopen(start_fd, "rb") as pipe:
-        text = pipe.read().strip()
-    return str(json.loads(text)) if text else ""
+def await_start(start_fd: int) -> Start:
+    """Read `Spawned.start_fd` to its end, when the program runs or failed to start, and close it."""
+    text = b""
+    terminals: list[int] = []
+    with socket.socket(fileno=start_fd) as channel:
+        while True:
+            data, fds = syscalls.receive_fds(channel, 4096, 1)
+            text, terminals = text + data, terminals + fds
+            if not data:
+                break
+    if not text.strip():
+        return Start("", terminals[0] if terminals else None)
+    for fd in terminals:
+        os.close(fd)
+    return Start(str(json.loads(text)), None)
 
 
 def _spawn(
     program: Program, change_pid_namespace: Callable[[], None], enter: Callable[[], None], own_pid_namespace: int
 ) -> Spawned:
-    start_fd, error_fd = os.pipe()
+    start, child_side = socket.socketpair()
     try:
         change_pid_namespace()
         try:
             pid = os.fork()
             if pid == 0:
-                _become(program, enter, error_fd)
+                _become(program, enter, child_side)
         finally:
             syscalls.setns(own_pid_namespace, syscalls.CLONE_NEWPID)
     except OSError:
-        os.close(start_fd)
+        start.close()
         raise
     finally:
-        os.close(error_fd)
-    return Spawned(pid, os.pidfd_open(pid), start_fd)
+        child_side.close()
+    return Spawned(pid, os.pidfd_open(pid), start.detach())
 
 
-def _become(program: Program, enter: Callable[[], None], error_fd: int) -> NoReturn:
+def _become(program: Program, enter: Callable[[], None], parent: socket.socket) -> NoReturn:
     """The child: never returns, whatever happens."""
     try:
         gc.disable()
         syscalls.die_with_parent(signal.SIGKILL)
-        os.write(error_fd, b" ")  # a parent that died before the line above has closed the pipe: SIGPIPE's error
+        parent.send(b" ")  # a parent that died before the line above has closed its side: SIGPIPE's error
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by the interpreter, and exec would keep it so
             signal.signal(ignored, signal.SIG_DFL)
         os.setsid()
-        for target, fd in enumerate(program.stdio):
-            os.dup2(fd, target)
-        if program.tty:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.umask(0o022)
         enter()
+        for target, fd in enumerate(program.stdio or _open_terminal(parent)):
+            os.dup2(fd, target)
+        if program.stdio is None:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.chdir(program.cwd)
         if program.call_filter:
             syscalls.filter_calls(program.call_filter)
         for number in program.dropped_capabilities:
             syscalls.drop_capability(number)
         _exec(program)
-    except BaseException as error:  # the pipe is the child's only way to speak
-        os.write(error_fd, json.dumps(str(error) or repr(error)).encode())
+    except BaseException as error:  # the socket is the child's only way to speak
+        parent.sendall(json.dumps(str(error) or repr(error)).encode())
     finally:
         os._exit(128)
+
+
+def _open_terminal(parent: socket.socket) -> tuple[int, int, int]:
+    """A terminal of the devpts that is mounted here; its controlling side is the parent's."""
+    controlling, terminal = os.openpty()
+    socket.send_fds(parent, [b" "], [controlling])
+    return terminal, terminal, terminal
 
 
 def _exec(program: Program) -> NoReturn:

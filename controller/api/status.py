@@ -45,7 +45,8 @@ class StatusError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        # A 404 has them even when they tell nothing: kubectl debug relies on it.
+        if self.details or self.code == 404:
             status["details"] = self.details
         return status
 

@@ -106,7 +106,7 @@ def _raw_terminal(session: "ExecSession") -> Iterator[None]:
     before = termios.tcgetattr(0)
     handler = signal.signal(signal.SIGWINCH, resize)
     try:
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSANOW)  # what was typed ahead is for the program
         resize()
         yield
     finally:

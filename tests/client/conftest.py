@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,8 +72,12 @@ def _runner(binary: str, server: Server) -> Kubectl:
     home.mkdir(exist_ok=True)
     environment = {"HOME": str(home), "KUBECONFIG": str(server.kubeconfig), "PATH": os.environ["PATH"]}
 
-    def run(*arguments: str, stdin: str = "", code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, stdin: str = "", code: int | None = 0, terminal: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         command = [binary, *arguments]
+        if terminal:
+            command = ["script", "-qec", f"stty rows 33 cols 77; {shlex.join(command)}", "/dev/null"]
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, env=environment, timeout=60, check=False
         )

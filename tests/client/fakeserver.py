@@ -14,8 +14,9 @@ from kubinet.crilink import ExecStartError
 class LocalProcess:
     """A local child in the role of a container's process."""
 
-    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], terminal: int | None) -> None:
         self._child = child
+        self.terminal = terminal
         self._pidfd = os.pidfd_open(child.pid)
 
     def fileno(self) -> int:
@@ -50,16 +51,17 @@ class LocalRuntime:
         tty: bool = False,
     ) -> LocalProcess:
         if tty:
+            controlling, terminal = os.openpty()
             command = ["setsid", "--ctty", "--wait", *argv]
-            streams = {"stdin": stdin, "stdout": stdin, "stderr": stdin}
-        else:
-            command = list(argv)
-            streams = {
-                name: fd if fd is not None else subprocess.DEVNULL
-                for name, fd in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr))
-            }
+            child = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+            os.close(terminal)
+            return LocalProcess(child, controlling)
+        streams = {
+            name: fd if fd is not None else subprocess.DEVNULL
+            for name, fd in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr))
+        }
         try:
-            return LocalProcess(subprocess.Popen(command, **streams))
+            return LocalProcess(subprocess.Popen(argv, **streams), None)
         except OSError as error:
             raise ExecStartError(f"{argv[0]}: {error.strerror}") from error
 

@@ -36,6 +36,21 @@ def test_exec(version: str, running_pod: str, request: pytest.FixtureRequest) ->
     assert "No such file or directory" in missing.stderr
 
 
+@pytest.mark.parametrize("version", ["kubectl", "old_kubectl"])
+def test_exec_on_a_terminal(version: str, running_pod: str, request: pytest.FixtureRequest) -> None:
+    """With -t the program is on a terminal that gets the size of the client's, and its exit status comes back."""
+    kubectl: Kubectl = request.getfixturevalue(version)
+    script = 'until [ "$(stty size)" = "33 77" ]; do sleep 0.05; done; test -t 1 && stty size; exit 3'
+    done = kubectl("exec", "-it", running_pod, "--", "sh", "-c", script, code=3, terminal=True)
+    assert "33 77\n" in done.stdout
+
+
+def test_debug(kubectl: Kubectl, running_pod: str) -> None:
+    """kubectl debug is told that there are no ephemeral containers."""
+    refused = kubectl("debug", running_pod, "--image=busybox", "--profile=general", code=1).stderr
+    assert "ephemeral containers are disabled for this cluster" in refused
+
+
 def test_exec_of_a_missing_pod(kubectl: Kubectl) -> None:
     """exec into a pod that is not there says so."""
     assert 'pods "absent" not found' in kubectl("exec", "absent", "--", "true", code=1).stderr

@@ -76,6 +76,16 @@ def next_exit(events: EventStream) -> ContainerExit:
     return next(events)
 
 
+def shown(terminal: int) -> str:
+    """What a terminal shows until its last user has gone, from its controlling side, which is closed."""
+    text = b""
+    with contextlib.suppress(OSError):  # EIO: nobody uses it any more
+        while data := os.read(terminal, 4096):
+            text += data
+    os.close(terminal)
+    return text.decode()
+
+
 @pytest.fixture(params=["root", "user"])
 def runtime(request: pytest.FixtureRequest) -> Iterator[Running]:
     """A runtime in fresh namespaces."""
@@ -217,16 +227,70 @@ def test_exec_passes_streams_and_status(runtime: Running) -> None:
     os.close(to_process)
 
 
+_NAME_TERMINAL = "t=$(tty) && test -c $t && echo $t && readlink /proc/self/fd/0"
+
+
 def test_exec_with_terminal(runtime: Running) -> None:
-    """With tty the process has a controlling terminal of the caller's size."""
+    """With tty the process has a controlling terminal that is in the container's /dev/pts; one that fails has none."""
     runtime.sandbox()
     runtime.client.start_container(ContainerSpec("u1", "c", 0, ("sleep", "60")))
-    master, slave = os.openpty()
-    with runtime.client.exec("u1", "c", ["sh", "-c", "stty rows 33; stty size </dev/tty"], stdin=slave, tty=True) as p:
-        assert p.wait(30) == 0
-    assert os.read(master, 100).strip() == b"33 0"
-    os.close(slave)
-    os.close(master)
+    script = f"{_NAME_TERMINAL}; stty rows 33; stty size </dev/tty"
+    with runtime.client.exec("u1", "c", ["sh", "-c", script], tty=True) as process:
+        assert process.terminal is not None
+        assert process.wait(30) == 0
+        assert shown(process.terminal) == "/dev/pts/0\r\n/dev/pts/0\r\n33 0\r\n"
+    with pytest.raises(ExecStartError, match="executable file not found"):
+        runtime.client.exec("u1", "c", ["nosuch"], tty=True)
+    with pytest.raises(ExecStartError, match="makes its streams"):
+        runtime.client.exec("u1", "c", ["true"], stdin=0, tty=True)
+
+
+def test_interrupt_ends_the_foreground_process(runtime: Running) -> None:
+    """Ctrl-C on an exec's terminal ends what its shell runs, not the shell."""
+    runtime.sandbox()
+    runtime.client.start_container(ContainerSpec("u1", "c", 0, ("sleep", "60")))
+    with runtime.client.exec("u1", "c", ["sh"], tty=True) as process:
+        assert process.terminal is not None
+        os.write(process.terminal, b"sh -c 'echo up; exec sleep 60'\n")
+        seen = b""
+        while b"up\r\n" not in seen:
+            seen += os.read(process.terminal, 100)
+        os.write(process.terminal, b"\x03")
+        os.write(process.terminal, b"exit $(($? - 100))\n")
+        assert process.wait(30) == 128 + signal.SIGINT - 100
+        os.close(process.terminal)
+
+
+def test_programs_inherit_no_descriptor_of_others(runtime: Running) -> None:
+    """A program has its three streams and nothing else, whatever clients the runtime serves meanwhile."""
+    runtime.sandbox()
+    runtime.client.start_container(ContainerSpec("u1", "c", 0, ("sleep", "60"), tty=True, stdin=True))
+    reader, writer = os.pipe()
+    with runtime.client.attach("u1", "c", stdin=True, stdout=writer) as attached:
+        assert attached.terminal is not None
+        runtime.run("ls", "/proc/self/fd", name="d")
+        assert runtime.log(name="d") == ["0", "1", "2", "3"]  # 3 is the folder that ls reads
+        with runtime.client.exec("u1", "c", ["ls", "/proc/self/fd"], tty=True) as process:
+            assert process.terminal is not None
+            assert shown(process.terminal).split() == ["0", "1", "2", "3"]
+    for fd in (attached.terminal, reader, writer):
+        os.close(fd)
+
+
+def test_container_with_terminal(runtime: Running) -> None:
+    """The terminal of a container is in its own /dev/pts; who attaches gets its controlling side."""
+    runtime.sandbox()
+    script = f"{_NAME_TERMINAL}; read x; echo got $x; exit 3"
+    assert runtime.run("nosuch", name="bad", tty=True).reason == "StartError"
+    with runtime.client.events() as events:
+        runtime.client.start_container(ContainerSpec("u1", "c", 0, ("sh", "-c", script), tty=True, stdin=True))
+        with runtime.client.attach("u1", "c", stdin=True) as attached:
+            assert (attached.stdin, attached.terminal is not None) == (None, True)
+            os.write(attached.terminal or -1, b"typed\n")
+            os.close(attached.terminal or -1)
+            assert (next_exit(events).exit_code, attached.wait(30)) == (3, 3)
+    shown = [line.rstrip("\r") for line in runtime.log()]
+    assert sorted(shown) == sorted(["/dev/pts/0", "/dev/pts/0", "typed", "got typed"])
 
 
 def test_exec_errors(runtime: Running) -> None:

@@ -29,6 +29,9 @@ _DRAIN_SECONDS: Final = 0.5
 class Process(Protocol):
     """A process that the runtime started (`kubinet.cri.ExecProcess`)."""
 
+    terminal: int | None
+    """The controlling side of its terminal, for us to close."""
+
     def fileno(self) -> int:
         """Readable when the process ended."""
 
@@ -43,7 +46,6 @@ class Attached(Process, Protocol):
     """A running container's streams (`kubinet.cri.Attachment`)."""
 
     stdin: int | None
-    terminal: bool
 
 
 class Runtime(Protocol):
@@ -75,7 +77,7 @@ class Runtime(Protocol):
         stderr: int | None = None,
         tty: bool = False,
     ) -> Process:
-        """Start a process with these descriptors."""
+        """Start a process with these descriptors, or on a terminal of its own."""
 
 
 class Channels(Protocol):
@@ -125,11 +127,7 @@ class Session:
         """Start the process; KubinetError from the runtime when it cannot."""
         theirs: dict[str, int] = {}
         ours: dict[int, int] = {}
-        if command.tty:
-            master, slave = os.openpty()
-            theirs["stdin"] = slave
-            ours = {STDOUT: master, STDIN: os.dup(master), RESIZE: os.dup(master)}
-        else:
+        if not command.tty:
             if command.stdin:
                 theirs["stdin"], ours[STDIN] = os.pipe()
             if command.stdout:
@@ -147,6 +145,8 @@ class Session:
         finally:
             for fd in theirs.values():
                 os.close(fd)
+        if process.terminal is not None:
+            ours = {STDOUT: process.terminal, STDIN: os.dup(process.terminal), RESIZE: os.dup(process.terminal)}
         return cls(process, ours, tty=command.tty)
 
     @classmethod
@@ -175,10 +175,12 @@ class Session:
             for fd in theirs.values():
                 os.close(fd)
         if attached.stdin is not None:
-            ours[STDIN if command.stdin else RESIZE] = attached.stdin
-            if command.stdin and attached.terminal:
-                ours[RESIZE] = os.dup(attached.stdin)
-        return cls(attached, ours, tty=attached.terminal)
+            ours[STDIN] = attached.stdin
+        if attached.terminal is not None:
+            ours[RESIZE] = attached.terminal
+            if command.stdin:
+                ours[STDIN] = os.dup(attached.terminal)
+        return cls(attached, ours, tty=attached.terminal is not None)
 
     async def run(self, channels: Channels) -> int | None:
         """Copy until the process ended; its exit status, or None when the client left first (the process is killed)."""
