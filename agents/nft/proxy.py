@@ -1,7 +1,8 @@
-"""Brings the nodes' kernels to their rulesets: one `nft -f -` per node and change, several nodes at once."""
+"""Brings the nodes' kernels to their rulesets: one `nft -f -` per transaction, several nodes at once."""
 
 import logging
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,10 @@ _LOG = logging.getLogger(__name__)
 _SECONDS: Final = 60.0
 """For one text; ten thousand Services take a few seconds."""
 _AT_ONCE: Final = 4
+_SO_SNDBUFFORCE: Final = 32
+"""socket(7); Python has no name for it."""
+_BYTES_PER_CHARACTER: Final = 6
+"""At most, of a transaction's message to the kernel; measured: 2.5 for endpoints, 5 for rules on networks."""
 
 
 class NftError(KubinetError):
@@ -39,11 +44,28 @@ def run_nft(path: str, text: str) -> None:
         raise NftError(f"nft: {errors.strip()[:500]}")
 
 
+def longest_transaction() -> int | None:
+    """Characters that nft can send to the kernel at once; None where there is no limit.
+
+    nft makes its socket's buffer as large as its message, which the kernel grants only to the machine's root
+    (SO_SNDBUFFORCE, socket(7)). Others have the default, net.core.wmem_default.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as probe:
+        default = probe.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, default)
+        except PermissionError:
+            return default // _BYTES_PER_CHARACTER
+    return None
+
+
 class NftNode:
     """One node's kernel. After a refusal everything is loaded anew, because nobody knows what it has."""
 
-    def __init__(self, path: str, network: NetworkConfig) -> None:
+    def __init__(self, path: str, network: NetworkConfig, limit: int | None) -> None:
+        """`path` of its network namespace; `limit`: see `longest_transaction`."""
         self._path = path
+        self._limit = limit
         self._network = network
         self._ruleset: Ruleset | None = None
         self._uncertain = False
@@ -52,13 +74,13 @@ class NftNode:
         """Bring the kernel to these Services; NftError or DeadlineError where it refuses."""
         if self._ruleset is None or self._ruleset.node != node:
             self._ruleset = Ruleset(node, self._network)
-        text = self._ruleset.update(services, lost)
+        commands = self._ruleset.update(services, lost)
         if self._uncertain:
-            text = self._ruleset.reload()
-        if not text:
-            return
-        self._uncertain = True
-        run_nft(self._path, text)
+            commands = self._ruleset.reload()
+        transactions = commands.transactions(self._limit)
+        self._uncertain = bool(transactions)
+        for text in transactions:
+            run_nft(self._path, text)
         self._uncertain = False
 
 
@@ -71,7 +93,8 @@ class NftProxy:
             raise MissingCapabilityError(
                 "services: nftables needs the program nft; apt install nftables, or use services: sdn"
             )
-        self._nodes = {node.name: NftNode(of_process(node.pid), facts.network) for node in facts.nodes}
+        limit = longest_transaction()
+        self._nodes = {node.name: NftNode(of_process(node.pid), facts.network, limit) for node in facts.nodes}
         self._versions = dict.fromkeys(self._nodes, 0)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nft")
 

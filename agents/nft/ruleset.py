@@ -1,4 +1,4 @@
-"""A node's ruleset as it follows the Services: pure, texts for nft come out."""
+"""A node's ruleset as it follows the Services: pure, commands for nft come out."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,16 +8,11 @@ from agents.nft.base import base
 from agents.nft.compile import fragment
 from agents.nft.model import EMPTY, Fragment
 from agents.nft.shared import SharedElements
-from agents.nft.text import change, whole
+from agents.nft.text import Commands, change, whole
 from kubinet.services import Front
 from kubinet.state import NetworkConfig, Node, Service
 
 _NOTHING: Final[Mapping[str, frozenset[Front]]] = MappingProxyType({})
-
-
-def ruleset(services: Mapping[str, Service], node: Node, network: NetworkConfig) -> str:
-    """The node's whole ruleset, to be loaded in the place of what is there."""
-    return Ruleset(node, network).update(services)
 
 
 class Ruleset:
@@ -32,7 +27,7 @@ class Ruleset:
         self._shared = SharedElements()
         self._loaded = False
 
-    def update(self, services: Mapping[str, Service], lost: Mapping[str, frozenset[Front]] = _NOTHING) -> str:
+    def update(self, services: Mapping[str, Service], lost: Mapping[str, frozenset[Front]] = _NOTHING) -> Commands:
         """The commands that bring the node to these Services; empty where nothing changes.
 
         `lost`: what Services claim and other Services have (`kubinet.services.lost_fronts`).
@@ -56,6 +51,6 @@ class Ruleset:
             return whole(base(self.node, self._network), self._fragments.values(), self._shared.all())
         return change(((old, new) for _, old, new in changes), shared)
 
-    def reload(self) -> str:
+    def reload(self) -> Commands:
         """Everything once more: nobody knows what the kernel has."""
         return whole(base(self.node, self._network), self._fragments.values(), self._shared.all())

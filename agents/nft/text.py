@@ -1,12 +1,12 @@
-"""Fragments as nft's commands: the whole ruleset at the start, then only what changes. Each text is one transaction."""
+"""Fragments as nft's commands: the whole ruleset at the start, then only what changes."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.nft.model import EMPTY, TABLE, Elements, Fragment
 
-_LINE = 500
-"""Elements per command: nft's parser is slow on very long lines."""
+_LINE = 100
+"""Elements per command: nft's parser is slow on long lines, and a group should fit into a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,73 +17,132 @@ class SharedChange:
     added: Elements
 
 
-def whole(base: str, fragments: Iterable[Fragment], shared: Mapping[str, Elements]) -> str:
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What leads from one ruleset to the next, in an order in which each step leaves one that serves.
+
+    Each text is a group of commands that belong together.
+    """
+
+    before: tuple[str, ...] = ()
+    """Makes what nothing refers to yet."""
+    switch: tuple[str, ...] = ()
+    """Connections meet a change."""
+    after: tuple[str, ...] = ()
+    """Removes what nothing refers to any more."""
+
+    def transactions(self, limit: int | None = None) -> list[str]:
+        """Texts for nft, one transaction each: one for all, or where that is longer than `limit` characters, several.
+
+        Then Services change one after the other, each at once; what can fit is together.
+        """
+        everything = "".join((*self.before, *self.switch, *self.after))
+        if limit is None or len(everything) <= limit:
+            return [everything] if everything else []
+        return [text for groups in (self.before, self.switch, self.after) for text in _packed(groups, limit)]
+
+
+def _packed(groups: Iterable[str], limit: int) -> Iterator[str]:
+    """Groups together as long as they fit; one too long alone goes line by line, unless its lines are nested."""
+    text = ""
+    for group in groups:
+        parts = [group] if len(group) <= limit or "{\n" in group else group.splitlines(keepends=True)
+        for part in parts:
+            if text and len(text) + len(part) > limit:
+                yield text
+                text = ""
+            text += part
+    if text:
+        yield text
+
+
+def whole(base: str, fragments: Iterable[Fragment], shared: Mapping[str, Elements]) -> Commands:
     """The table from nothing, in the place of whatever was there."""
     changed = [(EMPTY, one) for one in fragments]
     additions = {name: SharedChange({}, elements) for name, elements in shared.items()}
-    return f"add table {TABLE}\ndelete table {TABLE}\n{base}{change(changed, additions)}"
+    commands = change(changed, additions)
+    # One group: a table that was deleted alone would be missing until the next transaction.
+    return replace(commands, before=(f"add table {TABLE}\ndelete table {TABLE}\n{base}", *commands.before))
 
 
-def change(fragments: Iterable[tuple[Fragment, Fragment]], shared: Mapping[str, SharedChange]) -> str:
+def change(fragments: Iterable[tuple[Fragment, Fragment]], shared: Mapping[str, SharedChange]) -> Commands:
     """What leads from the first of each pair to the second, in an order that never refers to what is not there."""
     pairs = list(fragments)
-    lines: list[str] = []
-    for old, new in pairs:
-        lines += _declarations(old, new)
-    for old, new in pairs:
-        lines += _rules(old, new)
-    for name, difference in shared.items():
-        lines += _elements(name, difference.removed, difference.added)
-    for old, new in pairs:
-        lines += _own_elements(old, new)
-    for old, new in pairs:
-        lines += _endings(old, new)
-    return "".join(f"{line}\n" for line in lines)
+    before = [line for old, new in pairs for line in _declarations(old, new)]
+    before += [line for old, new in pairs for line in _added_elements(old, new)]
+    before += [line for old, new in pairs for line in _rules_of_new_chains(old, new)]
+    switch = [group for old, new in pairs for group in _changed_chains(old, new)]
+    switch += [group for name, one in shared.items() for group in _elements(name, one.removed, one.added)]
+    switch += [group for old, new in pairs for group in _changed_elements(old, new)]
+    after = [line for old, new in pairs for line in _removed_elements(old, new)]
+    after += [line for old, new in pairs for line in _endings(old, new)]
+    return Commands(tuple(before), tuple(switch), tuple(after))
 
 
 def _declarations(old: Fragment, new: Fragment) -> Iterator[str]:
     for name, one in new.collections.items():
-        known = old.collections.get(name)
-        if known is None:
-            yield f"add {one.kind} {TABLE} {name} {{ {one.definition} }}"
+        if name not in old.collections:
+            yield f"add {one.kind} {TABLE} {name} {{ {one.definition} }}\n"
     for name in new.chains:
         if name not in old.chains:
-            yield f"add chain {TABLE} {name}"
+            yield f"add chain {TABLE} {name}\n"
 
 
-def _rules(old: Fragment, new: Fragment) -> Iterator[str]:
+def _rules_of_new_chains(old: Fragment, new: Fragment) -> Iterator[str]:
     for name, rules in new.chains.items():
-        known = old.chains.get(name)
-        if known == rules:
-            continue
-        if known is not None:
-            yield f"flush chain {TABLE} {name}"
-        yield from (f"add rule {TABLE} {name} {rule}" for rule in rules)
+        if name not in old.chains:
+            yield from (f"add rule {TABLE} {name} {rule}\n" for rule in rules)
 
 
-def _own_elements(old: Fragment, new: Fragment) -> Iterator[str]:
+def _changed_chains(old: Fragment, new: Fragment) -> Iterator[str]:
+    for name, rules in new.chains.items():
+        if name in old.chains and old.chains[name] != rules:
+            lines = (f"flush chain {TABLE} {name}\n", *(f"add rule {TABLE} {name} {rule}\n" for rule in rules))
+            yield "".join(lines)
+
+
+def _added_elements(old: Fragment, new: Fragment) -> Iterator[str]:
+    """A Service's own maps are numbers to endpoints: a rule asks for a new number only when it has changed too."""
     for name, one in new.collections.items():
-        known = old.collections.get(name)
-        before = known.elements if known is not None else {}
-        if before == one.elements:
-            continue
-        removed = {key: value for key, value in before.items() if one.elements.get(key) != value}
-        added = {key: value for key, value in one.elements.items() if before.get(key) != value}
-        yield from _elements(name, removed, added)
+        known = _known(old, name)
+        yield from _elements(name, {}, {key: value for key, value in one.elements.items() if key not in known})
+
+
+def _changed_elements(old: Fragment, new: Fragment) -> Iterator[str]:
+    for name, one in new.collections.items():
+        known = _known(old, name)
+        keys = [key for key, value in one.elements.items() if key in known and known[key] != value]
+        yield from _elements(name, {key: known[key] for key in keys}, {key: one.elements[key] for key in keys})
+
+
+def _removed_elements(old: Fragment, new: Fragment) -> Iterator[str]:
+    for name, one in new.collections.items():
+        gone = {key: value for key, value in _known(old, name).items() if key not in one.elements}
+        yield from _elements(name, gone, {})
+
+
+def _known(old: Fragment, name: str) -> Elements:
+    return old.collections[name].elements if name in old.collections else {}
 
 
 def _endings(old: Fragment, new: Fragment) -> Iterator[str]:
     """Rules first, then what they referred to."""
     gone = [name for name in old.chains if name not in new.chains]
-    yield from (f"flush chain {TABLE} {name}" for name in gone)
+    yield from (f"flush chain {TABLE} {name}\n" for name in gone)
     for name, one in old.collections.items():
         if name not in new.collections:
-            yield f"delete {one.kind} {TABLE} {name}"
-    yield from (f"delete chain {TABLE} {name}" for name in gone)
+            yield f"delete {one.kind} {TABLE} {name}\n"
+    yield from (f"delete chain {TABLE} {name}\n" for name in gone)
 
 
 def _elements(name: str, removed: Elements, added: Elements) -> Iterator[str]:
-    for verb, elements in (("delete", removed), ("add", added)):
-        words = [f"{key} : {value}" if value else key for key, value in elements.items()]
-        for start in range(0, len(words), _LINE):
-            yield f"{verb} element {TABLE} {name} {{ {', '.join(words[start : start + _LINE])} }}"
+    """A key that changes its value goes and comes in one group."""
+    keys = list({**removed, **added})
+    for start in range(0, len(keys), _LINE):
+        some = keys[start : start + _LINE]
+        lines = []
+        for verb, elements in (("delete", removed), ("add", added)):
+            words = [f"{key} : {elements[key]}" if elements[key] else key for key in some if key in elements]
+            if words:
+                lines.append(f"{verb} element {TABLE} {name} {{ {', '.join(words)} }}\n")
+        yield "".join(lines)

@@ -11,7 +11,7 @@ from hosts import TCP, UDP, ask, client, new_host, node_setup, server, shell, ta
 from sandboxed import call_sandboxed
 
 from agents.nft.connections import KernelConnections
-from agents.nft.proxy import NftNode
+from agents.nft.proxy import NftNode, longest_transaction
 from agents.node_routes import node_routes
 from agents.services.stale import Front, Stale, step
 from kubinet.addressing import STACK_ROUTER
@@ -59,7 +59,7 @@ class World:
             channel.run(node_routes(NETWORK, facts, uplink=indexes["br-phy"], inner=indexes["gw0"]))
             route = add_route(IPv4Network(FOREIGN), indexes["gw0"], gateway=STACK_ROUTER, source=IPv4Address(GATEWAY))
             channel.run([route])  # as agents.services.external_routes does
-        self.kernel = NftNode(of_process(self.node), NETWORK)
+        self.kernel = NftNode(of_process(self.node), NETWORK, longest_transaction())
         self.servers = ExitStack()
         for pid, address, word in ((self.one, ONE, "one"), (self.two, TWO, "two")):
             for kind in (TCP, UDP):

@@ -1,13 +1,14 @@
 """A small interpreter of the nft commands that Kubinet writes: what the table is after them, or what was wrong.
 
 It knows the references that the kernel checks: a verdict leads to a chain that exists, a rule names a map that exists,
-and nothing is deleted that is still referred to.
+and nothing is deleted that is still referred to. Beyond the kernel: every number that a rule may draw has an element.
 """
 
 import re
 from dataclasses import dataclass, field
 
 _VERDICT = re.compile(r"\b(?:goto|jump) (\S+?)(?=[ ,}]|$)")
+_NUMBERS = re.compile(r"numgen random mod (\d+) vmap @(\S+)")
 _NAMED = re.compile(r"@(\S+)")
 
 
@@ -73,6 +74,9 @@ class Table:
                 missing = [one for one in _VERDICT.findall(rule) if one not in self.chains]
                 missing += [one for one in _NAMED.findall(rule) if one not in self.collections]
                 assert not missing, f"{name}: {rule}: {missing}"
+                if numbers := _NUMBERS.match(rule):
+                    known = self.collections[numbers[2]]
+                    assert set(map(str, range(int(numbers[1])))) <= known.keys(), f"{name}: {rule}: {list(known)}"
         for name, elements in self.collections.items():
             for value in elements.values():
                 assert all(one in self.chains for one in _VERDICT.findall(value)), f"{name}: {value}"

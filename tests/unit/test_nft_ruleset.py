@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.nft.compile import fragment, place
-from agents.nft.ruleset import Ruleset, ruleset
+from agents.nft.ruleset import Ruleset
+from agents.nft.text import Commands
 from kubinet.services import clashes, lost_fronts
 from kubinet.state import Endpoint, NetworkConfig, Node, Service, ServicePort
 from kubinet.transport import Protocol
@@ -25,6 +26,11 @@ def _service(number: int, *hosts: int, **more: object) -> Service:
     endpoints = tuple(Endpoint(IPv4Address(f"10.244.{host}.5"), 8080, node=f"n{host}") for host in hosts)
     port = ServicePort("", Protocol.TCP, 80, 30000 + number, endpoints)
     return Service("shop", f"s{number}", IPv4Address(f"10.96.0.{number}"), (port,), **more)  # type: ignore[arg-type]
+
+
+def _at_once(commands: Commands) -> str:
+    (text,) = commands.transactions()
+    return text
 
 
 def test_a_service_in_full() -> None:
@@ -75,11 +81,11 @@ def test_an_address_that_another_service_has_gets_no_rule() -> None:
     claims, owner = _service(1, 2, external_ips=(address,)), _service(2, load_balancer_ips=(address,))
     rules, table = Ruleset(NODE, NETWORK), Table()
     both = {claims.key: claims, owner.key: owner}
-    table.apply(rules.update(both, lost_fronts(clashes(both))))
+    table.apply(_at_once(rules.update(both, lost_fronts(clashes(both)))))
     key = f"{address} . tcp . 80"
     assert table.collections["refused"][key] == "goto reject-it"
     assert key not in table.collections["services"]
-    table.apply(rules.update({claims.key: claims}, {}))
+    table.apply(_at_once(rules.update({claims.key: claims}, {})))
     assert key not in table.collections["refused"]
     assert table.collections["services"][key] == "goto ext/shop/s1/tcp/80"
 
@@ -121,7 +127,7 @@ def test_one_changed_endpoint_of_a_thousand_is_a_handful_of_commands() -> None:
     rules = Ruleset(NODE, NETWORK)
     rules.update(service(hosts))
     new = [*hosts[:500], *hosts[501:], IPv4Address("10.244.9.9")]
-    assert rules.update(service(new)).splitlines() == [
+    assert _at_once(rules.update(service(new))).splitlines() == [
         "add chain ip kubinet ep/shop/s1/tcp/80/10.244.9.9/80",
         "add rule ip kubinet ep/shop/s1/tcp/80/10.244.9.9/80 meta l4proto tcp dnat to 10.244.9.9:80",
         "delete element ip kubinet pick/shop/s1/tcp/80/by-number { 500 : goto ep/shop/s1/tcp/80/10.244.5.244/80 }",
@@ -129,15 +135,15 @@ def test_one_changed_endpoint_of_a_thousand_is_a_handful_of_commands() -> None:
         "flush chain ip kubinet ep/shop/s1/tcp/80/10.244.5.244/80",
         "delete chain ip kubinet ep/shop/s1/tcp/80/10.244.5.244/80",
     ]
-    assert rules.update(service(new)) == ""
+    assert rules.update(service(new)) == Commands()
 
 
 def test_unchanged_services_are_not_said_again() -> None:
     """The same values: no command."""
     state = {"shop/s1": _service(1, 1, 2)}
     rules = Ruleset(NODE, NETWORK)
-    assert rules.update(state).startswith("add table ip kubinet\ndelete table ip kubinet\n")
-    assert rules.update(dict(state)) == ""
+    assert _at_once(rules.update(state)).startswith("add table ip kubinet\ndelete table ip kubinet\n")
+    assert rules.update(dict(state)) == Commands()
 
 
 @given(st.lists(st.integers(0, 9), unique=True), st.lists(st.integers(0, 9), unique=True))
@@ -165,21 +171,30 @@ _SERVICES = st.builds(
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(_SERVICES, max_size=4), min_size=1, max_size=5))
-def test_any_history_ends_where_a_fresh_load_ends(states: list[list[Service]]) -> None:
-    """Every step is accepted (nothing refers to what is not there); the end has the same rules and elements."""
+@given(st.lists(st.lists(_SERVICES, max_size=4), min_size=1, max_size=5), st.sampled_from([None, 600]))
+def test_any_history_ends_where_a_fresh_load_ends(states: list[list[Service]], limit: int | None) -> None:
+    """Every transaction is accepted and leaves what serves, also those of a few lines; the end has the same rules."""
     table, rules = Table(), Ruleset(NODE, NETWORK)
     last: dict[str, Service] = {}
     for state in states:
         last = {service.key: service for service in state}
-        table.apply(rules.update(last))
+        for text in rules.update(last).transactions(limit):
+            table.apply(text)
     fresh = Table()
-    fresh.apply(ruleset(last, NODE, NETWORK))
+    fresh.apply(_at_once(Ruleset(NODE, NETWORK).update(last) if last else rules.reload()))
     assert table.chains == fresh.chains
     assert table.definitions == fresh.definitions
     assert {name: sorted(_unnumbered(name, elements)) for name, elements in table.collections.items()} == {
         name: sorted(_unnumbered(name, elements)) for name, elements in fresh.collections.items()
     }
+
+
+def test_long_changes_are_several_transactions() -> None:
+    """Each is at most as long as the kernel takes, but for a line that is longer; together they are the whole."""
+    commands = Commands(before=("12345\n", "6789\n", "abc\n"), switch=("de\nfg\n",), after=("flush\nadd\nadd\n",))
+    assert commands.transactions(1000) == ["12345\n6789\nabc\nde\nfg\nflush\nadd\nadd\n"]
+    assert commands.transactions(11) == ["12345\n6789\n", "abc\n", "de\nfg\n", "flush\nadd\n", "add\n"]
+    assert Commands().transactions(11) == []
 
 
 def _unnumbered(name: str, elements: dict[str, str]) -> list[tuple[str, str]]:
