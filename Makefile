@@ -19,7 +19,7 @@ EXPERIMENTS := $(PYTEST) -n $(shell test $(JOBS) -gt 1 && echo 2 || echo 1)
 # Each experiment has clusters of its own, so they are spread one by one.
 CATALOGUE := tests/emulated/test_catalogue.py
 
-.PHONY: help packages test-packages env test-env demo test user check lint types unit models ovs client emulated test-guest test-guest-policies test-ryu bench docs clean
+.PHONY: help packages test-packages env test-env demo test user check lint types unit models ovs client emulated test-user test-guest test-guest-policies test-ryu bench docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -83,14 +83,21 @@ emulated: test-env ## tests with real packets in the sandbox
 	$(EXPERIMENTS) --dist worksteal $(CATALOGUE)
 	$(PYTEST) tests/emulated -m alone
 
+# Where an ordinary user can read the checkout: run the command $(1).
+as_user = @if tools/as-user.sh test -x $(PYTHON); then $(1); \
+	else echo "SKIPPED: an ordinary user cannot read $(CURDIR); clone into a folder that others may read"; fi
+AS_USER := tools/as-user.sh
+USER_CLUSTERS := tests/emulated/test_cluster_connectivity.py tests/emulated/test_cluster_life.py \
+	"tests/emulated/test_services_bad.py::test_ten_thousand_endpoints[nftables]"
+USER_EXPERIMENTS := "$(CATALOGUE)::test_experiment_with_quick[dns]" "$(CATALOGUE)::test_experiment_with_quick[incast]"
+
 user: test-env ## whole clusters and two of the experiments again, as an ordinary user
-	@if tools/as-user.sh test -x $(PYTHON); then \
-	    tools/as-user.sh $(CLUSTERS) --dist worksteal -p no:cacheprovider tests/emulated/test_cluster_connectivity.py \
-	        tests/emulated/test_cluster_life.py "$(CATALOGUE)::test_experiment_with_quick[dns]" \
-	        "$(CATALOGUE)::test_experiment_with_quick[incast]"; \
-	else \
-	    echo "SKIPPED: an ordinary user cannot read $(CURDIR); clone into a folder that others may read"; \
-	fi
+	$(call as_user,$(AS_USER) $(CLUSTERS) --dist worksteal -p no:cacheprovider $(USER_CLUSTERS) $(USER_EXPERIMENTS))
+
+test-user: test-env ## every test with real packets as an ordinary user: a quarter of an hour
+	$(call as_user,$(AS_USER) $(CLUSTERS) --dist loadfile -p no:cacheprovider tests/emulated --ignore=$(CATALOGUE) -m "not alone" \
+	    && $(AS_USER) $(EXPERIMENTS) --dist worksteal -p no:cacheprovider $(CATALOGUE) \
+	    && $(AS_USER) $(PYTEST) -p no:cacheprovider tests/emulated -m alone)
 
 test-guest: test-env ## the kernel datapath and netem, in guest kernels (QEMU, user-mode Linux)
 	@tools/install-packages.sh tools/guest-packages.txt
