@@ -75,9 +75,16 @@ def parse_documents(
         detail = ", ".join(part for part in (error.context, error.problem) if part)
         raise InvalidInputError(f"{source}:{line}: not valid YAML: {detail}") from error
     except yaml.reader.ReaderError as error:
-        raise InvalidInputError(f"{source}: not valid YAML: {error.reason}") from error
+        raise InvalidInputError(f"{source}:{_line_at(text, error)}: not valid YAML: {error.reason}") from error
     except yaml.YAMLError as error:
         raise InvalidInputError(f"{source}: not valid YAML: {error}") from error
+
+
+def _line_at(text: str, error: yaml.reader.ReaderError) -> int:
+    """The line of the character that the reader refuses; libyaml counts bytes, Python's own reader characters."""
+    if error.encoding == "unicode":
+        return text[: error.position].count("\n") + 1
+    return text.encode()[: error.position].count(b"\n") + 1
 
 
 class _Composer:

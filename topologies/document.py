@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import Any, TypeVar
 
 from kubinet.documents import Path, Where, check_document, spell
@@ -97,7 +97,7 @@ def _link_document(link: Link) -> dict[str, Any]:
 
 def _network(section: Mapping[str, Any], where: Where) -> NetworkConfig:
     for name in (name for name in section if name.endswith("CIDR")):
-        _read(section, name, IPv4Network, None, ["spec", "network", name], where)
+        _read(section, name, _cidr, None, ["spec", "network", name], where)
     return network_from_document(section)
 
 
@@ -106,10 +106,17 @@ def _vertices(spec: Mapping[str, Any], where: Where) -> list[Vertex]:
     for role, section in SECTIONS.items():
         for index, entry in enumerate(spec.get(section, ())):
             path: list[str | int] = ["spec", section, index, "podCIDR"]
-            pod_cidr = _read(entry, "podCIDR", IPv4Network, None, path, where)
+            pod_cidr = _read(entry, "podCIDR", _cidr, None, path, where)
             dns = _dns(entry, ["spec", section, index, "dns"], where)
             found.append(Vertex(entry["name"], role, entry.get("labels", {}), pod_cidr, dns))
     return found
+
+
+def _cidr(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except (AddressValueError, NetmaskValueError) as error:
+        raise ValueError(f"'{text}' is no IPv4 network such as 10.244.0.0/16: {error}") from error
 
 
 def _dns(entry: Mapping[str, Any], path: Path, where: Where) -> Mapping[str, tuple[IPv4Address, ...]] | None:
@@ -125,25 +132,27 @@ def _dns(entry: Mapping[str, Any], path: Path, where: Where) -> Mapping[str, tup
 
 def _links(spec: Mapping[str, Any], where: Where) -> list[Link]:
     defaults = spec.get("defaults", {}).get("link", {})
-    links = []
-    for index, entry in enumerate(spec.get("links", ())):
-        given = {**defaults, **entry}
-        path: list[str | int] = ["spec", "links", index]
-        a, b = entry["endpoints"]
-        links.append(
-            Link(
-                name=entry.get("name") or f"{a}-{b}",
-                a=a,
-                b=b,
-                rate=_read(given, "rate", parse_rate, None, [*path, "rate"], where),
-                delay=_read(given, "delay", parse_duration, 0.0, [*path, "delay"], where),
-                jitter=_read(given, "jitter", parse_duration, 0.0, [*path, "jitter"], where),
-                loss=_read(given, "loss", parse_percent, 0.0, [*path, "loss"], where),
-                queue=_read(given, "queue", parse_queue, None, [*path, "queue"], where),
-                mtu=given.get("mtu"),
-            )
-        )
-    return links
+    return [_link(index, entry, defaults, where) for index, entry in enumerate(spec.get("links", ()))]
+
+
+def _link(index: int, entry: Mapping[str, Any], defaults: Mapping[str, Any], where: Where) -> Link:
+    def read(field: str, parse: Callable[[Any], _Value], default: _Value) -> _Value:
+        if field in entry:
+            return _read(entry, field, parse, default, ["spec", "links", index, field], where)
+        return _read(defaults, field, parse, default, ["spec", "defaults", "link", field], where)
+
+    a, b = entry["endpoints"]
+    return Link(
+        name=entry.get("name") or f"{a}-{b}",
+        a=a,
+        b=b,
+        rate=read("rate", parse_rate, None),
+        delay=read("delay", parse_duration, 0.0),
+        jitter=read("jitter", parse_duration, 0.0),
+        loss=read("loss", parse_percent, 0.0),
+        queue=read("queue", parse_queue, None),
+        mtu=entry.get("mtu", defaults.get("mtu")),
+    )
 
 
 def _read(

@@ -12,6 +12,7 @@ from topologies.datapath import DatapathTools, choose_datapath
 from topologies.links.mechanism import LinkTools, choose_wire
 from topologies.model import Topology
 
+_DATAPATH: Path = ("spec", "network", "datapath")
 _TUNNELS = {Overlay.VXLAN: "vxlan", Overlay.GENEVE: "geneve"}
 
 
@@ -67,4 +68,7 @@ def _decide(topology: Topology, refusals: Mapping[str, str], at: Callable[[Path]
             af_xdp=works("af_xdp"),
             tun=works("tun"),
         )
-        choose_datapath(topology, datapaths)
+        try:
+            choose_datapath(topology, datapaths)
+        except MissingCapabilityError as error:
+            raise MissingCapabilityError(f"{at(_DATAPATH)}: {error}") from error

@@ -6,8 +6,18 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
+from kubinet.documents import Path
+from kubinet.errors import InvalidInputError
 from kubinet.state import NetworkConfig
 from kubinet.units import Queue
+
+
+class PlanError(InvalidInputError):
+    """A topology whose addresses cannot be chosen; the text names no place, `path` is the document's field."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(problem)
+        self.path = path
 
 
 class Role(StrEnum):

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from kubinet.errors import InvalidInputError
 from kubinet.state import Overlay
-from topologies.model import Link, Role, Topology
+from topologies.model import Link, PlanError, Role, Topology
+from topologies.podcidrs import choose_pod_cidrs
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ class _Segment:
 
 
 def make_plan(topology: Topology) -> Plan:
-    """The plan; InvalidInputError where a CIDR is too small."""
+    """The plan; PlanError where a CIDR is too small, or nodes' pod CIDRs do not fit."""
     segments = _segments(topology)
     addresses = _addresses(segments)
     interfaces = _interfaces(topology, addresses)
-    pod_cidrs = _pod_cidrs(topology)
+    pod_cidrs = choose_pod_cidrs(topology)
     hops = Ways(topology, segments, addresses)
     gateways = {
         vertex.name: gateway
@@ -120,7 +120,10 @@ def _segments(topology: Topology) -> list[_Segment]:
     for ends in sorted(members, key=lambda ends: (-_size(ends), members.index(ends))):
         size = _size(ends)
         if start + size > int(pool.broadcast_address) + 1:
-            raise InvalidInputError(f"network: underlayCIDR {pool} is too small for this topology's links; widen it")
+            raise PlanError(
+                ("spec", "network", "underlayCIDR"),
+                f"network: underlayCIDR {pool} is too small for this topology's links; widen it",
+            )
         found.append(_Segment(IPv4Network((start, 33 - size.bit_length())), tuple(ends)))
         start += size
     return found
@@ -176,30 +179,6 @@ def _interfaces(
             name = f"{end}-eth{len(found[end])}"
             found[end].append(Interface(end, name, link.name, mac, addresses.get((end, link.name))))
     return {vertex: tuple(ends) for vertex, ends in found.items()}
-
-
-def _pod_cidrs(topology: Topology) -> dict[str, IPv4Network]:
-    """Chosen pod CIDRs as they are, the others in the nodes' order from what is left."""
-    network = topology.network
-    chosen = {node.name: node.pod_cidr for node in topology.nodes if node.pod_cidr is not None}
-    names = list(chosen)
-    for index, name in enumerate(names):
-        if not chosen[name].subnet_of(network.pod_cidr):
-            raise InvalidInputError(
-                f"node '{name}': podCIDR {chosen[name]} is outside network.podCIDR {network.pod_cidr}"
-            )
-        for other in names[:index]:
-            if chosen[name].overlaps(chosen[other]):
-                raise InvalidInputError(f"node '{name}': podCIDR {chosen[name]} overlaps that of node '{other}'")
-    free = (
-        subnet
-        for subnet in network.pod_cidr.subnets(new_prefix=network.node_prefix_length)
-        if not any(subnet.overlaps(taken) for taken in chosen.values())
-    )
-    try:
-        return {node.name: chosen.get(node.name) or next(free) for node in topology.nodes}
-    except StopIteration as error:
-        raise InvalidInputError(f"network: podCIDR {network.pod_cidr} has no subnet left for every node") from error
 
 
 class Ways:

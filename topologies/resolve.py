@@ -1,7 +1,7 @@
 """From what a user named (a preset or a file, and settings) to a checked topology and its resolved document."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ from kubinet.manifests import Manifest, parse_manifests, read_manifests
 from topologies.checks import check
 from topologies.document import parse_topology, spell, to_document
 from topologies.machine import require
-from topologies.model import Topology
+from topologies.model import PlanError, Topology
 from topologies.plan import make_plan
 from topologies.presets import PRESETS
-
-_SPEC_SECTIONS = ("network", "defaults", "links")
+from topologies.settings import apply_settings
 
 
 def resolve_topology(
@@ -60,7 +59,7 @@ def _load(source: str | Path, overrides: Mapping[str, object]) -> tuple[Topology
     else:
         manifest = _file(text)
         document, name = manifest.object, manifest.source
-    _override(document, overrides)
+    apply_settings(document, overrides)
 
     def at(path: Any) -> str:
         line = f":{manifest.line_of(path)}" if manifest is not None else ""
@@ -69,8 +68,8 @@ def _load(source: str | Path, overrides: Mapping[str, object]) -> tuple[Topology
     topology = check(parse_topology(document, lambda path: f"{at(path)}: {spell(path)}"), at)
     try:
         make_plan(topology)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{name}: {error}") from error
+    except PlanError as error:
+        raise InvalidInputError(f"{at(error.path)}: {error}") from error
     return topology, at
 
 
@@ -105,43 +104,13 @@ def _file(text: str) -> Manifest:
         raise UsageError(f"'{text}' is neither a file nor a preset; presets: {known}")
     manifests = [one for one in found if one.object["kind"] == "Topology"]
     if len(manifests) != 1:
-        raise InvalidInputError(f"{name}: expected exactly one document of kind Topology, found {len(manifests)}")
+        place = _place([*manifests[1:], *found], name)
+        raise InvalidInputError(f"{place}: expected exactly one document of kind Topology, found {len(manifests)}")
     return manifests[0]
 
 
-def _override(document: dict[str, Any], overrides: Mapping[str, object]) -> None:
-    for key, value in overrides.items():
-        section, _, rest = key.partition(".")
-        if section not in _SPEC_SECTIONS or not rest:
-            raise UsageError(
-                f"'{key}' is no setting of this topology; use network.<field>, links.<field>, "
-                "links.<link name>.<field> or a preset's parameter"
-            )
-        spec = document.setdefault("spec", {})
-        if section == "links":
-            _override_links(spec, key, rest, value)
-            continue
-        target = spec.setdefault(section, {})
-        *parents, last = rest.split(".")
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[last] = _scalar(target.get(last), value, last)
-
-
-def _override_links(spec: dict[str, Any], key: str, rest: str, value: object) -> None:
-    name, _, field = rest.rpartition(".")
-    chosen = [one for one in spec.get("links", ()) if not name or name in (one.get("name"), "-".join(one["endpoints"]))]
-    if not chosen:
-        raise UsageError(f"'{key}': there is no link '{name}'; links are named as in `kubinet topology show`")
-    for link in chosen:
-        link[field] = _scalar(link.get(field), value, field)
-
-
-def _scalar(present: object, value: object, field: str) -> object:
-    """A setting's text as the type that the field has."""
-    if isinstance(value, str) and (isinstance(present, int) or field in ("mtu", "nodeCIDRMaskSize", "dnsReplicas")):
-        try:
-            return int(value)
-        except ValueError as error:
-            raise UsageError(f"{field}={value!r} is not a whole number") from error
-    return value
+def _place(manifests: Sequence[Manifest], name: str) -> str:
+    """Where the first of the documents says its kind; the file's begin where it has none."""
+    if not manifests:
+        return f"{name}:1"
+    return f"{manifests[0].source}:{manifests[0].line_of(['kind'])}"

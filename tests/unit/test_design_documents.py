@@ -487,6 +487,6 @@ def test_what_the_machine_lacks_is_refused_before_the_first_run() -> None:
         check(file.design, surroundings(missing=("ping",)), file.where)
     impossible = GOOD.replace("network.overlay: vxlan}", "network.datapath: afxdp}")
     assert _checked(impossible, for_this_machine=True).startswith(
-        "lab.yaml:27: spec.factors[0].levels[0]: link 'n1-leaf1': a rate at a node's own link cannot be kept with "
-        "datapath afxdp"
+        "lab.yaml:27: spec.factors[0].levels[0]: preset leaf-spine: link 'n1-leaf1': a rate at a node's own link "
+        "cannot be kept with datapath afxdp"
     )
