@@ -101,6 +101,8 @@ class Holds(StrEnum):
     """Places to capture at: `link/NAME` and `node/NAME:INTERFACE`, too."""
     LINKS = "links"
     """Names of links with commas between."""
+    OBJECTS = "objects"
+    """Objects with commas between: `Deployment/web, shop:Pod/db`."""
     MANIFESTS = "manifests"
     """Objects as YAML text, which the plug-in applies."""
 

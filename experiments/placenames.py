@@ -51,7 +51,7 @@ _NONE: Final = "none"
 def places_in(text: str, holds: Holds) -> Iterator[tuple[str, PlaceName]]:
     """The places that a parameter's text names, each with its word; UsageError for a word that is no place."""
     match holds:
-        case Holds.MANIFESTS:
+        case Holds.MANIFESTS | Holds.OBJECTS:
             return
         case Holds.PLACES_IN_WORDS:
             yield from ((word, parse_place(word)) for word in _IN_WORDS.split(text) if "/" in word)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.design.existing import Existing
 from experiments.design.model import ExperimentDesign, MeasurementDesign, PlannedRun, WorkloadDesign
 from experiments.design.plan import combinations
 from experiments.design.references import check_references
@@ -14,8 +15,8 @@ from experiments.scene import Measurement, Workload
 from kubinet.documents import Where, spell
 from kubinet.errors import InvalidInputError, KubinetError, MissingCapabilityError
 
-CheckLine = Callable[[str, Mapping[str, Any]], object]
-"""Called with a timeline line and the run's resolved Topology document; raises KubinetError or ValueError."""
+CheckLine = Callable[[str, Existing], object]
+"""Called with a timeline line and what the run's cluster has; raises KubinetError or ValueError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,15 @@
 """What can exist in a run's cluster, as far as its topology and manifests tell for sure. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from experiments.design.objectsnamed import Key, ObjectNames
 from experiments.near import listed, meant
 from experiments.placenames import PlaceName
-from kubinet.manifests import Object
 
-_KEPT_OF_BASE: Final = 58
-"""A generated name is its base, cut to so many characters, and five at random (apiserver, SimpleNameGenerator)."""
-_OWN_NAMESPACES: Final = "kube-"
+OWN_NAMESPACES: Final = "kube-"
 """The cluster itself has objects in namespaces that begin so; they are not looked at."""
 _ALWAYS: Final = frozenset({("default", "kubernetes")})
 """Services of every cluster."""
@@ -20,55 +18,6 @@ _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _MOST_NUMBERS: Final = 1000
 """So many pods of a StatefulSet can be what somebody meant."""
 _MADE_BY_OBJECTS: Final = ("pod", "service")
-
-Key: TypeAlias = tuple[str, str]
-"""Namespace and name."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectNames:
-    """What some objects are called, and the pods that their controllers make."""
-
-    pods: frozenset[Key]
-    """Pods whose whole name is known."""
-    generated: Mapping[Key, str]
-    """Namespace and beginning of names that have random ends, to what makes them: `Deployment 'web'`."""
-    stateful: Mapping[Key, range]
-    """StatefulSets, to the numbers that their pods get."""
-    services: frozenset[Key]
-
-
-def names_of(objects: Iterable[Object]) -> ObjectNames:
-    """The names that follow from objects as they are written."""
-    pods, services = set[Key](), set[Key]()
-    generated: dict[Key, str] = {}
-    stateful: dict[Key, range] = {}
-    for one in objects:
-        metadata, kind = one["metadata"], one["kind"]
-        namespace, name = metadata.get("namespace") or "default", metadata.get("name") or ""
-        if not name:
-            if kind == "Pod":
-                generated[namespace, metadata.get("generateName", "")] = "a Pod with generateName"
-        elif kind == "Pod":
-            pods.add((namespace, name))
-        elif kind == "Service":
-            services.add((namespace, name))
-        elif kind == "StatefulSet":
-            stateful[namespace, name] = _ordinals(_mapping(one.get("spec")))
-        elif {"template", "jobTemplate"} & _mapping(one.get("spec")).keys():
-            generated[namespace, f"{name}-"[:_KEPT_OF_BASE]] = f"{kind} '{name}'"
-    return ObjectNames(frozenset(pods), generated, stateful, frozenset(services))
-
-
-def _ordinals(spec: Mapping[str, Any]) -> range:
-    replicas, start = spec.get("replicas", 1), _mapping(spec.get("ordinals")).get("start", 0)
-    if not (isinstance(replicas, int) and isinstance(start, int)):
-        return range(0)  # the API refuses it
-    return range(start, start + replicas)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +28,17 @@ class Existing:
     """The resolved Topology document."""
     objects: tuple[ObjectNames, ...]
     complete: bool
-    """Whether no other pod and Service can come into being."""
+    """Whether no other object can come into being."""
     scaled: bool
     """Whether the timeline changes numbers of replicas."""
 
     def problem(self, word: str, place: PlaceName) -> str:
         """Why this place, written as `word`, cannot exist, what is near and what there is; empty where it may."""
-        if place.kind == "address" or self._may_exist(place):
+        if place.kind == "address" or self.may_exist(place):
             return ""
         if "/" in word:
-            there, subject, names = list(self._words(place.kind)), f"'{word}'", list(self._elsewhere(place))
-            near = self._hint(place) or (f" (did you mean '{names[0]}'?)" if names else meant(word, there))
+            there, subject, names = list(self.words(place.kind)), f"'{word}'", list(self._elsewhere(place))
+            near = self.hint(place) or (f" (did you mean '{names[0]}'?)" if names else meant(word, there))
         else:
             there, subject = self._declared(place.kind), f"link '{word}'"
             near = meant(word, there)
@@ -97,11 +46,12 @@ class Existing:
         kinds = "outside hosts" if place.kind == "outside" else f"{place.kind}s"
         return f"there is no {subject}{near}; {kinds} of {where}: {listed(there)}"
 
-    def _may_exist(self, place: PlaceName) -> bool:
+    def may_exist(self, place: PlaceName) -> bool:
+        """Whether nothing speaks against it."""
         if place.kind not in _MADE_BY_OBJECTS:
             return place.name in self._declared(place.kind)
         key = (place.namespace, place.name)
-        if not self.complete or place.namespace.startswith(_OWN_NAMESPACES):
+        if not self.complete or place.namespace.startswith(OWN_NAMESPACES):
             return True
         if place.kind == "service":
             return key in _ALWAYS or any(key in one.services for one in self.objects)
@@ -117,7 +67,7 @@ class Existing:
             return False
         return self.scaled or int(digits) in numbers
 
-    def _hint(self, place: PlaceName) -> str:
+    def hint(self, place: PlaceName) -> str:
         """What is to be said of a workload object's own name, which none of its pods has."""
         if place.kind != "pod":
             return ""
@@ -132,9 +82,9 @@ class Existing:
     def _elsewhere(self, place: PlaceName) -> Iterator[str]:
         """Places of this name that are of another kind or in another namespace."""
         for kind in ("pod", "service", "node", "outside"):
-            yield from (word for word in self._words(kind) if word.rpartition("/")[2] == place.name)
+            yield from (word for word in self.words(kind) if word.rpartition("/")[2] == place.name)
 
-    def _words(self, kind: str) -> Iterator[str]:
+    def words(self, kind: str) -> Iterator[str]:
         """What there is of a kind, as an experiment writes it."""
         if kind not in _MADE_BY_OBJECTS:
             yield from (f"{kind}/{name}" for name in self._declared(kind))

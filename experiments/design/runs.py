@@ -1,11 +1,11 @@
 """Each combination of levels: whether its topology can be made and its plug-ins take their settings."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from experiments.design.existing import Existing, ObjectNames, names_of
+from experiments.design.existing import Existing
+from experiments.design.missing import missing_object
 from experiments.design.model import (
     ExperimentDesign,
     MeasurementDesign,
@@ -14,17 +14,19 @@ from experiments.design.model import (
     TopologyChoice,
     WorkloadDesign,
 )
+from experiments.design.objectsnamed import ObjectNames, names_of
 from experiments.design.settings import DesignError, at, level_place, levels_of, settings_of, values_of
 from experiments.design.specify import section_of, specify, topology_of
-from experiments.design.whereabouts import Used, check_places, existing_in
+from experiments.design.whereabouts import Used, check_names, existing_in
+from experiments.objectnames import parse_object
 from experiments.plugins import SettingError, complete
 from experiments.scene import Measurement, Workload
-from kubinet.errors import InvalidInputError, KubinetError
+from experiments.timeline.language import TimelineError
+from kubinet.errors import InvalidInputError, KubinetError, UsageError
 from kubinet.manifests import Manifest, parse_manifests
 from topologies.resolve import resolve_topology
 
 _Document = Mapping[str, Any]
-_READY = re.compile(r"([a-z0-9-]+:)?[A-Z][A-Za-z]*/[a-z0-9.-]+")
 
 
 class RunChecker:
@@ -35,7 +37,7 @@ class RunChecker:
         design: ExperimentDesign,
         workloads: Mapping[str, Workload],
         measurements: Mapping[str, Measurement],
-        check_line: Callable[[str, _Document], object],
+        check_line: Callable[[str, Existing], object],
         for_this_machine: bool,
     ) -> None:
         """`workloads`, `measurements`: plug-ins by the name that the experiment gives them."""
@@ -55,15 +57,15 @@ class RunChecker:
         """DesignError for what does not fit in this run."""
         spec = specify(self._design, run)
         names = [self._names(name, text) for name, text in spec.manifests.items()]
-        self._ready(spec)
         used = [
             self._settings(root, one, run)
             for root, several in (("workload", spec.workload), ("measurement", spec.measurements))
             for one in several
         ]
         topology = self._topology(spec.topology, run)
-        self._timeline(spec, topology)
         existing = existing_in(spec, topology, names, used, self._readable)
+        self._ready(spec, Existing(topology, tuple(names), complete=True, scaled=False), existing)
+        self._timeline(spec, existing)
         for one in used:
             self._places(one, existing, run)
 
@@ -105,7 +107,7 @@ class RunChecker:
         known = (id(existing.topology), *map(id, existing.objects), existing.complete, existing.scaled)
         if self._is_new("places", id(used), known):
             with self._blaming(used.root, used.design, run, _words(run)):
-                check_places(used, existing)
+                check_names(used, existing)
 
     @contextmanager
     def _blaming(
@@ -158,22 +160,32 @@ class RunChecker:
                 return place
         return places[-1] if places else ("spec", "topology")
 
-    def _ready(self, spec: RunSpec) -> None:
+    def _ready(self, spec: RunSpec, before: Existing, during: Existing) -> None:
+        """`before`: what there is before the workload begins; `during`: what there can be later."""
         for index, text in enumerate(spec.ready):
-            if not _READY.fullmatch(text):
-                raise DesignError(
-                    f"{text!r} names no object; write Kind/NAME or NAMESPACE:Kind/NAME, such as Deployment/web",
-                    ("spec", "ready", index),
-                )
+            try:
+                wanted = parse_object(text)
+                problem = missing_object(wanted, before)
+                if problem and not missing_object(wanted, during):
+                    problem = (
+                        f"{wanted} is not there before the workload begins, and `ready` is waited for before that; "
+                        "put it into the manifests, or wait with the workload until-ready"
+                    )
+            except UsageError as error:
+                raise DesignError(str(error), ("spec", "ready", index)) from error
+            if problem:
+                raise DesignError(f"{problem}{_words(spec.run)}", ("spec", "ready", index))
 
-    def _timeline(self, spec: RunSpec, topology: _Document) -> None:
+    def _timeline(self, spec: RunSpec, existing: Existing) -> None:
+        known = (id(existing.topology), *map(id, existing.objects), existing.complete)
         for index, line in enumerate(spec.timeline):
-            if not self._is_new("timeline", line, id(topology)):
+            if not self._is_new("timeline", line, known):
                 continue
             try:
-                self._check_line(line, topology)
+                self._check_line(line, existing)
             except (KubinetError, ValueError) as error:
-                words = "" if line == self._design.timeline[index] else _words(spec.run)
+                always = isinstance(error, TimelineError | ValueError) and line == self._design.timeline[index]
+                words = "" if always else _words(spec.run)
                 raise DesignError(f"{error}{words}", ("spec", "timeline", index)) from error
 
 

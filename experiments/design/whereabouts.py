@@ -1,12 +1,15 @@
-"""Whether the places that a run's workloads and measurements name can exist in its cluster. Pure."""
+"""Whether what a run's workloads and measurements name, places and objects, can exist in its cluster. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.base import Holds, Parameter
-from experiments.design.existing import Existing, ObjectNames
+from experiments.design.existing import Existing
+from experiments.design.missing import missing_object
 from experiments.design.model import MeasurementDesign, RunSpec, Settings, WorkloadDesign
+from experiments.design.objectsnamed import ObjectNames
+from experiments.objectnames import objects_in
 from experiments.placenames import places_in
 from experiments.plugins import SettingError, makes_objects
 from experiments.scene import Measurement, Workload
@@ -50,17 +53,23 @@ def existing_in(
     )
 
 
-def check_places(used: Used, existing: Existing) -> None:
-    """SettingError for the first place that cannot exist."""
+def check_names(used: Used, existing: Existing) -> None:
+    """SettingError for the first place or object that cannot exist."""
     for parameter, text in used.texts(*Holds):
-        assert parameter.holds is not None
         try:
-            for word, place in places_in(text, parameter.holds):
-                problem = existing.problem(word, place)
-                if problem:
-                    raise SettingError(f"parameter '{parameter.name}': {problem}", parameter.name)
+            problem = next(filter(None, _problems(parameter, text, existing)), "")
         except UsageError as error:
-            raise SettingError(f"parameter '{parameter.name}': {error}", parameter.name) from error
+            problem = str(error)
+        if problem:
+            raise SettingError(f"parameter '{parameter.name}': {problem}", parameter.name)
+
+
+def _problems(parameter: Parameter, text: str, existing: Existing) -> Iterator[str]:
+    assert parameter.holds is not None
+    if parameter.holds is Holds.OBJECTS:
+        yield from (missing_object(wanted, existing) for wanted in objects_in(text))
+    else:
+        yield from (existing.problem(word, place) for word, place in places_in(text, parameter.holds))
 
 
 def _says(line: str, word: str) -> bool:

@@ -1,45 +1,23 @@
 """What a run waits for before it measures: the pods and workload objects of its manifests, and what `ready` names."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from kubinet.errors import UsageError
+from experiments.objectnames import ObjectName, parse_object
 from kubinet.manifests import load_manifests
 
 Object = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
-    """An object that must be ready."""
-
-    kind: str
-    name: str
-    namespace: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-
-def awaited(manifests: Mapping[str, str], ready: Iterable[str]) -> tuple[Awaited, ...]:
+def awaited(manifests: Mapping[str, str], ready: Iterable[str]) -> tuple[ObjectName, ...]:
     """Every object to wait for, each once, those of the manifests first; UsageError for a wrong `ready`."""
     objects = [obj for text in manifests.values() for obj in load_manifests(_as_text(text))]
     found = [
-        Awaited(obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace") or "default")
+        ObjectName(obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace") or "default")
         for obj in objects
         if obj["kind"] in _RULES and obj["metadata"].get("name")
     ]
-    return tuple(dict.fromkeys([*found, *map(parse_ready, ready)]))
-
-
-def parse_ready(text: str) -> Awaited:
-    """Read `Pod/NAME`, `Deployment/NAME` or `Namespace:Kind/NAME`."""
-    namespace, _, rest = text.rpartition(":")
-    kind, _, name = rest.partition("/")
-    if not kind or not name or "/" in name:
-        raise UsageError(f"ready '{text}': write Kind/NAME or Namespace:Kind/NAME, for example Deployment/web")
-    return Awaited(kind, name, namespace or "default")
+    return tuple(dict.fromkeys([*found, *map(parse_object, ready)]))
 
 
 def is_ready(obj: Object | None) -> bool:

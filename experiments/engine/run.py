@@ -21,6 +21,7 @@ from experiments.engine.readiness import awaited, is_ready
 from experiments.engine.scene import LiveScene
 from experiments.engine.tools import Telling, Timeline, TimelineEvent, Tools, Watch
 from experiments.folder import write_json, write_text
+from experiments.objectnames import ObjectName
 from experiments.plugins import complete
 from experiments.records import EVENT_COLUMNS, Assessment, MachineSecond, Verdict
 from experiments.scene import Measurement, Workload
@@ -144,7 +145,7 @@ class _Run:
             self.telling.step("cluster: going down")
         return assessment
 
-    def _make_ready(self, cluster: RunningCluster, wanted: Sequence[Any]) -> None:
+    def _make_ready(self, cluster: RunningCluster, wanted: Sequence[ObjectName]) -> None:
         for name, text in self.spec.manifests.items():
             self.telling.step(f"applying {name}")
             cluster.apply(text if "\n" in text else f"{text}\n")

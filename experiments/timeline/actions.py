@@ -1,9 +1,21 @@
 """What a timeline can say, as values; each prints (`str`) as it is written. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from experiments.objectnames import ObjectName
+
+SCALED: Final[Mapping[str, str]] = {
+    "deployment": "Deployment",
+    "deploy": "Deployment",
+    "statefulset": "StatefulSet",
+    "sts": "StatefulSet",
+    "replicaset": "ReplicaSet",
+    "rs": "ReplicaSet",
+}
+"""Words for the kinds that `scale` takes, in any case, singular or plural, to the kinds."""
 CONTROL: Final = "controller"
 """In a partition: the management network, over which the controller programs a node's bridges."""
 MICROSECONDS: Final = 1_000_000
@@ -145,6 +157,12 @@ class Scale:
     name: str
     replicas: int
     namespace: str = "default"
+
+    @property
+    def object(self) -> ObjectName:
+        """The object, by its kind's own name."""
+        word = self.kind.lower()
+        return ObjectName(SCALED.get(word) or SCALED[word.removesuffix("s")], self.name, self.namespace)
 
     def __str__(self) -> str:
         where = "" if self.namespace == "default" else f"{self.namespace}:"

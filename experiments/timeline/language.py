@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 from experiments.timeline.actions import (
     CONTROL,
     MICROSECONDS,
+    SCALED,
     SUBJECTS,
     Action,
     Apply,
@@ -39,8 +40,6 @@ from topologies.links.quantities import QUANTITIES
 
 SERVICES: Final = ("controller", "api", "agents")
 """Services of the sandbox that can be killed and paused."""
-SCALED: Final = ("deployment", "deploy", "statefulset", "sts", "replicaset", "rs")
-"""Kinds that `scale` takes, in any case, singular or plural."""
 _TOKEN: Final = re.compile(r'\[|\]|,|"[^"]*"|[^\s\[\],"]+')
 _WHEN: Final = re.compile(r"\s*(?:at|from)\b[^:]*(:)")
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:us|ms|s|m|h))+")

@@ -1,9 +1,11 @@
-"""Whether a timeline fits a topology: its nodes, links and files are there. Pure but for a look at the files."""
+"""Whether a timeline fits a run: its nodes, links, objects and files are there. Pure but for a look at the files."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.design.existing import Existing
+from experiments.design.missing import missing_object
 from experiments.near import listed, meant
 from experiments.timeline.actions import (
     CONTROL,
@@ -18,6 +20,7 @@ from experiments.timeline.actions import (
     LinkSet,
     Partition,
     RestartSwitch,
+    Scale,
     StopAgent,
 )
 from experiments.timeline.language import parse_event
@@ -25,17 +28,17 @@ from kubinet.errors import InvalidInputError
 
 
 def check_timeline(
-    events: Iterable[Event], topology: Mapping[str, Any], folder: Path, files: Mapping[str, str] | None = None
+    events: Iterable[Event], existing: Existing, folder: Path, files: Mapping[str, str] | None = None
 ) -> None:
-    """InvalidInputError for the first event that a resolved Topology document or the folder has not, with its line.
+    """InvalidInputError, with its line, for the first event about something that a run's cluster or the folder has not.
 
     `files`: texts by the names that events may give them; others are looked for in the folder.
     """
-    spec = topology["spec"]
+    spec = existing.topology["spec"]
     nodes = [str(node["name"]) for node in spec["nodes"]]
     links = {str(link["name"]): link for link in spec["links"]}
     for event in events:
-        for problem in _problems(event, nodes, links):
+        for problem in (*_problems(event, nodes, links), *_missing(event, existing)):
             raise InvalidInputError(f"{event.where}: `{event.action}`: {problem}")
         name = file_of(event.action)
         if name is not None and name not in (files or {}) and not (folder / name).is_file():
@@ -52,9 +55,9 @@ def file_of(action: Action) -> str | None:
             return None
 
 
-def line_checker(folder: Path, files: Mapping[str, str]) -> Callable[[str, Mapping[str, Any]], None]:
-    """What `experiments.design.check.Surroundings.check_line` is: a line and a topology in, InvalidInputError out."""
-    return lambda line, topology: check_timeline([parse_event(line)], topology, folder, files)
+def line_checker(folder: Path, files: Mapping[str, str]) -> Callable[[str, Existing], None]:
+    """What `experiments.design.check.Surroundings.check_line` is: a line and a run in, InvalidInputError out."""
+    return lambda line, existing: check_timeline([parse_event(line)], existing, folder, files)
 
 
 def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
@@ -75,6 +78,11 @@ def _problems(event: Event, nodes: list[str], links: Mapping[str, Mapping[str, A
             yield from _settable(links[link], dict(settings))
         case _:
             return
+
+
+def _missing(event: Event, existing: Existing) -> Iterable[str]:
+    if isinstance(event.action, Scale) and (problem := missing_object(event.action.object, existing)):
+        yield problem
 
 
 def _known(what: str, name: str, known: Iterable[str]) -> Iterable[str]:

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from experiments.base import Holds, Parameter
 from experiments.design.model import Settings
+from experiments.objectnames import ObjectName, objects_in
 from experiments.offered import NOTHING, OfferedLoad
 from experiments.scene import Reading, Scene
-from experiments.workloads.common import Plugin, manifest, names, number, switch, text
-from kubinet.errors import InvalidInputError
+from experiments.workloads.common import Plugin, manifest, number, switch, text
+from kubinet.errors import InvalidInputError, UsageError
 
 _REPLICAS: Final = {"Deployment": "readyReplicas", "StatefulSet": "readyReplicas", "ReplicaSet": "readyReplicas"}
 KINDS: Final = ("Pod", "Job", "DaemonSet", *_REPLICAS)
@@ -31,13 +32,16 @@ def is_ready(kind: str, obj: Mapping[str, Any] | None) -> bool:
     return bool(status.get(_REPLICAS[kind], 0) == obj["spec"].get("replicas", 1))
 
 
-def parse_object(word: str) -> tuple[str, str, str]:
-    """`Kind/NAME` or `NAMESPACE:Kind/NAME` as namespace, kind and name; InvalidInputError otherwise."""
-    namespace, colon, rest = word.rpartition(":")
-    kind, slash, name = rest.partition("/")
-    if not slash or not name or kind not in KINDS:
-        raise InvalidInputError(f"'{word}' is not KIND/NAME or NAMESPACE:KIND/NAME; kinds are {', '.join(KINDS)}")
-    return (namespace if colon else "default"), kind, name
+def awaited(words: str) -> tuple[ObjectName, ...]:
+    """The objects of a list; InvalidInputError for a word that names none, or one of a kind that is never ready."""
+    try:
+        objects = tuple(objects_in(words))
+    except UsageError as error:
+        raise InvalidInputError(f"parameter 'objects': {error}") from error
+    for one in objects:
+        if one.kind not in KINDS:
+            raise InvalidInputError(f"parameter 'objects': {one} does not become ready; kinds are {', '.join(KINDS)}")
+    return objects
 
 
 class UntilReady(Plugin):
@@ -45,7 +49,7 @@ class UntilReady(Plugin):
 
     summary = "Applies objects and measures the time until each of some objects is ready."
     parameters = (
-        Parameter("objects", "", "", "what is waited for: `Deployment/web, shop:Pod/db`"),
+        Parameter("objects", "", "", "what is waited for: `Deployment/web, shop:Pod/db`", holds=Holds.OBJECTS),
         Parameter(
             "apply",
             "",
@@ -61,8 +65,7 @@ class UntilReady(Plugin):
 
     def check(self, settings: Settings) -> None:
         """Objects of kinds that become ready."""
-        for word in names(settings, "objects"):
-            parse_object(word)
+        awaited(text(settings, "objects"))
 
     def duration_s(self, settings: Settings) -> float:
         """Unknown beforehand; at most the timeout."""
@@ -74,31 +77,35 @@ class UntilReady(Plugin):
 
     def run(self, scene: Scene, settings: Settings) -> None:
         """Apply, then wait for all at once."""
-        words = names(settings, "objects")
+        objects = awaited(text(settings, "objects"))
         began = time.time()
         try:
             if text(settings, "apply"):
                 scene.cluster.apply(manifest(settings, "apply"))
             applied = time.time()
-            with ThreadPoolExecutor(len(words)) as pool:
-                times = list(pool.map(lambda word: _wait(scene, word, number(settings, "timeout_s")), words))
+            with ThreadPoolExecutor(len(objects)) as pool:
+                times = list(pool.map(lambda one: _wait(scene, one, number(settings, "timeout_s")), objects))
         finally:
             if text(settings, "apply") and switch(settings, "delete"):
                 scene.cluster.delete(manifest(settings, "apply"))
         rows = [Reading("time to apply", applied - began, "s", began)]
         rows += [
-            Reading("time to ready", at - began, "s", at, index, target=word)
-            for index, (word, at) in enumerate(zip(words, times, strict=True))
+            Reading("time to ready", at - began, "s", at, index, target=str(one))
+            for index, (one, at) in enumerate(zip(objects, times, strict=True))
         ]
         rows.append(Reading("time to all ready", max(times) - began, "s", max(times)))
         scene.record(rows)
 
 
-def _wait(scene: Scene, word: str, timeout: float) -> float:
+def _wait(scene: Scene, wanted: ObjectName, timeout: float) -> float:
     """When it was seen to be ready, seconds since 1970."""
-    namespace, kind, name = parse_object(word)
     scene.cluster.wait_until(
-        kind, name, lambda obj: is_ready(kind, obj), namespace=namespace, timeout=timeout, what="being ready"
+        wanted.kind,
+        wanted.name,
+        lambda obj: is_ready(wanted.kind, obj),
+        namespace=wanted.namespace,
+        timeout=timeout,
+        what="being ready",
     )
     return time.time()
 

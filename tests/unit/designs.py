@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments.base import Parameter
 from experiments.design.check import Surroundings
+from experiments.design.existing import Existing
 from experiments.design.model import Settings
 from experiments.offered import NOTHING, OfferedLoad
 from experiments.scene import Scene
@@ -121,9 +121,9 @@ IPERF = Plugin(
 PROCESSES = Plugin((Parameter("every", "1s", "1s", "time between two looks"),), (), {"cpu": "s"})
 
 
-def accept_line(line: str, topology: Mapping[str, Any]) -> None:
+def accept_line(line: str, existing: Existing) -> None:
     """Refuse timeline lines that name nodes which the topology does not have."""
-    nodes = [node["name"] for node in topology["spec"]["nodes"]]
+    nodes = [node["name"] for node in existing.topology["spec"]["nodes"]]
     if not line.startswith("at "):
         raise ValueError(f"{line!r} does not begin with `at`")
     for word in line.replace("[", " ").replace("]", " ").split():

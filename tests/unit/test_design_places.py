@@ -1,4 +1,4 @@
-"""Places and links that an experiment names and that cannot exist are refused before anything is started."""
+"""Places, links and objects that an experiment names and that cannot exist are refused before anything is started."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ OBJECTS = [
 PING = {"name": "rtt", "kind": "ping", "from": "pod/a", "to": "node/n1"}
 
 
-def _check(spec: dict[str, object]) -> None:
+def check_design(spec: dict[str, object]) -> None:
     objects = yaml.safe_dump_all(OBJECTS)
     whole = {
         "question": "Is it there?",
@@ -48,9 +48,9 @@ def _check(spec: dict[str, object]) -> None:
     check(file.design, Surroundings(workloads, measurements, lambda _: "/bin/true", lines), file.where)
 
 
-def _refusal(spec: dict[str, object]) -> str:
+def refusal(spec: dict[str, object]) -> str:
     with pytest.raises(InvalidInputError) as caught:
-        _check(spec)
+        check_design(spec)
     return str(caught.value)
 
 
@@ -86,7 +86,7 @@ PODS = "pod/a, pod/shop/b, pod/db-0, pod/db-1, pod/agent-…, pod/front-…, pod
 )  # fmt: skip
 def test_a_place_that_cannot_exist_is_refused(change: dict[str, object], words: str) -> None:
     """The error names file, line, field, the place, what is near and what there is."""
-    message = _refusal({"workload": [PING | change]})
+    message = refusal({"workload": [PING | change]})
     head, _, rest = message.partition(": spec.workload[0].")
     assert head.startswith("x.yaml:")
     assert rest == words
@@ -109,7 +109,7 @@ def test_a_place_that_cannot_exist_is_refused(change: dict[str, object], words: 
 )
 def test_a_place_that_may_exist_is_accepted(to: str) -> None:
     """Pods of Deployments, DaemonSets and Jobs have generated names, and a cluster has objects of its own."""
-    _check({"workload": [PING | {"to": to}]})
+    check_design({"workload": [PING | {"to": to}]})
 
 
 LATER = yaml.safe_dump(_object("Pod", "late", **POD))
@@ -127,7 +127,7 @@ LATER = yaml.safe_dump(_object("Pod", "late", **POD))
 )  # fmt: skip
 def test_what_comes_into_being_during_a_run_is_accepted(spec: dict[str, object]) -> None:
     """Objects that a workload or the timeline applies, more replicas, and whatever a foreign plug-in makes."""
-    _check(spec)
+    check_design(spec)
 
 
 @pytest.mark.parametrize(
@@ -150,27 +150,27 @@ def test_what_comes_into_being_during_a_run_is_accepted(spec: dict[str, object])
 )  # fmt: skip
 def test_every_place_of_a_field_is_looked_at(section: dict[str, object], words: str) -> None:
     """Traffic matrices, trees of calls, links of measurements, places of captures, events of the timeline."""
-    assert words in _refusal(section)
+    assert words in refusal(section)
 
 
 def test_a_huge_number_of_replicas_costs_nothing() -> None:
     """The pods of a StatefulSet are not written out: the last of a thousand million is there, one more is not."""
     text = yaml.safe_dump_all([OBJECTS[0], _object("StatefulSet", "big", replicas=1_000_000_000, **TEMPLATE)])
     manifests = [{"name": "objects", "inline": text}]
-    _check({"manifests": manifests, "workload": [PING | {"to": "pod/big-999999999"}]})
-    message = _refusal({"manifests": manifests, "workload": [PING | {"to": "pod/big-1000000000"}]})
+    check_design({"manifests": manifests, "workload": [PING | {"to": "pod/big-999999999"}]})
+    message = refusal({"manifests": manifests, "workload": [PING | {"to": "pod/big-1000000000"}]})
     assert "there is no 'pod/big-1000000000' (did you mean 'pod/big-1" in message
 
 
 def test_a_level_without_the_place_is_named() -> None:
     """The number of nodes varies: the error is about the field, and says with which levels."""
     factors = [{"name": "nodes", "sets": "topology.nodes", "levels": [3, 2]}]
-    message = _refusal({"factors": factors, "workload": [PING | {"to": "node/n3"}]})
+    message = refusal({"factors": factors, "workload": [PING | {"to": "node/n3"}]})
     assert message.endswith("nodes of the topology: node/n1, node/n2 (with nodes=2)")
 
 
 def test_a_level_that_names_the_place_is_blamed() -> None:
     """The error stands at the level, not at the workload's field that it replaces."""
     levels: Sequence[object] = ["node/n1", "node/n7"]
-    message = _refusal({"factors": [{"name": "where", "sets": "workload.rtt.to", "levels": levels}]})
+    message = refusal({"factors": [{"name": "where", "sets": "workload.rtt.to", "levels": levels}]})
     assert ": spec.factors[0].levels[1]: ping: parameter 'to': there is no 'node/n7'" in message

@@ -15,13 +15,14 @@ from experiments.design.plan import plan
 from experiments.design.specify import specify
 from experiments.engine.api import prepare
 from experiments.engine.files import ReadingTable
-from experiments.engine.readiness import Awaited, awaited, is_ready
+from experiments.engine.readiness import awaited, is_ready
 from experiments.engine.remote import pack, unpack
 from experiments.engine.run import RunOutcome, together
 from experiments.engine.scene import LiveScene
 from experiments.engine.tools import Telling
 from experiments.engine.values import from_data, to_data
 from experiments.folder import write_json
+from experiments.objectnames import ObjectName
 from experiments.placenames import PlaceName, parse_place
 from experiments.scene import Reading
 from kubinet.cli.rundisplay import Course, described, summed
@@ -161,9 +162,9 @@ def test_what_a_run_waits_for() -> None:
         "b.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\n",
     }
     assert awaited(manifests, ["Pod/a", "shop:StatefulSet/db"]) == (
-        Awaited("Pod", "a", "default"),
-        Awaited("Deployment", "web", "shop"),
-        Awaited("StatefulSet", "db", "shop"),
+        ObjectName("Pod", "a", "default"),
+        ObjectName("Deployment", "web", "shop"),
+        ObjectName("StatefulSet", "db", "shop"),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.design.existing import Existing
 from experiments.design.plan import plan
 from experiments.design.resolved import experiment_yaml
 from experiments.design.specify import specify
@@ -65,7 +66,8 @@ def test_what_the_topology_has_not_is_refused_before_the_first_run() -> None:
     """A line that is no event, an unknown link, a delay on a link without the means: with the remedy."""
     check = line_checker(Path(), {})
     topology = {"spec": {"nodes": [{"name": "n1"}], "links": [{"name": "n1-s1", "endpoints": ["n1", "s1"]}]}}
-    check("at 2s: kill controller", topology)
+    run = Existing(topology, (), complete=True, scaled=False)
+    check("at 2s: kill controller", run)
     for line, words in (
         ("kill controller", "a line is `at TIME: ACTION`"),
         ("at 2s: link n2-s1 down", "there is no link 'n2-s1' (did you mean 'n1-s1'?); links: n1-s1"),
@@ -73,7 +75,7 @@ def test_what_the_topology_has_not_is_refused_before_the_first_run() -> None:
         ("at 2s: apply absent.yaml", "there is no file absent.yaml"),
     ):
         with pytest.raises(InvalidInputError, match=re.escape(words)):
-            check(line, topology)
+            check(line, run)
 
 
 EXPERIMENT = """

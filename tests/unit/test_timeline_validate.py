@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from experiments.design.existing import Existing
 from experiments.timeline.language import parse_timeline
 from experiments.timeline.validate import check_timeline, line_checker
 from kubinet.errors import InvalidInputError
 from topologies.resolve import resolve_topology
 
 TOPOLOGY = resolve_topology("star", nodes=2, settings={"rate": "10mbit", "delay": "1ms"})
+RUN = Existing(TOPOLOGY, (), complete=True, scaled=False)
 
 
 def _check(line: str, folder: Path) -> None:
-    check_timeline(parse_timeline([line], "exp.yaml: timeline"), TOPOLOGY, folder)
+    check_timeline(parse_timeline([line], "exp.yaml: timeline"), RUN, folder)
 
 
 def test_what_the_topology_has_is_accepted(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_what_the_topology_has_is_accepted(tmp_path: Path) -> None:
 def test_what_the_topology_has_not_is_refused_with_the_line(line: str, words: str, tmp_path: Path) -> None:
     """The error names the line of the timeline, the action and what there is."""
     with pytest.raises(InvalidInputError, match=r"^timeline: `"):
-        line_checker(tmp_path, {})(line, TOPOLOGY)
+        line_checker(tmp_path, {})(line, RUN)
     with pytest.raises(InvalidInputError) as caught:
         _check(line, tmp_path)
     assert str(caught.value).startswith("exp.yaml: timeline, line 1: `")

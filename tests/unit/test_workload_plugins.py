@@ -21,7 +21,7 @@ from experiments.scene import Measurement, Workload
 from experiments.workloads.call_graph import parse_calls
 from experiments.workloads.common import End
 from experiments.workloads.iperf3 import client_command
-from experiments.workloads.until_ready import is_ready, parse_object
+from experiments.workloads.until_ready import is_ready
 from kubinet.errors import InvalidInputError, KubinetError
 
 WORKLOADS = {
@@ -139,7 +139,11 @@ def test_programs_travel_with_frame_alone() -> None:
         ("call-graph", {"calls": "pod/b -> pod/b"}, "pod/b -> pod/b is a circle"),
         ("call-graph", {"calls": "pod/b -> service/x"}, "name the places that serve service/x"),
         ("endpoint-removal", {"endpoint": "pod/z"}, "'pod/z' is no pod among 'servers'"),
-        ("until-ready", {"objects": "Service/web"}, "'Service/web' is not KIND/NAME"),
+        (
+            "until-ready",
+            {"objects": "Service/web"},
+            "parameter 'objects': Service/web does not become ready; kinds are Pod, Job, DaemonSet, Deployment",
+        ),
     ],
 )
 def test_wrong_settings_of_workloads_are_refused(kind: str, change: dict[str, Value], message: str) -> None:
@@ -221,12 +225,6 @@ def test_call_graphs() -> None:
 def test_when_objects_are_ready(kind: str, obj: dict[str, object] | None, expected: bool) -> None:
     """A workload object's status must be of its present generation."""
     assert is_ready(kind, obj) is expected
-
-
-def test_objects_are_named_with_their_kind() -> None:
-    """The namespace stands before a colon."""
-    assert parse_object("Pod/a") == ("default", "Pod", "a")
-    assert parse_object("shop:Deployment/web") == ("shop", "Deployment", "web")
 
 
 def test_growth_of_counters() -> None:
