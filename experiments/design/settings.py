@@ -1,11 +1,11 @@
 """What levels set in one run, with the place in the file that says so. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from experiments.design.model import ExperimentDesign, Level
+from experiments.design.model import ExperimentDesign, Level, Settings
 from experiments.design.paths import Parts, parse_path
 from experiments.design.substitution import substitute
 from experiments.records import Value
@@ -53,6 +53,11 @@ class Setting:
         if type(self.value) is not kind:
             raise self.error(f"{self.value!r} is not {'a whole number' if kind is int else 'a text'}")
         return self.value
+
+
+def settings_key(settings: Settings) -> Hashable:
+    """Equal for equal settings; 1, 1.0 and true are different ones."""
+    return frozenset((name, type(value), value) for name, value in settings.items())
 
 
 def levels_of(design: ExperimentDesign, levels: Mapping[str, str]) -> Mapping[str, Level]:
