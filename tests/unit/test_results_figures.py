@@ -3,18 +3,24 @@
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure as Drawing
+from matplotlib.image import imread
 from resultsfolders import OVERLAYS, write_folder
 
 from experiments.design.model import AnalysisDesign, FactorDesign, Level
+from experiments.records import Figure
+from experiments.report.style import PAGE_INCHES, SETTINGS
 from experiments.results import load
 from experiments.results.dodging import shifts
 from experiments.results.figures import draw
 from experiments.results.loading import Results
 from experiments.results.panels import MOST_PANELS, axis_places, divide, grid
 from experiments.results.series import Mark, marks
+from experiments.results.writing import put_figure
 from kubinet.errors import InvalidInputError
 
 pytestmark = pytest.mark.slow
@@ -155,3 +161,19 @@ def test_colours_are_given_in_the_order_of_the_factors_levels() -> None:
     mtu = FactorDesign("mtu", tuple(Level(name, {}, name) for name in ("576", "1500", "9000")), "")
     division = divide(groups, ("a", "mtu"), "a", (mtu,))  # type: ignore[arg-type]
     assert [(series.label, series.style) for series in division.panels[0].series] == [("576", 0), ("1500", 1)]
+
+
+@pytest.mark.parametrize("label", ["least-connections", "topology.kubernetes.io/zone"])
+def test_long_labels_stay_clear_of_the_edge(tmp_path: Path, label: str) -> None:
+    """A long label at an axis ends at least 0.02 inches inside the page, as figures are saved."""
+    with mpl.rc_context(SETTINGS):
+        drawing = Drawing(figsize=(PAGE_INCHES, 3))
+        left, right = drawing.subplots(1, 2, sharey=True)
+        for panel in (left, right):
+            panel.barh(range(2), [1, 2])
+            panel.set_yticks(range(2), ["hash", label])
+    put_figure(tmp_path, Figure("long", "", drawing))
+    picture = imread(tmp_path / "figures" / "long.png")
+    columns = np.flatnonzero((picture[..., :3] < 0.98).any(axis=(0, 2)))
+    assert columns[0] >= 4  # of 200 in an inch
+    assert columns[-1] < picture.shape[1] - 4
