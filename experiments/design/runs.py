@@ -12,7 +12,7 @@ from experiments.design.specify import specify
 from experiments.design.usedplugins import UsedPlugins
 from experiments.design.whereabouts import Used, applied_later, check_names, check_ready, existing_in
 from experiments.scene import Measurement, Workload
-from experiments.timeline.language import TimelineError
+from experiments.timeline.words import TimelineError
 from kubinet.errors import KubinetError
 
 

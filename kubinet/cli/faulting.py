@@ -13,10 +13,11 @@ from experiments.timeline.actions import Event, Heal, Injection
 from experiments.timeline.board import Board, Entry
 from experiments.timeline.faults.base import Case, Stay
 from experiments.timeline.faults.catalogue import GOING_ON, fault_of
-from experiments.timeline.language import TimelineError, has_time, parse_action, parse_timeline
+from experiments.timeline.language import has_time, parse_action, parse_timeline
 from experiments.timeline.performing import Injected, heal, inject, matching, renew, take_turn
 from experiments.timeline.player import Happening, Player
 from experiments.timeline.site import Check, Site
+from experiments.timeline.words import TimelineError
 from kubinet.cli.durations import human
 from kubinet.cli.options import Facts
 from kubinet.cli.printers import to_json

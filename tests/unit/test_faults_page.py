@@ -5,7 +5,8 @@ from pathlib import Path
 
 from experiments.timeline.actions import SUBJECTS
 from experiments.timeline.docs import PAGE, with_table
-from experiments.timeline.language import SERVICES, parse_action, parse_event
+from experiments.timeline.language import parse_action, parse_event
+from experiments.timeline.verbs import SERVICES
 
 TEXT = PAGE.read_text()
 

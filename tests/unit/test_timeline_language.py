@@ -25,7 +25,8 @@ from experiments.timeline.actions import (
     concerns,
 )
 from experiments.timeline.faults.catalogue import FAULTS
-from experiments.timeline.language import TimelineError, parse_action, parse_event, parse_timeline
+from experiments.timeline.language import parse_action, parse_event, parse_timeline
+from experiments.timeline.words import TimelineError
 
 LINES = [
     ("at 20s: partition [n1] [n2, n3]", Event(20.0, Partition((("n1",), ("n2", "n3"))))),
