@@ -19,8 +19,9 @@ from experiments.timeline.actions import (
     RestartSwitch,
     StopAgent,
 )
+from experiments.timeline.happenings import NOT_REACHED, Happening
 from experiments.timeline.language import parse_timeline
-from experiments.timeline.player import NOT_REACHED, Happening, Player, Stage, site_of
+from experiments.timeline.player import Player, Stage, site_of
 from experiments.timeline.site import Site
 from experiments.validity.watch import CONTROLLER
 

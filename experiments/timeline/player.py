@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from experiments.base import RunningCluster
@@ -16,16 +16,15 @@ from experiments.timeline.actions import Action, CrashNode, Event, Heal, Restart
 from experiments.timeline.board import Board
 from experiments.timeline.faults.base import Case, Stay
 from experiments.timeline.faults.catalogue import GOING_ON, fault_of
+from experiments.timeline.happenings import NOT_REACHED, Happening, Happenings
 from experiments.timeline.performing import Finder, Injected, heal, inject, renew, stays, take_turn
+from experiments.timeline.schedule import Active, Due, moments
 from experiments.timeline.site import Check, Site
 from kubinet.cluster import Cluster
 from kubinet.errors import KubinetError
 
 _LOG = logging.getLogger(__name__)
 _JOIN_SECONDS: Final = 120.0
-NOT_REACHED: Final = "not reached"
-"""The event of an action that had not begun when the workload ended: its moment came later, or the machine was late for
-it."""
 
 
 class Stage(Protocol):
@@ -49,51 +48,6 @@ class Stage(Protocol):
     def tell(self, text: str) -> None:
         """Tell the user, one short line."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """A row of events.csv."""
-
-    time_s: float
-    """Seconds since 1970."""
-    seconds: float
-    """After the workload's start."""
-    event: str
-    """`injected`, `present`, `symptom`, `recovered`, their opposites `absent`, `no symptom`, `not recovered`; `healed`,
-    `renewed`, `failed`, `not reached`."""
-    fault: str
-    """The action as the timeline writes it."""
-    detail: str
-    """What was seen."""
-    late_s: float | None = None
-    """Of what was planned for a moment: how late it began."""
-
-
-@dataclass(slots=True, eq=False)
-class _Active:
-    """A fault of the timeline from its moment on."""
-
-    event: Event
-    injected: threading.Event = field(default_factory=threading.Event)
-    """The injection is over, whatever came of it."""
-    over: threading.Event = field(default_factory=threading.Event)
-    """It is being healed: nobody checks or takes turns any more."""
-    name: str = ""
-    """On the board."""
-    ending: bool = False
-    """Its end or a `heal` has come."""
-    healing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    at: float
-    order: int
-    action: Action
-    active: _Active | None
-    """Whose fault begins or ends; None for `heal`."""
-    ends: bool = False
 
 
 def site_of(stage: Stage, *, files: Mapping[str, str] | None = None) -> Site:
@@ -121,8 +75,8 @@ class Player:
         self._find = find
         self._open_site = open_site
         self._lock = threading.Lock()
-        self._happenings: list[Happening] = []
-        self._active: list[_Active] = []
+        self._happenings = Happenings()
+        self._active: list[Active] = []
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self._defects: list[BaseException] = []
@@ -140,7 +94,7 @@ class Player:
         self._site = self._open_site(stage)
         self._board = Board(self._site.cluster.info.state_dir)
         self._clock = time.monotonic() - (time.time() - stage.started_s)
-        self._player = threading.Thread(target=self._play, args=(self._plan(),), name="timeline", daemon=True)
+        self._player = threading.Thread(target=self._play, args=(moments(self._events),), name="timeline", daemon=True)
         self._player.start()
 
     def wait(self) -> None:
@@ -164,24 +118,11 @@ class Player:
     @property
     def happenings(self) -> tuple[Happening, ...]:
         """What has happened so far, in order of time."""
-        with self._lock:
-            return tuple(sorted(self._happenings, key=lambda one: one.time_s))
+        return self._happenings.so_far()
 
-    # The plan
+    # The moments
 
-    def _plan(self) -> list[_Due]:
-        due = []
-        for order, event in enumerate(self._events):
-            if isinstance(event.action, Heal):
-                due.append(_Due(event.start, order, event.action, None))
-                continue
-            active = _Active(event)
-            due.append(_Due(event.start, order, event.action, active))
-            if event.end is not None:
-                due.append(_Due(event.end, order, event.action, active, ends=True))
-        return sorted(due, key=lambda one: (one.at, not one.ends, one.order))
-
-    def _play(self, plan: list[_Due]) -> None:
+    def _play(self, plan: list[Due]) -> None:
         for due in plan:
             moment = self._clock + due.at
             stopped = self._stopping.wait(max(0.0, moment - time.monotonic()))
@@ -199,12 +140,12 @@ class Player:
                 self._active.append(due.active)
                 self._start(self._inject, due.active, late)
 
-    def _heals_in_time(self, due: _Due) -> bool:
+    def _heals_in_time(self, due: Due) -> bool:
         """Whether it was to heal before the workload's end: it still does, as the end does, and says how late it is."""
         heals = due.active is None or (due.ends and due.active in self._active)
         return heals and due.at <= self._ended
 
-    def _leave_out(self, due: _Due) -> None:
+    def _leave_out(self, due: Due) -> None:
         """Say what did not happen; a fault that has begun is healed all the same."""
         if due.ends:
             return
@@ -212,7 +153,7 @@ class Player:
         when = "after the end" if seconds < 0 else f"{seconds:.3f} s before the end: this machine was late for it"
         self._write(NOT_REACHED, due.action, f"planned for {due.at:g} s, {when}", None)
 
-    def _meant(self, wanted: Heal) -> list[_Active]:
+    def _meant(self, wanted: Heal) -> list[Active]:
         found = []
         for active in self._active:
             assert not isinstance(active.event.action, Heal)
@@ -220,11 +161,11 @@ class Player:
                 found.append(active)
         return found
 
-    def _end(self, active: _Active, late: float) -> None:
+    def _end(self, active: Active, late: float) -> None:
         active.ending = True
         self._start(self._heal, active, late)
 
-    def _start(self, work: Callable[[_Active, float | None], None], active: _Active, late: float | None) -> None:
+    def _start(self, work: Callable[[Active, float | None], None], active: Active, late: float | None) -> None:
         def run() -> None:
             try:
                 work(active, late)
@@ -249,7 +190,7 @@ class Player:
 
     # Faults
 
-    def _inject(self, active: _Active, late: float | None) -> None:
+    def _inject(self, active: Active, late: float | None) -> None:
         action = active.event.action
         assert not isinstance(action, Heal)
         site = self._site.fresh(active.over)
@@ -273,7 +214,7 @@ class Player:
         if done.fault.stay is Stay.PASSES and self._checks:
             self._tell(active, done.healed(), "recovered", "not recovered")
 
-    def _look(self, active: _Active, done: Injected) -> None:
+    def _look(self, active: Active, done: Injected) -> None:
         for find, good, bad in ((done.present, "present", "absent"), (done.symptom, "symptom", "no symptom")):
             if isinstance(done.case.action, GOING_ON):
                 entry = self._board.entry(done.name)
@@ -284,7 +225,7 @@ class Player:
                 return  # it was healed before anything was to be seen
             self._tell(active, check, good, bad)
 
-    def _turns(self, active: _Active) -> None:
+    def _turns(self, active: Active) -> None:
         action = active.event.action
         assert isinstance(action, GOING_ON)
         site = self._site.fresh(active.over)
@@ -299,7 +240,7 @@ class Player:
             except KubinetError as error:
                 self._note("failed", active, str(error), None)
 
-    def _heal(self, active: _Active, late: float | None) -> None:
+    def _heal(self, active: Active, late: float | None) -> None:
         action = active.event.action
         assert not isinstance(action, Heal)
         if not stays(action, self._find(action), has_end=active.event.end is not None):
@@ -321,18 +262,16 @@ class Player:
         if isinstance(action, CrashNode):
             self._renew(active)
 
-    def _renew(self, active: _Active) -> None:
+    def _renew(self, active: Active) -> None:
         for name in renew(self._site.fresh(threading.Event()), self._board, find=self._find):
             self._note("renewed", active, f"{name} was set again", None)
 
-    def _tell(self, active: _Active, check: Check, good: str, bad: str) -> None:
+    def _tell(self, active: Active, check: Check, good: str, bad: str) -> None:
         self._note(good if check.holds else bad, active, check.seen, None)
 
-    def _note(self, event: str, active: _Active, detail: str, late: float | None) -> None:
+    def _note(self, event: str, active: Active, detail: str, late: float | None) -> None:
         self._write(event, active.event.action, detail, late)
 
     def _write(self, event: str, action: Action, detail: str, late: float | None) -> None:
-        now = time.time()
-        with self._lock:
-            self._happenings.append(Happening(now, now - self._stage.started_s, event, str(action), detail, late))
+        self._happenings.add(self._stage.started_s, event, action, detail, late)
         self._stage.tell(f"{action}: {event} ({detail})")

@@ -13,9 +13,10 @@ from experiments.timeline.actions import Event, Heal, Injection
 from experiments.timeline.board import Board, Entry
 from experiments.timeline.faults.base import Case, Stay
 from experiments.timeline.faults.catalogue import GOING_ON, fault_of
+from experiments.timeline.happenings import Happening
 from experiments.timeline.language import has_time, parse_action, parse_timeline
 from experiments.timeline.performing import Injected, heal, inject, matching, renew, take_turn
-from experiments.timeline.player import Happening, Player
+from experiments.timeline.player import Player
 from experiments.timeline.site import Check, Site
 from experiments.timeline.words import TimelineError
 from kubinet.cli.durations import human

@@ -17,8 +17,8 @@ from experiments.records import Assessment, Verdict
 from experiments.timeline.actions import Apply
 from experiments.timeline.faults.base import Case
 from experiments.timeline.faults.objects import AppliedFile
+from experiments.timeline.happenings import Happening
 from experiments.timeline.language import parse_action
-from experiments.timeline.player import Happening
 from experiments.timeline.site import Site
 from experiments.timeline.validate import line_checker
 from kubinet.errors import InvalidInputError, UsageError
