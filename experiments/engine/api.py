@@ -17,11 +17,11 @@ from experiments.design.shown import claims_left_out
 from experiments.design.sources import read_topology_choice
 from experiments.engine.finishing import Finished
 from experiments.engine.folder import DISK_RESERVE_BYTES, ResultsFolder
-from experiments.engine.remote import parse_workers
 from experiments.engine.run import COMPLETE
 from experiments.engine.session import Manner, carry_out_session, check_manner
 from experiments.engine.telling import Follower
 from experiments.engine.timelinefiles import timeline_files
+from experiments.engine.workerchoice import parse_workers
 from experiments.options import option
 from experiments.plugins import measurements, workloads
 from experiments.records import Value, Verdict

@@ -1,78 +1,30 @@
-"""Runs on other machines or processes by Dask distributed: `local:2`, `ssh:host1,host2`, `slurm:jobs=4,queue=debug`.
+"""The session's side of runs on other machines or processes by Dask distributed.
 
 A worker has one run at a time, writes it into a folder of its own, and sends that folder back: machines need no common
 file system, and the results folder is the same as without workers. Dask is an optional dependency (extra `workers`).
 """
 
-import io
-import shutil
-import tempfile
-import threading
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from experiments.engine.run import RunOutcome, outcome_of
-from experiments.engine.values import from_data, to_data
-from experiments.engine.worker import Job, Processes, Watch
-from kubinet.errors import InvalidInputError, KubinetError, MissingCapabilityError, UsageError
+from experiments.engine.opened import Opened
+from experiments.engine.remotework import TOPIC, run_remotely
+from experiments.engine.values import to_data
+from experiments.engine.worker import Job, Watch
+from experiments.engine.workerchoice import Workers
+from kubinet.errors import KubinetError, MissingCapabilityError
 
-if TYPE_CHECKING:
-    from experiments.engine.daskclusters import Opened
-
-TOPIC: Final = "kubinet-run"
-_FORMS: Final = (
-    "write local:2, ssh:host1,host2, ssh:host1,python=/path/to/.venv/bin/python or "
-    "slurm:jobs=4,queue=debug,walltime=01:00:00"
-)
 _START_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """What `--workers` asks for."""
-
-    kind: str
-    """`local`, `ssh` or `slurm`."""
-    count: int
-    """Runs side by side."""
-    hosts: tuple[str, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def shares_a_machine(self) -> bool:
-        """Whether runs may be on one machine at the same time, and so disturb each other's speed."""
-        return self.kind == "local" and self.count > 1
-
-
-def parse_workers(text: str) -> Workers:
-    """Read `--workers`; UsageError with the forms."""
-    kind, _, rest = text.partition(":")
-    parts = tuple(part.strip() for part in rest.split(",") if part.strip())
-    options = dict(part.partition("=")[::2] for part in parts if "=" in part)
-    plain = tuple(part for part in parts if "=" not in part)
-    if all(options) and all(options.values()):
-        if kind == "local" and not options and len(plain) == 1 and plain[0].isdecimal() and int(plain[0]) > 0:
-            return Workers(kind, int(plain[0]))
-        if kind == "ssh" and plain and options.keys() <= {"python"}:
-            if len(set(plain)) < len(plain):
-                raise UsageError(f"--workers {text}: a host is named twice; each has one run at a time")
-            return Workers(kind, len(plain), plain, options)
-        jobs = options.pop("jobs", "1")
-        if kind == "slurm" and not plain and jobs.isdecimal() and int(jobs) > 0:
-            return Workers(kind, int(jobs), options=options)
-    raise UsageError(f"--workers {text}: {_FORMS}")
 
 
 class RemoteRuns:
     """Submits runs to the workers, and tells a worker's death in a user's words."""
 
-    def __init__(self, executor: Executor, opened: "Opened") -> None:
+    def __init__(self, executor: Executor, opened: Opened) -> None:
         self._executor = executor
         self._opened = opened
         self._gone = opened.gone
@@ -146,87 +98,3 @@ def remote_runs(workers: Workers, folder: Path, watch: Watch, say: Callable[[str
         opened.wait()
         client.subscribe_topic(TOPIC, heard)
         yield RemoteRuns(client.get_executor(pure=False, retries=0), opened)
-
-
-class Going:
-    """The runs that this worker does."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs: set[Processes] = set()
-        self._over = False
-
-    @contextmanager
-    def one(self, index: int, processes: Processes) -> Iterator[None]:
-        """A run while it goes on; KubinetError when no run is to begin any more."""
-        with self._lock:
-            if self._over:
-                raise KubinetError(f"run {index}: the session is over")
-            self._runs.add(processes)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._runs.discard(processes)
-
-    def end(self) -> None:
-        """End the runs and wait for them; none begins after that."""
-        with self._lock:
-            self._over = True
-            runs = tuple(self._runs)
-        for processes in runs:
-            processes.close()
-
-
-_GOING: Final = Going()
-
-
-def run_remotely(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
-    """On a worker: do the job in a folder of its own; returns the outcome and the folder as an archive."""
-    from distributed import get_worker  # noqa: PLC0415 - a worker has it
-
-    job = from_data(Job, dict(data))
-    worker = get_worker()
-
-    def watch(index: int, kind: str, text: str) -> None:
-        worker.log_event(TOPIC, {"index": index, "kind": kind, "text": text})
-
-    processes = Processes(watch)
-    with (
-        _GOING.one(job.spec.run.index, processes),
-        tempfile.TemporaryDirectory(prefix="kubinet-run-") as folder,
-    ):
-        outcome = processes.run(replace(job, folder=folder))
-        return to_data(outcome), pack(Path(folder))
-
-
-def end_runs() -> None:
-    """On a worker that is to end: end the run that it does, wait until its cluster is down, and begin no other."""
-    _GOING.end()
-
-
-def pack(folder: Path) -> bytes:
-    """A folder's files as a zip archive."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, str(path.relative_to(folder)))
-    return stream.getvalue()
-
-
-def unpack(archive: bytes, folder: Path) -> RunOutcome:
-    """Put an archive's files at `folder`, which appears whole or not at all; returns what its run.json says."""
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            opened.extractall(new)
-    except zipfile.BadZipFile as error:
-        raise KubinetError(f"run folder {folder}: the worker's archive cannot be read: {error}") from error
-    if folder.exists():
-        folder.rmdir()
-    new.rename(folder)
-    outcome = outcome_of(folder)
-    if outcome is None:
-        raise InvalidInputError(f"run folder {folder}: the worker sent no run.json")
-    return outcome

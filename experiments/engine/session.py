@@ -14,13 +14,15 @@ from typing import Any, Final
 
 from experiments.design.model import PlannedRun
 from experiments.design.specify import specify
+from experiments.engine.archive import unpack
 from experiments.engine.folder import INTERRUPTED, RUNNING, STOPPED, ResultsFolder, check_disk
-from experiments.engine.remote import Workers, remote_runs, unpack
+from experiments.engine.remote import remote_runs
 from experiments.engine.run import COMPLETE, FAILED, RunOutcome, record_failure
 from experiments.engine.stopping import Stop, by_metric, why_stop
 from experiments.engine.telling import Follower
 from experiments.engine.tools import Telling
 from experiments.engine.worker import REAL_TOOLS, Job, Processes
+from experiments.engine.workerchoice import Workers
 from experiments.options import option
 from kubinet.errors import UsageError
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from experiments.engine.fingerprint import fingerprint
-from experiments.engine.remote import end_runs
+from experiments.engine.remotework import end_runs
 from experiments.engine.sshmessages import (
     MARK,
     Configuration,

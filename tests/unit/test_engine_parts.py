@@ -14,9 +14,9 @@ from experiments.design.model import ExperimentDesign, PlannedRun, RunSpec, Work
 from experiments.design.plan import plan
 from experiments.design.specify import specify
 from experiments.engine.api import prepare
+from experiments.engine.archive import pack, unpack
 from experiments.engine.files import ReadingTable
 from experiments.engine.readiness import awaited, is_ready
-from experiments.engine.remote import pack, unpack
 from experiments.engine.run import RunOutcome, together
 from experiments.engine.scene import LiveScene
 from experiments.engine.tools import Telling

@@ -17,8 +17,8 @@ from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wa
 
 from experiments.design.model import ExperimentDesign
 from experiments.engine.folder import ResultsFolder
-from experiments.engine.remote import parse_workers
 from experiments.engine.session import Manner
+from experiments.engine.workerchoice import parse_workers
 from kubinet.errors import InvalidInputError, KubinetError, UsageError
 
 pytestmark = pytest.mark.slow

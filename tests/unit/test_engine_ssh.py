@@ -15,10 +15,10 @@ import pytest
 from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wait
 
 from experiments.design.model import PlannedRun
-from experiments.engine.remote import parse_workers
 from experiments.engine.run import RunOutcome
 from experiments.engine.session import Manner, carry_out_session
 from experiments.engine.telling import Follower
+from experiments.engine.workerchoice import parse_workers
 from kubinet.errors import KubinetError
 
 pytest.importorskip("distributed")
@@ -195,7 +195,7 @@ from pathlib import Path
 from fakeexperiments import design
 from experiments.design.plan import plan
 from experiments.engine.folder import ResultsFolder
-from experiments.engine.remote import parse_workers
+from experiments.engine.workerchoice import parse_workers
 from experiments.engine.session import Manner, carry_out_session
 from experiments.engine.telling import Follower
 made = design()

@@ -15,9 +15,10 @@ import pytest
 from sessions import TOOLS, Heard, new, orders_folder, session, state, table, wait
 
 from experiments.engine.departures import Departures
-from experiments.engine.remote import Going, parse_workers
+from experiments.engine.remotework import Going
 from experiments.engine.session import Manner
 from experiments.engine.worker import Processes
+from experiments.engine.workerchoice import parse_workers
 from kubinet.errors import KubinetError, MissingCapabilityError, UsageError
 
 pytest.importorskip("distributed")
@@ -25,7 +26,9 @@ pytest.importorskip("dask_jobqueue")
 
 from distributed import Client, Security
 
-from experiments.engine.daskclusters import Opened, job_options, open_cluster
+from experiments.engine.daskclusters import open_cluster
+from experiments.engine.opened import Opened
+from experiments.engine.slurmjobs import job_options
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +119,7 @@ def slurm(tmp_path: Path, orders: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         (folder / name).chmod(0o755)
     monkeypatch.setenv("FAKE_SLURM", str(folder))
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setattr("experiments.engine.daskclusters._LOOK_SECONDS", 1.0)  # how soon it is seen that no job is left
+    monkeypatch.setattr("experiments.engine.slurmjobs._LOOK_SECONDS", 1.0)  # how soon it is seen that no job is left
     return folder
 
 
