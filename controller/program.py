@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from controller.features.common import BridgeFlow
 from controller.openflow.flow import Flow, FlowKey, Group
@@ -11,6 +11,7 @@ from controller.pipeline import PipelineError
 from kubinet.addressing import INTEGRATION_BRIDGE
 
 PartKey: TypeAlias = Hashable
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,24 @@ def parts_by_bridge(flows: Iterable[BridgeFlow], groups: Iterable[Group] = ()) -
     if owned:
         found.setdefault(INTEGRATION_BRIDGE, [])
     return {bridge: Part(tuple(ones), owned if bridge == INTEGRATION_BRIDGE else ()) for bridge, ones in found.items()}
+
+
+def part_of(flows: Iterable[BridgeFlow]) -> Part:
+    """Flows of one bridge as a part."""
+    return next(iter(parts_by_bridge(flows).values()))
+
+
+def same(before: Mapping[_Key, object], after: Mapping[_Key, object]) -> bool:
+    """Whether both have the very same objects."""
+    return len(before) == len(after) and all(before.get(key) is part for key, part in after.items())
+
+
+def kept(before: Mapping[str, Layer], parts: Mapping[str, Mapping[PartKey, Part]]) -> Mapping[str, Layer]:
+    """Layers of the parts by bridge; those that did not change are the objects that they were."""
+    return {
+        bridge: before[bridge] if bridge in before and same(before[bridge].parts, own) else Layer(own)
+        for bridge, own in parts.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

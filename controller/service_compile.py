@@ -2,28 +2,28 @@
 nodes where they are the same."""
 
 import logging
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
+from controller.endpoint_parts import EndpointName, EndpointParts
 from controller.features import endpoints, kernel_services, services
 from controller.features.balancing import Backends, EndpointKey, slot_table
-from controller.features.common import BridgeFlow, service_owner
+from controller.features.common import service_owner
 from controller.features.services import Around, Made
-from controller.program import EMPTY, Layer, Part, PartKey, parts_by_bridge
+from controller.program import EMPTY, Layer, Part, PartKey, kept, part_of, parts_by_bridge, same
+from controller.set_numbers import SetNumbers
 from kubinet.addressing import INTEGRATION_BRIDGE, UPLINK_BRIDGE
 from kubinet.services import Clash, clashes, lost_fronts, refused_addresses
-from kubinet.state import Algorithm, ClusterState, NetworkConfig, Node, Service, ServiceProxy
+from kubinet.state import Algorithm, ClusterState, Node, Service, ServiceProxy
 from kubinet.transport import Protocol
 
-_Endpoint: TypeAlias = tuple[IPv4Address, int, Protocol]
 _Lost: TypeAlias = frozenset[tuple[IPv4Address, int, Protocol]]
 _LOG = logging.getLogger(__name__)
 _Orders: TypeAlias = dict[int, tuple[Hashable, ...]]
 """The order of endpoints in slot tables, by set."""
-_Key = TypeVar("_Key")
 _NOTHING: Final[_Lost] = frozenset()
 
 
@@ -37,7 +37,7 @@ class _Compiled:
     parts: Mapping[str, Part]
     backends: Mapping[int, Backends]
     varies: bool
-    endpoints: tuple[_Endpoint, ...]
+    endpoints: tuple[EndpointName, ...]
 
     def still(self, service: Service, lost: _Lost, connections: Mapping[EndpointKey, int] | None) -> bool:
         """Whether the same would be made again."""
@@ -60,20 +60,12 @@ class ServiceCompiler:
     clashes: tuple[Clash, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     """Services whose flows cannot be made, and why: the others are not to suffer from them."""
-    _network: NetworkConfig = field(default_factory=NetworkConfig)
     _compiled: dict[str, _Compiled] = field(default_factory=dict)
-    _endpoints: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
-    _hairpins: dict[_Endpoint, tuple[str, Part]] = field(default_factory=dict)
+    _endpoints: EndpointParts = field(default_factory=EndpointParts)
     _shared: Layer = EMPTY
-    _places: tuple[Mapping[_Endpoint, tuple[str, Part]], Mapping[IPv4Address, str]] | None = None
-    _local: Mapping[str, Mapping[_Endpoint, str]] = field(default_factory=dict)
-    """By node: its own pods that are endpoints, with the Service that owns their flows; of `_places`."""
     _nodes: dict[str, _NodeServices] = field(default_factory=dict)
     _orders: _Orders = field(default_factory=dict)
-    _numbers: dict[str, int] = field(default_factory=dict)
-    _names: dict[int, str] = field(default_factory=dict)
-    _owned: dict[str, list[int]] = field(default_factory=dict)
-    """Ids of sets by the Service that they are of."""
+    _numbers: SetNumbers = field(default_factory=SetNumbers)
 
     def layers(self, node: Node, bridge: str) -> tuple[Layer, Layer]:
         """What all nodes share, and what is the node's own."""
@@ -82,7 +74,7 @@ class ServiceCompiler:
 
     def backends(self, node: str, number: int) -> Backends | None:
         """A set of endpoints by its id."""
-        name = self._names.get(number, "").partition("|")[0]
+        name = self._numbers.service(number)
         own = self._nodes.get(node, _NodeServices()).compiled.get(name)
         shared = self._compiled.get(name)
         for compiled in (own, shared):
@@ -93,7 +85,7 @@ class ServiceCompiler:
     @property
     def numbers(self) -> Container[int]:
         """The ids of all sets of endpoints that the present Services have, or had since they are there."""
-        return self._names.keys()
+        return self._numbers.taken
 
     def update(self, state: ClusterState) -> None:
         """Bring the layers to the state."""
@@ -103,14 +95,14 @@ class ServiceCompiler:
         if state.network.services is ServiceProxy.NFTABLES:
             self._leave_to_kernel(state)
             return
-        self._network = state.network
+        self._endpoints.network = state.network
         lost = {key: set(fronts) for key, fronts in lost_fronts(self.clashes).items()}
         for key, service in state.services.items():
             for address in refused_addresses(service, state.network) if service.external else ():
                 lost.setdefault(key, set()).update((address, port.port, port.protocol) for port in service.ports)
         losses = {key: frozenset(entries) for key, entries in lost.items()}
         self._update_shared(state, losses)
-        local = self._local_endpoints(state)
+        local = self._endpoints.local(state)
         admissions = {address: key for key, address in _external(state)}
         varying = {key: known.service for key, known in self._compiled.items() if known.varies}
         for node in state.nodes.values():
@@ -123,7 +115,7 @@ class ServiceCompiler:
             for bridge, part in parts_by_bridge(kernel_services.flows(state, node)).items():
                 before = known.layers.get(bridge, EMPTY).parts.get("kernel")
                 parts[bridge] = {"kernel": before if before is not None and before.flows == part.flows else part}
-            known.layers = _kept(known.layers, parts)
+            known.layers = kept(known.layers, parts)
 
     # What is the same everywhere
 
@@ -143,32 +135,24 @@ class ServiceCompiler:
         for gone in before.keys() - compiled.keys():
             self._forget(gone)
             self.failures.pop(gone, None)
-        if self._shared is EMPTY or not _same(before, compiled):
+        if self._shared is EMPTY or not same(before, compiled):
             self._share(state)
 
     def _share(self, state: ClusterState) -> None:
         """The layer anew: all Services' parts, and one of each endpoint, owned by the first Service that names it."""
         parts: dict[PartKey, Part] = {}
-        named: dict[_Endpoint, str] = {}
+        named: dict[EndpointName, str] = {}
         for key, known in self._compiled.items():
             for part in known.parts.values():
                 parts["service", key] = part
             for name in known.endpoints:
                 owner = named.get(name)
                 named[name] = key if owner is None or key < owner else owner
-        self._endpoints = {name: self._endpoint(name, state.services[owner]) for name, owner in named.items()}
-        parts.update((("endpoint", name), part) for name, (_, part) in self._endpoints.items())
-        parts["refusal",] = self._shared.parts.get(("refusal",)) or _part(endpoints.refusal_flows())
-        if not _same(self._shared.parts, parts):
+        shared = self._endpoints.share({name: state.services[owner] for name, owner in named.items()})
+        parts.update((("endpoint", name), part) for name, part in shared.items())
+        parts["refusal",] = self._shared.parts.get(("refusal",)) or part_of(endpoints.refusal_flows())
+        if not same(self._shared.parts, parts):
             self._shared = Layer(parts)
-
-    def _endpoint(self, name: _Endpoint, owner: Service) -> tuple[str, Part]:
-        known = self._endpoints.get(name)
-        if known is not None and known[0] == owner.key:
-            return known
-        address, port, protocol = name
-        pod = address in self._network.pod_cidr
-        return owner.key, _part(endpoints.flows(address, port, protocol, service_owner(owner), pod=pod))
 
     def _attempt(
         self,
@@ -189,19 +173,8 @@ class ServiceCompiler:
 
     def _around(self, lost: _Lost, connections: Mapping[EndpointKey, int] | None, orders: _Orders) -> Around:
         return Around(
-            connections, lambda number: orders.get(number) or self._orders.get(number, ()), lost, self._number
+            connections, lambda number: orders.get(number) or self._orders.get(number, ()), lost, self._numbers.number
         )
-
-    def _number(self, name: str, wanted: int) -> int:
-        """The id of a set of endpoints: its hash, or the next free number where two names share one."""
-        known = self._numbers.get(name)
-        if known is not None:
-            return known
-        while wanted in self._names:
-            wanted = wanted % 0xFFFFFEFF + 1
-        self._numbers[name], self._names[wanted] = wanted, name
-        self._owned.setdefault(name.partition("|")[0], []).append(wanted)
-        return wanted
 
     def _remembered(
         self,
@@ -221,32 +194,15 @@ class ServiceCompiler:
                 orders[number] = tuple((endpoint.address, endpoint.port) for endpoint in table)
         for name in named:
             # Made here, where a failure is this Service's own; whoever owns them in the end.
-            if name not in self._endpoints:
-                self._endpoints[name] = self._endpoint(name, service)
+            self._endpoints.make(name, service)
         return compiled
 
     def _forget(self, service: str) -> None:
-        for number in self._owned.pop(service, ()):
-            del self._numbers[self._names.pop(number)]
+        for number in self._numbers.forget(service):
             for orders in (self._orders, *(known.orders for known in self._nodes.values())):
                 orders.pop(number, None)
 
     # What is a node's own
-
-    def _local_endpoints(self, state: ClusterState) -> Mapping[str, Mapping[_Endpoint, str]]:
-        """By node: its own pods that are endpoints, with the Service that owns their flows."""
-        pods = {pod.address: pod.node for pod in state.pods.values()}
-        if self._places is not None and self._places[0] is self._endpoints and self._places[1] == pods:
-            return self._local
-        self._places = (self._endpoints, pods)
-        self._hairpins = {name: known for name, known in self._hairpins.items() if name in self._endpoints}
-        found: dict[str, dict[_Endpoint, str]] = {}
-        for name, (owner, _) in self._endpoints.items():
-            node = pods.get(name[0])
-            if node is not None:
-                found.setdefault(node, {})[name] = owner
-        self._local = found
-        return found
 
     def _update_node(
         self,
@@ -254,7 +210,7 @@ class ServiceCompiler:
         node: Node,
         losses: Mapping[str, _Lost],
         varying: Mapping[str, Service],
-        local: Mapping[_Endpoint, str],
+        local: Mapping[EndpointName, str],
         admissions: Mapping[IPv4Address, str],
     ) -> None:
         known = self._nodes.setdefault(node.name, _NodeServices())
@@ -272,23 +228,15 @@ class ServiceCompiler:
                 parts[bridge]["service", key] = part
         known.compiled = compiled
         for name, owner in local.items():
-            parts[INTEGRATION_BRIDGE]["hairpin", name] = self._hairpin(state, name, owner)
+            parts[INTEGRATION_BRIDGE]["hairpin", name] = self._endpoints.hairpin(name, state.services[owner])
         before = known.layers.get(UPLINK_BRIDGE, EMPTY).parts
         for address, key in admissions.items():
             if address == node.underlay.ip:
                 continue  # its other ports are the node's own: services.node_part admits the Service's alone
             entry = ("address", address, key)
             owner_ = service_owner(state.services[key])
-            parts[UPLINK_BRIDGE][entry] = before.get(entry) or _part(services.admission(address, owner_))
-        known.layers = _kept(known.layers, parts)
-
-    def _hairpin(self, state: ClusterState, name: _Endpoint, owner: str) -> Part:
-        known = self._hairpins.get(name)
-        if known is None or known[0] != owner:
-            address, port, protocol = name
-            flows = endpoints.hairpin_flows(address, port, protocol, service_owner(state.services[owner]))
-            known = self._hairpins[name] = (owner, _part(flows))
-        return known[1]
+            parts[UPLINK_BRIDGE][entry] = before.get(entry) or part_of(services.admission(address, owner_))
+        known.layers = kept(known.layers, parts)
 
 
 def _counted(state: ClusterState, service: Service) -> Mapping[EndpointKey, int] | None:
@@ -302,19 +250,3 @@ def _external(state: ClusterState) -> list[tuple[str, IPv4Address]]:
         refused = refused_addresses(state.services[key], state.network)
         found += [(key, address) for address in state.services[key].external if address not in refused]
     return found
-
-
-def _part(flows: Iterable[BridgeFlow]) -> Part:
-    return next(iter(parts_by_bridge(flows).values()))
-
-
-def _same(before: Mapping[_Key, object], after: Mapping[_Key, object]) -> bool:
-    return len(before) == len(after) and all(before.get(key) is part for key, part in after.items())
-
-
-def _kept(before: Mapping[str, Layer], parts: Mapping[str, Mapping[PartKey, Part]]) -> Mapping[str, Layer]:
-    """Layers of the parts; those that did not change are the objects that they were."""
-    return {
-        bridge: before[bridge] if bridge in before and _same(before[bridge].parts, own) else Layer(own)
-        for bridge, own in parts.items()
-    }

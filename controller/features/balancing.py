@@ -63,6 +63,8 @@ Else whoever varies its source address fills the table. Open vSwitch counts them
 """
 ROUND_ROBIN: Final = 3
 """First byte of what is sent along with a packet for which the controller is to choose; the set's id follows."""
+MAX_SET_ID: Final = 0xFFFFFEFF
+"""Sets of endpoints are groups, and those have ids below OFPG_MAX (OpenFlow 1.5, 0xffffff00)."""
 _SOURCE_PORT: Final = {Protocol.TCP: TCP_SRC, Protocol.UDP: UDP_SRC, Protocol.SCTP: SCTP_SRC}
 
 EndpointKey = tuple[IPv4Address, int]
@@ -105,7 +107,7 @@ def backends_name(service: str, port: str, protocol: Protocol, *, local: bool) -
 def backends_id(name: str) -> int:
     """The id of a set: a hash of its name, never 0 and below OpenFlow's reserved group numbers."""
     digest = sha256(name.encode()).digest()
-    return int.from_bytes(digest[:4], "big") % 0xFFFFFEFF + 1
+    return int.from_bytes(digest[:4], "big") % MAX_SET_ID + 1
 
 
 def to_endpoint(endpoint: Endpoint) -> tuple[Action, ...]:
