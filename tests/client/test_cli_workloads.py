@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from completion import offered
 
 from kubinet.cli.main import run
 from kubinet.client import Client
@@ -132,22 +133,19 @@ def test_patch(client: Client, capsys: pytest.CaptureFixture[str], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "words"),
     [
         ("kubinet get deployment", ["deployments"]),
         ("kubinet rollout status deploy ", ["web"]),
         ("kubinet describe deploy/", ["deploy/web"]),
         ("kubinet flows n", ["n1", "n2"]),
         ("kubinet get -A nodes ", ["n1", "n2"]),
-        ("kubinet get -n kube-system deploy ", [""]),
+        ("kubinet get -n kube-system deploy ", []),
         ("kubinet get pods -n kube-", ["kube-public", "kube-system"]),
     ],
 )
-def test_completion(
-    line: str, offered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_shell_is_offered_what_the_api_has(
+    line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A shell completes kinds, names of the kind before the word or in it, nodes, namespaces, as the API has them."""
-    monkeypatch.setenv("_KUBINET_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
-    assert said(capsys).removesuffix("\n").split("\n") == offered
+    """Kinds, names of the kind before the word or in it, nodes, namespaces."""
+    assert offered(line, monkeypatch, capsys) == words

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from kubinet.cli.main import run
+from completion import offered
 
 
 @pytest.fixture(autouse=True)
@@ -16,22 +15,23 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "words"),
     [
         ("kubinet up l", ["leaf-spine", "linear"]),
         ("kubinet topology show fa", ["fat-tree"]),
         ("kubinet run servi", ["service_load_balancing", "services-scale"]),
-        ("kubinet get po", [""]),
-        ("kubinet down --name ", [""]),
     ],
 )
-def test_words_that_begin_so_are_offered(
-    line: str, offered: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_presets_and_experiments_need_no_cluster(
+    line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Presets and experiments need no cluster; where a cluster would have to be asked nothing is offered or said."""
-    monkeypatch.setenv("_KUBINET_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
-    assert run([]) == 0
-    out, err = capsys.readouterr()
-    assert (out.removesuffix("\n").split("\n"), err) == (offered, "")
+    """Those that begin as the word does are offered."""
+    assert offered(line, monkeypatch, capsys) == words
+
+
+@pytest.mark.parametrize("line", ["kubinet get po", "kubinet down --name "])
+def test_nothing_is_offered_where_no_cluster_can_be_asked(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kinds and names are a cluster's own, and none runs."""
+    assert offered(line, monkeypatch, capsys) == []
