@@ -1,10 +1,12 @@
 """From what a user named (a preset or a file, and settings) to a checked topology and its resolved document."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kubinet.documents import Path as FieldPath
+from kubinet.documents import Where
 from kubinet.errors import InvalidInputError, UsageError
 from kubinet.manifests import Manifest, parse_manifests, read_manifests
 from topologies.checks import check
@@ -23,17 +25,19 @@ def resolve_topology(
     datapath: str = "auto",
     settings: Mapping[str, object] | None = None,
     for_this_machine: bool = False,
+    field_of_text: Where | None = None,
 ) -> dict[str, Any]:
     """The resolved document of a preset, a file or a YAML text (with line breaks); raises before anything is created.
 
-    `for_this_machine`: also refuse what this machine cannot honour (MissingCapabilityError).
+    `for_this_machine`: also refuse what this machine cannot honour (MissingCapabilityError). `field_of_text`: says for
+    errors where a field of a text stands; by default its line of the text.
     """
     overrides = dict(settings or {})
     if nodes is not None:
         overrides["nodes"] = nodes
     if datapath != "auto":
         overrides["network.datapath"] = datapath
-    topology, at = _load(source, overrides)
+    topology, at = _load(source, overrides, field_of_text)
     if for_this_machine:
         require(topology, at)
     return to_document(topology)
@@ -48,7 +52,22 @@ def load_topology(source: str | Path, overrides: Mapping[str, object] | None = N
     return _load(source, overrides or {})[0]
 
 
-def _load(source: str | Path, overrides: Mapping[str, object]) -> tuple[Topology, Callable[[Any], str]]:
+def checked_topology(document: Mapping[str, Any], at: Where, where: Where) -> Topology:
+    """The topology of a document that can be realised; InvalidInputError otherwise.
+
+    `at` says where a field stands; `where` says that and which field it is.
+    """
+    topology = check(parse_topology(document, where), at)
+    try:
+        make_plan(topology)
+    except PlanError as error:
+        raise InvalidInputError(f"{at(error.path)}: {error}") from error
+    return topology
+
+
+def _load(
+    source: str | Path, overrides: Mapping[str, object], field_of_text: Where | None = None
+) -> tuple[Topology, Where]:
     """The topology, and what says where a field of its document stands."""
     overrides = dict(overrides)
     text = str(source)
@@ -60,17 +79,14 @@ def _load(source: str | Path, overrides: Mapping[str, object]) -> tuple[Topology
         manifest = _file(text)
         document, name = manifest.object, manifest.source
     apply_settings(document, overrides)
+    if "\n" in text and field_of_text is not None:
+        return checked_topology(document, field_of_text, field_of_text), field_of_text
 
-    def at(path: Any) -> str:
+    def at(path: FieldPath) -> str:
         line = f":{manifest.line_of(path)}" if manifest is not None else ""
         return f"{name}{line}"
 
-    topology = check(parse_topology(document, lambda path: f"{at(path)}: {spell(path)}"), at)
-    try:
-        make_plan(topology)
-    except PlanError as error:
-        raise InvalidInputError(f"{at(error.path)}: {error}") from error
-    return topology, at
+    return checked_topology(document, at, lambda path: f"{at(path)}: {spell(path)}"), at
 
 
 def _preset(name: str, parameters: Mapping[str, object]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ other and this machine is asked by `experiments.design.check`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.design import conclusions, reading
-from experiments.design.model import ExperimentDesign, Order, QuickDesign
+from experiments.design.model import ExperimentDesign, FactorDesign, Order, QuickDesign
 from experiments.design.places import places, spelled
 from experiments.design.quantities import read_bytes, read_span
 from experiments.design.sources import read_manifest_choices, read_topology_choice
@@ -71,7 +71,7 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
         name=name,
         question=spec["question"],
         summary=spec.get("summary", spec["question"]),
-        topology=read_topology_choice(spec["topology"], folder, where),
+        topology=read_topology_choice(spec["topology"], folder, where, varies=_sets_topology(factors)),
         manifests=read_manifest_choices(spec.get("manifests", ()), folder, where),
         ready=tuple(spec.get("ready", ())),
         factors=factors,
@@ -98,6 +98,11 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
             levels={factor: tuple(map(spelled, kept)) for factor, kept in quick.get("factors", {}).items()},
         ),
     )
+
+
+def _sets_topology(factors: Sequence[FactorDesign]) -> bool:
+    paths = (path for factor in factors for level in factor.levels for path in level.sets)
+    return any(path.startswith("topology.") for path in paths)
 
 
 def _only(found: list[Manifest], source: str, folder: Path) -> ExperimentFile:

@@ -8,6 +8,7 @@ from experiments.design.blame import combination
 from experiments.design.model import ExperimentDesign, PlannedRun, TopologyChoice
 from experiments.design.settings import DesignError, settings_key, settings_of, values_of
 from experiments.design.specify import topology_of
+from kubinet.documents import spell
 from kubinet.errors import KubinetError
 from topologies.resolve import resolve_topology
 
@@ -48,6 +49,7 @@ class Networks:
             datapath=choice.datapath,
             settings=choice.settings,
             for_this_machine=self._for_this_machine,
+            field_of_text=spell,  # the text is none that somebody wrote
         )
 
     def _culprit(self, run: PlannedRun) -> Sequence[str]:

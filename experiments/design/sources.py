@@ -1,6 +1,6 @@
 """What an Experiment file names or holds: topology and manifests, read at once so that nothing else is needed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,20 @@ from kubinet.documents import Where
 from kubinet.errors import InvalidInputError
 from kubinet.manifests import MAX_BYTES, parse_manifests
 from topologies.document import parse_topology, spell
+from topologies.model import Topology
 from topologies.presets import PRESETS
+from topologies.resolve import checked_topology
 
 
-def read_topology_choice(section: Mapping[str, Any], folder: Path, where: Where) -> TopologyChoice:
-    """The topology: exactly one of preset, file, inline."""
+def read_topology_choice(
+    section: Mapping[str, Any], folder: Path, where: Where, *, varies: bool = True
+) -> TopologyChoice:
+    """The topology: exactly one of preset, file, inline.
+
+    A document that nothing changes is checked as a whole, where its lines are known. `varies`: levels may change it.
+    """
     here = ("spec", "topology")
+    read = parse_topology if varies or {"nodes", "datapath", "set"} & section.keys() else _checked
     given = [name for name in ("preset", "file", "inline") if name in section]
     if len(given) != 1:
         raise InvalidInputError(
@@ -30,16 +38,20 @@ def read_topology_choice(section: Mapping[str, Any], folder: Path, where: Where)
                     f"{where((*here, 'preset'))}: there is no preset '{source}'; there are: {', '.join(PRESETS)}"
                 )
         case ["file"]:
-            source = _topology_file(section["file"], folder, where((*here, "file")))
+            source = _topology_file(section["file"], folder, where((*here, "file")), read)
         case _:
             inline = section["inline"]
-            parse_topology(inline, lambda path: where((*here, "inline", *path)))
+            read(inline, lambda path: where((*here, "inline", *path)))
             source = to_yaml(inline)
     nodes = int(section["nodes"]) if "nodes" in section else None
     return TopologyChoice(source, nodes, section.get("datapath", "auto"), section.get("set", {}))
 
 
-def _topology_file(name: str, folder: Path, where: str) -> str:
+def _checked(document: Mapping[str, Any], where: Where) -> Topology:
+    return checked_topology(document, where, where)
+
+
+def _topology_file(name: str, folder: Path, where: str, read: Callable[[Mapping[str, Any], Where], Topology]) -> str:
     text = _read(name, folder, where)
     found = [one for one in parse_manifests(text, name) if one.object["kind"] == "Topology"]
     if len(found) != 1:
@@ -49,7 +61,7 @@ def _topology_file(name: str, folder: Path, where: str) -> str:
     def line(path: FieldPath) -> str:
         return f"{name}:{manifest.line_of(path)}: {spell(path)}"
 
-    parse_topology(manifest.object, line)
+    read(manifest.object, line)
     return to_yaml(manifest.object)
 
 
