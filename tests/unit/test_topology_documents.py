@@ -158,6 +158,8 @@ def test_settings_reach_presets_network_and_links() -> None:
         ("fat-tree", {"k": "2", "nodes": "9"}, "k=2 has room for 2 nodes, not 9"),
         ("leaf-spine", {"spines": "0"}, "leaves and spines must be at least 1"),
         ("wan", {"graph": "/nowhere.graphml"}, "/nowhere.graphml: there is no such GraphML file"),
+        ("wan", {"delay_scale": "-1"}, "preset wan: delay_scale must be a number from 0, not -1"),
+        ("wan", {"delay_scale": "nan"}, "preset wan: delay_scale must be a number from 0, not nan"),
     ],
 )
 def test_wrong_settings_are_refused_with_what_would_be_right(
@@ -167,6 +169,36 @@ def test_wrong_settings_are_refused_with_what_would_be_right(
     with pytest.raises((UsageError, InvalidInputError)) as caught:
         load_topology(source, overrides)
     assert words in str(caught.value)
+
+
+_CITY = ("label", "Latitude", "Longitude")
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "words"),
+    [
+        ("north", "6.1", "Latitude must be degrees from -90 to 90, not 'north'"),
+        ("91", "6.1", "Latitude must be degrees from -90 to 90, not '91'"),
+        ("1e400", "6.1", "Latitude must be degrees from -90 to 90, not '1e400'"),
+        ("46", "nan", "Longitude must be degrees from -180 to 180, not 'nan'"),
+    ],
+)
+def test_coordinates_of_a_map_are_checked(tmp_path: Path, latitude: str, longitude: str, words: str) -> None:
+    """The file and the city are named."""
+    path = tmp_path / "map.graphml"
+    keys = "".join(f'<key id="{name}" for="node" attr.name="{name}" attr.type="string"/>' for name in _CITY)
+    fields = dict(zip(_CITY, ("Geneva", latitude, longitude), strict=True))
+    cities = [fields, {"label": "Bern", "Latitude": "46.9", "Longitude": "7.4"}]
+    vertices = "".join(
+        f'<node id="{number}">{"".join(f"""<data key="{key}">{value}</data>""" for key, value in city.items())}</node>'
+        for number, city in enumerate(cities)
+    )
+    path.write_text(
+        f'<graphml>{keys}<graph edgedefault="undirected">{vertices}<edge source="0" target="1"/></graph></graphml>'
+    )
+    with pytest.raises(InvalidInputError) as caught:
+        load_topology("wan", {"graph": str(path)})
+    assert str(caught.value).startswith(f"{path}: vertex '0' (Geneva): {words}; leave it out")
 
 
 @pytest.mark.parametrize(
