@@ -1,6 +1,7 @@
 """Packets through the compiled flows: two nodes with userspace Open vSwitch, a router, an outside host; no API."""
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 from sandboxed import call_sandboxed
 
+from agents.runtime import oneuser
 from controller import framework
 from controller.flow_view import parse_dump
 from controller.sdn_controller import Controller
 from kubinet.addressing import datapath_id, pod_mac, pod_port
 from kubinet.netns import disable_offloads, namespace
 from kubinet.state import ClusterState, NetworkConfig, Node, Overlay, Pod
+from kubinet.syscalls import filter_calls
 
 pytestmark = pytest.mark.emulated
 
@@ -253,7 +256,7 @@ def _talk(kind: str, source: str, target: str, address: str) -> str:
 
 def _captured(interface: str, source: str, target: str) -> str:
     """What two pings look like on the router's interface."""
-    argv = ["tcpdump", "-Z", "root", "-n", "-l", "-i", interface, "--immediate-mode", "-c", "4", "ip and not tcp"]
+    argv = ["tcpdump", "-n", "-l", "-i", interface, "--immediate-mode", "-c", "4", "ip and not tcp"]
     dump = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert dump.stderr is not None
     while "listening on" not in (line := dump.stderr.readline()):
@@ -269,6 +272,8 @@ def _dump(node: str) -> list[Any]:
 
 def observe(overlay: str) -> dict[str, Any]:
     """Build, program, and say what packets do."""
+    if oneuser.alone():  # tcpdump insists on changing its user
+        filter_calls(oneuser.filter_program(platform.machine()))
     state = _state(overlay)
     realised = threading.Event()
     controller = Controller(realised.set)
