@@ -1,8 +1,11 @@
 """Where a node's own packets go: to pods, to Services, to its own node ports, to the rest of the world. Pure.
 
-Processes of the node and host-network pods reach Services by ordinary routes to gw0: br-int does the rest. A node's own
-address is different, because the kernel's local table comes before all others: a rule before it sends the node's own
-connections to its node ports to gw0 too.
+Processes of the node and host-network pods reach Services by ordinary routes to gw0: br-int does the rest. To pods and
+cluster IPs they have the gateway's address as their source; to external addresses of Services the node's own, which is
+what `loadBalancerSourceRanges` name: nodes of other clusters route there as to any host.
+
+A node's own address is different, because the kernel's local table comes before all others: a rule before it sends the
+node's own connections to its node ports to gw0 too.
 """
 
 from collections.abc import Iterator
@@ -27,12 +30,18 @@ def node_routes(network: NetworkConfig, node: NodeFacts, *, uplink: int, inner: 
     """The node's routes; `uplink` and `inner` are the interface indexes of br-phy's local port and gw0."""
     source = gateway_address(node.pod_cidr)
     yield add_route(IPv4Network(STACK_ROUTER), inner, source=source)
-    for destination in (network.pod_cidr, network.service_cidr, network.load_balancer_cidr):
+    for destination in (network.pod_cidr, network.service_cidr):
         yield add_route(destination, inner, gateway=STACK_ROUTER, source=source)
+    yield external_route(network.load_balancer_cidr, node, inner)
     if network.services is ServiceProxy.SDN:
         yield add_route(EVERYWHERE, inner, gateway=STACK_ROUTER, source=source, table=NODE_PORT_TABLE)
     if node.gateway is not None:
         yield add_route(EVERYWHERE, uplink, gateway=node.gateway)
+
+
+def external_route(destination: IPv4Network, node: NodeFacts, inner: int) -> Request:
+    """The node's route to external addresses of Services; `inner` is gw0's interface index."""
+    return add_route(destination, inner, gateway=STACK_ROUTER, source=node.underlay.ip)
 
 
 def node_rules(network: NetworkConfig, node: NodeFacts) -> Iterator[Request]:

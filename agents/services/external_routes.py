@@ -5,8 +5,9 @@ import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from kubinet.addressing import GATEWAY_INTERFACE, STACK_ROUTER, gateway_address
-from kubinet.netlink import Netlink, NetlinkError, add_route, delete_route
+from agents.node_routes import external_route
+from kubinet.addressing import GATEWAY_INTERFACE, STACK_ROUTER
+from kubinet.netlink import Netlink, NetlinkError, delete_route
 from kubinet.netns import interface_indexes, netlink, of_process
 from kubinet.services import floating_addresses
 from kubinet.state import ClusterFacts, NetworkConfig, NodeFacts, Service
@@ -56,14 +57,10 @@ class ExternalRoutes:
                     for route in routes
                     if route["dst_len"] == 32 and route.get_attr("RTA_GATEWAY") == str(STACK_ROUTER)
                 )
-        source = gateway_address(node.pod_cidr)
         with Netlink(path) as channel:
             channel.run(
                 [
-                    *(
-                        add_route(IPv4Network(one), inner, gateway=STACK_ROUTER, source=source)
-                        for one in wanted - before
-                    ),
+                    *(external_route(IPv4Network(one), node, inner) for one in wanted - before),
                     *(delete_route(IPv4Network(one)) for one in before - wanted),
                 ]
             )

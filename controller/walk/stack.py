@@ -41,9 +41,10 @@ class Turn:
 
 def source_of(state: ClusterState, node: Node, destination: IPv4Address, port: int) -> IPv4Address:
     """The address that the node's own program has on a connection to a destination."""
-    if _device(state, node, destination, port, own=True) == GATEWAY_INTERFACE:
-        return node.pod_gateway
-    return node.underlay.ip
+    device = _device(state, node, destination, port, own=True)
+    inner = destination in (node.underlay.ip, STACK_ROUTER)
+    inner = inner or any(destination in cidr for cidr in (state.network.pod_cidr, state.network.service_cidr))
+    return node.pod_gateway if device == GATEWAY_INTERFACE and inner else node.underlay.ip
 
 
 def sends(state: ClusterState, node: Node, packet: Packet, *, answer: bool = False) -> Turn:

@@ -64,6 +64,7 @@ def _node(services: str) -> tuple[NodeFacts, ClusterFacts, int]:
     shell(
         f"{outside} sh -c 'ip link set eth0 up mtu 1450; ip addr add 10.244.1.5/32 dev eth0;"
         f"ip route add 10.244.1.1 dev eth0; ip route add 169.254.1.2 via 10.244.1.1 dev eth0 onlink;"
+        f"ip route add {OWN} via 10.244.1.1 dev eth0 onlink;"
         f"ip neigh add 10.244.1.1 lladdr {MAC} dev eth0 nud permanent'"
     )
     subprocess.run([*outside.split(), "nft", "-f", "-"], input=SWITCH, text=True, check=True)
@@ -112,11 +113,12 @@ def rules_with_nftables() -> list[str]:
 
 
 def test_a_nodes_own_processes_reach_services_and_their_own_ports() -> None:
-    """Cluster IPs, balancers' addresses and the node's own node ports lead to gw0; other own ports stay local."""
+    """Cluster IPs, balancers' addresses and the node's own node ports lead to gw0, with the gateway's address or, to
+    balancers', the node's own; other own ports stay local."""
     found = call_sandboxed(reach_services)
     assert found == {
         "cluster IP": "pod 10.244.1.1",
-        "load balancer": "pod 10.244.1.1",
+        "load balancer": f"pod {OWN}",
         "node port, TCP": "pod 10.244.1.1",
         "node port, UDP": "pod 10.244.1.1",
         "own port": f"node {OWN}",

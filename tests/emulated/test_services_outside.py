@@ -90,6 +90,23 @@ def test_source_ranges(lab: Lab) -> None:
     lab.until_who(lab.outside, ALL, To(shut, times=16))
 
 
+def test_source_ranges_that_name_a_node(lab: Lab) -> None:
+    """A node's own programs come to the balancer's address with the node's: ranges that hold it let them in, whatever
+    the traffic policy, and neither its pods nor other nodes; ranges of pods keep nodes out."""
+    node = lab.address("n4")
+    for policy in ("Cluster", "Local"):
+        spec = {"externalTrafficPolicy": policy, "loadBalancerSourceRanges": [f"{node}/32"], "ports": BOTH}
+        lab.create(service(f"node-{policy.lower()}", ECHO, type="LoadBalancer", **spec))
+    lab.create(service("pods-only", ECHO, type="LoadBalancer", loadBalancerSourceRanges=["10.244.0.0/16"]))
+    open_to_node = [_balancer(lab, name) for name in ("node-cluster", "node-local")]
+    questions = [To(address, 80, kind, times=16, timeout=1) for address in open_to_node for kind in ("tcp", "udp")]
+    lab.until_who(lab.node("n4"), ALL, *questions)
+    lab.until_who(lab.pod("elsewhere"), ALL, To(_balancer(lab, "pods-only"), times=16))
+    shut = [To(address, timeout=1) for address in open_to_node]
+    assert lab.who(lab.pod("elsewhere"), *shut) == [["silence"]] * 2
+    assert lab.who(lab.node("n1"), *shut, To(_balancer(lab, "pods-only"), timeout=1)) == [["silence"]] * 3
+
+
 def test_external_addresses(lab: Lab) -> None:
     """externalIPs that are nobody's: the outside host, pods and nodes reach the Service there; one that is a node's
     takes the Service's ports of the node and nothing else."""

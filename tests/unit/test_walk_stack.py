@@ -1,12 +1,13 @@
 """What a walk says of a node's own kernel."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
 from clusters import node
 
 from controller.walk.packet import Packet, WalkError
-from controller.walk.stack import Turn, receives
+from controller.walk.stack import Turn, receives, source_of
 from kubinet.state import ClusterState, Endpoint, NetworkConfig, Service, ServicePort, ServiceProxy
 from kubinet.transport import Protocol
 
@@ -33,6 +34,25 @@ def test_what_nftables_rules_decide_is_not_guessed(address: str, port: int, word
     """No flow shows it: the question is refused, with what the rules do."""
     with pytest.raises(WalkError, match=words):
         _ask(address, port, ServiceProxy.NFTABLES)
+
+
+@pytest.mark.parametrize(
+    ("destination", "port", "source"),
+    [
+        ("10.244.2.9", 80, "10.244.1.1"),
+        ("10.96.0.9", 80, "10.244.1.1"),
+        ("172.31.0.5", 80, "172.18.0.2"),
+        ("203.0.113.7", 80, "172.18.0.2"),
+        ("172.18.0.2", 30080, "10.244.1.1"),
+        ("172.18.0.2", 22, "172.18.0.2"),
+        ("192.0.2.9", 80, "172.18.0.2"),
+    ],
+)
+def test_a_nodes_own_source_address(destination: str, port: int, source: str) -> None:
+    """Its gateway's to pods, cluster IPs and its own node ports; else its own, to Services' external addresses too."""
+    service = replace(WEB, external_ips=(IPv4Address("203.0.113.7"),))
+    state = ClusterState(NetworkConfig(), {"n1": node(1)}, {}, {WEB.key: service})
+    assert str(source_of(state, node(1), IPv4Address(destination), port)) == source
 
 
 def test_other_addresses_are_routed() -> None:
