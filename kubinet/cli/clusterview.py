@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
+from kubinet.cli.tracenames import NamedService, named_services
 from kubinet.kubernetes import cluster_state, declared_ports
 from kubinet.policies import Policy
 from kubinet.policyobjects import KINDS, policy_from_object
@@ -26,6 +27,8 @@ class View:
     """Addresses of outside hosts by name."""
     ports: Mapping[str, tuple[tuple[int, str], ...]] = field(default_factory=dict)
     """By pod, the ports that its containers declare: number and protocol."""
+    named: Mapping[str, NamedService] = field(default_factory=dict)
+    """Services that only DNS knows: headless ones and ExternalNames."""
 
 
 def state_of(client: "Client") -> ClusterState:
@@ -42,14 +45,16 @@ def view_of(client: "Client", outside: Mapping[str, IPv4Address] | None = None) 
         return {_key(obj): obj for obj in client.list(kind)["items"]}
 
     labels = {obj["metadata"]["name"]: obj["metadata"].get("labels") or {} for obj in client.list("Namespace")["items"]}
+    services, slices = named("Service"), named("EndpointSlice")
     state = replace(
         state,
-        services=ServiceCache().services(named("Service"), named("EndpointSlice"), state.network.load_balancer),
+        services=ServiceCache().services(services, slices, state.network.load_balancer),
         namespaces=labels,
         policies={policy.key: policy for policy in _policies(client)},
     )
     on_host = {_key(pod): pod["spec"].get("nodeName", "") for pod in pods if pod["spec"].get("hostNetwork")}
-    return View(state, on_host, outside or {}, {_key(pod): tuple(declared_ports(pod)) for pod in pods})
+    ports = {_key(pod): tuple(declared_ports(pod)) for pod in pods}
+    return View(state, on_host, outside or {}, ports, named_services(services.values(), slices.values()))
 
 
 def _policies(client: "Client") -> Iterator[Policy]:

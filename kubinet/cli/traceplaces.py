@@ -7,6 +7,7 @@ from typing import Final
 
 from controller.walk.question import FromNode, FromOutside, FromPod, Sender
 from kubinet.cli.clusterview import View
+from kubinet.cli.tracenames import NameAnswer, answer
 from kubinet.errors import UsageError
 from kubinet.state import Algorithm, Service, ServicePort
 from kubinet.transport import Protocol
@@ -74,6 +75,17 @@ def aim_of(word: str, namespace: str, view: View, sender: Sender) -> Aim:
         on_host = view.host_pods.get(key)
         address = view.state.nodes[on_host].underlay.ip if on_host is not None else view.state.pods[key].address
     return Aim(address, protocol, port)
+
+
+def named_answer(word: str, namespace: str, view: View) -> NameAnswer | None:
+    """What is said of a destination that is a Service without an address; None for every other destination."""
+    found = _TARGET.match(word)
+    kind, name = _split(found["place"]) if found is not None else ("", "")
+    service = view.named.get(name if "/" in name else f"{namespace}/{name}") if kind == "svc" else None
+    if found is None or service is None:
+        return None
+    protocol = None if found["protocol"] is None else _protocol(word, found["protocol"])
+    return answer(service, found["port"], protocol)
 
 
 def endpoint_of(word: str, namespace: str, view: View, aim: Aim) -> tuple[IPv4Address, int]:
@@ -158,8 +170,8 @@ def _service_aim(
     key = name if "/" in name else f"{namespace}/{name}"
     service = view.state.services.get(key)
     if service is None:
-        known = ", ".join(sorted(view.state.services)) or "none"
-        raise UsageError(f"Service {key!r} is not there or has no cluster IP (headless); there are {known}")
+        known = ", ".join(sorted({*view.state.services, *view.named})) or "none"
+        raise UsageError(f"Service {key!r} is not there, or left to another service proxy; there are {known}")
     chosen = _service_port(word, service, port, protocol)
     address, number = _front_of(service, chosen, view, sender)
     return Aim(address, chosen.protocol, number, service)

@@ -100,6 +100,24 @@ def test_what_is_traced_is_what_happens(lab: Lab, capsys: pytest.CaptureFixture[
     lab.remove("NetworkPolicy", *(one["metadata"]["name"] for one in policies))
 
 
+def test_services_without_an_address_are_told_by_name(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """Headless: its endpoints, and the trace to one is delivered; ExternalName: its target. Exit status 1."""
+    lab.create(service("bare", {"app": "far"}, clusterIP="None"))
+    lab.create(service("alias", type="ExternalName", externalName="bare.default.svc.cluster.local"))
+    lab.until(True, lambda: bool(traced(capsys, "client", "svc/bare")[1]["service"]["endpoints"]))
+    status, told = traced(capsys, "client", "svc/bare")
+    assert (status, told["delivered"], told["traceTo"]) == (1, False, f"default/far:{PORTS[0]}")
+    assert [end["address"] for end in told["service"]["endpoints"]] == [str(lab.pod("far").address)]
+    assert traced(capsys, "client", told["traceTo"])[0] == 0
+    assert traced(capsys, "client", "svc/alias")[1]["traceTo"] == "svc/default/bare"
+    assert main.run(["trace", "client", "svc/alias"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "Service default/alias is an ExternalName: no packet goes to it. DNS answers alias.default.svc.cluster.local "
+        "with CNAME bare.default.svc.cluster.local, and with what that name has",
+        "Go on with: kubinet trace client svc/default/bare",
+    ]
+
+
 def test_the_story_names_objects_and_remedies(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     """A denial's policy, and a rule against it; each flow's owner; a table for people says the same."""
     lab.create(POLICIES[0])

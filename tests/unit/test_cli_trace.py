@@ -94,7 +94,7 @@ def test_a_service_is_reached_from_outside_by_its_outer_addresses() -> None:
         ("web", "web:0", "port '0' is not a number from 1 to 65535"),
         ("web", "web:http", "port 'http' is not a number"),
         ("web", "web:80/quic", "protocol 'quic' is unknown; there are tcp, udp, sctp"),
-        ("web", "svc/gone", "Service 'shop/gone' is not there or has no cluster IP (headless); there are shop/api"),
+        ("web", "svc/gone", "Service 'shop/gone' is not there, or left to another service proxy; there are shop/api"),
         ("web", "svc/api:81", "Service shop/api has no such port; it has 80/tcp (http), 53/udp (dns)"),
         ("web", "svc/api:http/udp", "has no such port"),
     ],

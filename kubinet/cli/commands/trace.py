@@ -55,11 +55,13 @@ def trace(
     Open vSwitch itself is asked, node by node (ofproto/trace); no packet is sent without --live. Each line names the
     object that its flow came from. Where the packet dies it says who did that, and what would let it pass.
 
+    A Service without an address (headless, ExternalName) gets no packets: what DNS answers is told, and where to go on.
+
     The exit status is 0 when the packet and its answer are delivered, 1 when not, or when with --live the real packet
     did otherwise.
     """
     from controller.walk.question import SOURCE_PORT, Question
-    from kubinet.cli import storydocument, storyprinting, traceplaces
+    from kubinet.cli import storydocument, storyprinting, tracenames, traceplaces
     from kubinet.cli.clusterview import view_of
     from kubinet.cli.connection import cluster_of
     from kubinet.cli.livetrace import experiment, showing
@@ -71,6 +73,12 @@ def trace(
     view = view_of(found.client, {host.name: host.address for host in found.facts.outside})
     inner = namespace or "default"
     sender = traceplaces.sender_of(source, inner, view)
+    instead = traceplaces.named_answer(destination, inner, view)
+    if instead is not None:
+        asked = f"-n {namespace} {source}" if namespace else source
+        text = "\n".join(tracenames.lines(instead, asked)) + "\n"
+        typer.echo(to_json(tracenames.document(instead)) if output is Facts.JSON else text, nl=False)
+        return 1
     aim = traceplaces.aim_of(destination, inner, view, sender)
     question = Question(
         sender=sender,
