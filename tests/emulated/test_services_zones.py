@@ -47,6 +47,37 @@ def test_a_zone_without_endpoints_uses_the_others(lab: Lab) -> None:
     lab.kill("far")
 
 
+def test_traffic_stays_on_its_node_while_that_has_an_endpoint(lab: Lab) -> None:
+    """PreferSameNode, TCP and UDP, for pods and the node itself: all connections to the node's own endpoint; when that
+    is gone, to those of the zone, then to those elsewhere; when it is back, to it again."""
+    zones = _zones(lab)
+    mate = next(node for node in lab.nodes[1:] if zones[node] == zones["n1"])
+    far = next(node for node in lab.nodes if zones[node] != zones["n1"])
+    labels = {"app": "own"}
+    lab.start(pod("own", "n1", labels), pod("mate", mate, labels), pod("far-away", far, labels))
+    ports = [{"name": kind.lower(), "port": 80, "targetPort": 8080, "protocol": kind} for kind in ("TCP", "UDP")]
+    address = lab.serve(service("own", labels, trafficDistribution="PreferSameNode", ports=ports))
+    questions = [To(address, 80, kind, times=16, timeout=1) for kind in ("tcp", "udp")]
+
+    def serves_n1(name: str) -> None:
+        for place in (lab.pod("c-n1"), lab.node("n1")):
+            lab.until_who(place, [name], *questions)
+
+    serves_n1("own")
+    lab.until_who(lab.pod(f"c-{mate}"), ["mate"], *questions)
+    # A node without an endpoint has those of its zone.
+    other = next(node for node in lab.nodes if zones[node] == zones[far] and node != far)
+    lab.until_who(lab.pod(f"c-{other}"), ["far-away"], *questions)
+    lab.kill("own")
+    serves_n1("mate")
+    lab.kill("mate")
+    serves_n1("far-away")
+    lab.start(pod("own", "n1", labels))
+    serves_n1("own")
+    lab.kill("own")
+    lab.kill("far-away")
+
+
 def test_internal_traffic_stays_on_its_node(lab: Lab) -> None:
     """internalTrafficPolicy Local: pods and nodes reach their own node's endpoint; without one, silence."""
     address = lab.serve(service("inner", ECHO, internalTrafficPolicy="Local"))
