@@ -4,9 +4,10 @@ n1: client, one     n2: two     internet: the outside host, which also answers f
 """
 
 import pytest
-from servicelab import Lab, To, pod, service
+from servicelab import Lab, Place, To, endpoint_slice, pod, service
 from serviceprograms import PYTHON, SERVER
 
+from kubinet.client import Object
 from kubinet.errors import KubinetError
 
 pytestmark = pytest.mark.emulated
@@ -70,3 +71,40 @@ def test_a_name_follows_its_service(lab: Lab) -> None:
     lab.remove("Service", "turn")
     lab.create(service("turn", {"app": "echo"}))
     _by_name(lab, ["one", "two"], To("turn", times=16))
+
+
+def _addresses(place: Place, name: str) -> list[str]:
+    """What the place's C library finds, with its resolv.conf; nothing for no answer."""
+    listed = place.exec(["getent", "ahostsv4", name], check=False).text
+    return sorted({line.split()[0] for line in listed.splitlines()})
+
+
+def test_pods_of_the_host_network_ask_the_cluster(lab: Lab) -> None:
+    """dnsPolicy ClusterFirstWithHostNet, on the name server's node and on the other one."""
+    pods = [pod(f"host-{node}", node, ports=(18080,), hostNetwork=True) for node in lab.nodes]
+    lab.start(*({**one, "spec": {**one["spec"], "dnsPolicy": "ClusterFirstWithHostNet"}} for one in pods))
+    for node in lab.nodes:
+        assert _addresses(lab.pod(f"host-{node}"), "kubernetes.default") == ["10.96.0.1"]
+
+
+def test_a_large_answer_comes_by_tcp(lab: Lab) -> None:
+    """100 addresses do not fit into a datagram: the C library asks the same Service again over TCP and gets all."""
+    addresses = [f"10.244.250.{number}" for number in range(1, 101)]
+    lab.create(service("large", clusterIP="None", ports=[{"name": "http", "port": 80}]))
+    ends = [{"addresses": [address]} for address in addresses]
+    lab.create(endpoint_slice("large-1", "large", ends, [{"name": "http", "port": 80}]))
+    lab.until(sorted(addresses), lambda: _addresses(lab.pod("client"), "large"))
+
+
+def test_names_resolve_by_the_next_name_server(lab: Lab) -> None:
+    """The only name server's pod is replaced: when the next one is available, pods have answers from it at once."""
+    victim = lab.cluster.client.list("Pod", "kube-system", label_selector="k8s-app=kube-dns")["items"][0]["metadata"]
+    lab.cluster.client.delete("Pod", victim["name"], "kube-system", grace_period=0)
+
+    def served(obj: Object | None) -> bool:
+        listed = lab.cluster.client.list("Pod", "kube-system", label_selector="k8s-app=kube-dns")["items"]
+        others = [one for one in listed if one["metadata"]["uid"] != victim["uid"]]
+        return bool(obj and obj["status"].get("availableReplicas") == 1 and others)
+
+    lab.cluster.wait_until("Deployment", "coredns", served, namespace="kube-system", what="another name server")
+    lab.until(["10.96.0.1"], lambda: _addresses(lab.pod("client"), "kubernetes.default"))

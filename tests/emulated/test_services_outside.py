@@ -155,6 +155,19 @@ def test_health_checks_of_balancers(lab: Lab) -> None:
     lab.until([503] * 4, codes)
 
 
+def test_a_balancer_follows_its_endpoint(lab: Lab) -> None:
+    """externalTrafficPolicy Local: routers send to the node of the endpoint only, wherever that moves."""
+    labels = {"app": "moving"}
+    lab.start(pod("here", "n2", labels))
+    lab.create(service("moving-out", labels, type="LoadBalancer", externalTrafficPolicy="Local"))
+    question = To(_balancer(lab, "moving-out"), times=16, timeout=1)
+    lab.until_who(lab.outside, ["here"], question)
+    lab.start(pod("there", "n4", labels))
+    lab.kill("here")
+    lab.until_who(lab.outside, ["there"], question)
+    lab.kill("there")
+
+
 def test_the_policy_cluster_hides_the_client(lab: Lab) -> None:
     """externalTrafficPolicy Cluster: the endpoint sees an address of the node, whichever node it is on itself."""
     lab.create(service("hidden", ECHO, type="NodePort"))
