@@ -52,9 +52,7 @@ def service_from_objects(service: Object, slices: Iterable[Object], default: Alg
         cluster_ip=cluster_ip,
         ports=tuple(_port(port, known) for port in spec.get("ports") or ()),
         external_ips=tuple(_addresses(spec.get("externalIPs") or ())),
-        load_balancer_ips=tuple(_addresses(entry.get("ip") for entry in status.get("ingress") or ()))
-        if balanced
-        else (),
+        load_balancer_ips=tuple(_balanced(status.get("ingress") or ())) if balanced else (),
         source_ranges=tuple(_networks(spec.get("loadBalancerSourceRanges") or ())) if balanced else (),
         affinity_seconds=affinity,
         internal_local=spec.get("internalTrafficPolicy") == "Local",
@@ -135,6 +133,11 @@ def _addresses(texts: Iterable[str | None]) -> Iterator[IPv4Address]:
         address = _address(text)
         if address is not None:
             yield address
+
+
+def _balanced(ingress: Iterable[Object]) -> Iterator[IPv4Address]:
+    """Addresses that nodes serve; the balancer itself has those of ipMode Proxy, and is asked (KEP-1860)."""
+    yield from _addresses(point.get("ip") for point in ingress if point.get("ipMode") != "Proxy")
 
 
 def _networks(texts: Iterable[str]) -> Iterator[IPv4Network]:

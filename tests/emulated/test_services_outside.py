@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from servicelab import Lab, To, pod, service
+from serviceprograms import PYTHON, SERVER
 
 pytestmark = pytest.mark.emulated
 
@@ -105,6 +106,26 @@ def test_source_ranges_that_name_a_node(lab: Lab) -> None:
     shut = [To(address, timeout=1) for address in open_to_node]
     assert lab.who(lab.pod("elsewhere"), *shut) == [["silence"]] * 2
     assert lab.who(lab.node("n1"), *shut, To(_balancer(lab, "pods-only"), timeout=1)) == [["silence"]] * 3
+
+
+def test_balancers_that_are_proxies_get_their_own_packets(lab: Lab) -> None:
+    """ipMode Proxy: what is sent to the address goes there, from pods and nodes too; VIP: pods' own nodes serve it."""
+    address = str(lab.outside.address)
+    lab.create(service("proxied", ECHO, type="LoadBalancer", loadBalancerClass="example.com/own"))
+
+    def publish(mode: str) -> None:
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": mode}]}}}
+        lab.cluster.client.patch("Service", "proxied", status, "default", subresource="status")
+
+    with lab.outside.popen([PYTHON, "-c", SERVER, "balancer", "80"]) as process:
+        try:
+            for mode, who in (("VIP", ALL), ("Proxy", ["balancer"])):
+                publish(mode)
+                lab.until_who(lab.pod("client"), who, To(address, times=16, timeout=1))
+            assert lab.who(lab.node("n4"), To(address, times=4)) == [["balancer"]]
+        finally:
+            process.kill()
+            lab.remove("Service", "proxied")
 
 
 def test_external_addresses(lab: Lab) -> None:

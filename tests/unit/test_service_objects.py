@@ -155,6 +155,14 @@ def test_weights_are_between_0_and_1000_and_malformed_ones_are_1(text: str, weig
     assert [end.weight for end in endpoints(slice_(entry(), weights=text))] == [weight]
 
 
+def test_addresses_of_balancers_that_are_proxies_are_left_to_them() -> None:
+    """ipMode Proxy; VIP and none at all are served by nodes."""
+    points = [{"ip": f"172.31.0.{number}", **mode} for number, mode in enumerate(({}, {"ipMode": "VIP"}), 1)]
+    obj = service(type="LoadBalancer")
+    obj["status"] = {"loadBalancer": {"ingress": [*points, {"ip": "192.0.2.9", "ipMode": "Proxy"}]}}
+    assert [str(address) for address in made(obj).load_balancer_ips] == ["172.31.0.1", "172.31.0.2"]
+
+
 def test_addresses_of_load_balancers_are_those_of_the_status() -> None:
     """Only of type LoadBalancer; ingress points that are names are skipped, and so are IPv6 addresses and ranges."""
     ranges = ["192.0.2.7/24", " 198.51.100.0/25 ", "2001:db8::/32"]
