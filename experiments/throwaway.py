@@ -1,4 +1,4 @@
-"""Running a module of ours in throw-away namespaces, as root or as an ordinary user: JSON in, JSON out."""
+"""Running a module of ours in throw-away namespaces, as root or as an ordinary user: nothing of it is left."""
 
 import json
 import os
@@ -6,26 +6,36 @@ import subprocess
 import sys
 from typing import Any, Final
 
-from kubinet.errors import KubinetError
+from kubinet.errors import DeadlineError, KubinetError
+from kubinet.sandbox import search_path
 
 _NAMESPACES: Final = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 _FURNISH: Final = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"'
 
 
-def run_inside(module: str, request: object, *, timeout_s: float | None = None) -> Any:
-    """What `python -m module` printed there as its last line, given the request on its standard input.
+def run_inside(module: str, *arguments: str, request: object | None = None, timeout_s: float | None = None) -> Any:
+    """What `python -m module arguments` printed there as its last line, which is JSON.
 
-    KubinetError with its last words when it failed or took too long.
+    `request` is on its standard input, as JSON. /run is empty, the loopback is up, and programs of administrators are
+    found. KubinetError with its last words when it failed, DeadlineError when it took too long.
     """
     namespaces = list(_NAMESPACES) if os.geteuid() == 0 else ["--user", "--map-root-user", *_NAMESPACES]
-    argv = ["unshare", *namespaces, "sh", "-c", _FURNISH, "sh", sys.executable, "-m", module]
+    argv = ["unshare", *namespaces, "sh", "-c", _FURNISH, "sh", sys.executable, "-m", module, *arguments]
+    environment = {**os.environ, "PATH": search_path()}
     try:
         done = subprocess.run(
-            argv, input=json.dumps(request), capture_output=True, text=True, timeout=timeout_s, check=False
+            argv,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env=environment,
         )
     except subprocess.TimeoutExpired as error:
-        raise KubinetError(f"{module} did not end in {timeout_s:g} s") from error
-    if done.returncode != 0:
-        words = done.stderr.strip().rpartition("\n")[2]
-        raise KubinetError(f"{module} ended with status {done.returncode}: {words}")
-    return json.loads(done.stdout.splitlines()[-1])
+        raise DeadlineError(f"{module}: it did not end in {timeout_s:g} s") from error
+    lines = done.stdout.splitlines()
+    if done.returncode != 0 or not lines:
+        words = done.stderr.strip()[-800:]
+        raise KubinetError(f"{module}: it ended with status {done.returncode}: {words}")
+    return json.loads(lines[-1])

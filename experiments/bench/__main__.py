@@ -9,9 +9,9 @@ from typing import Final
 
 from experiments.bench import kubinet_bringup, ovn_reference
 from experiments.bench.report import Result, Scale, markdown
-from experiments.bench.sandbox import run_module
 from experiments.folder import new_folder, write_json, write_text
 from experiments.machine import machine_facts, versions
+from experiments.throwaway import run_inside
 from kubinet.errors import KubinetError
 
 SCALES: Final = (Scale(3, 5), Scale(10, 5), Scale(30, 5), Scale(20, 50))
@@ -39,9 +39,7 @@ def _bench(scales: tuple[Scale, ...], repetitions: int, parts: frozenset[str], o
     folder = new_folder(output_dir, "bench")
     python_start_s = kubinet_bringup.python_start_s() if "python" in parts else None
     netlink = (
-        run_module("experiments.bench.netlink_rates", [str(NETLINK_COUNT)], timeout_s=120)
-        if "netlink" in parts
-        else None
+        run_inside("experiments.bench.netlink_rates", str(NETLINK_COUNT), timeout_s=120) if "netlink" in parts else None
     )
     with_ovn = "ovn" in parts
     if with_ovn and (missing := ovn_reference.missing_programs()):
@@ -82,7 +80,7 @@ def _repeat(result: Result, what: str, parts: frozenset[str], *, with_ovn: bool)
         _tell(f"{what}: OVN, {scale}")
         arguments = [str(scale.nodes), str(scale.pods_per_node)]
         try:
-            reference = run_module("experiments.bench.ovn_reference", arguments, timeout_s=OVN_TIMEOUT_S)
+            reference = run_inside("experiments.bench.ovn_reference", *arguments, timeout_s=OVN_TIMEOUT_S)
         except KubinetError as error:
             # The measurement of Kubinet is not lost with it.
             failed += 1

@@ -1,6 +1,6 @@
 """What the kernel alone does here: network namespaces and veth pairs per second by raw netlink.
 
-Run in namespaces of its own (`experiments.bench.sandbox`): `python -m experiments.bench.netlink_rates COUNT`.
+Run in namespaces of its own (`experiments.throwaway`): `python -m experiments.bench.netlink_rates COUNT`.
 """
 
 import ctypes

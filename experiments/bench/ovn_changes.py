@@ -18,8 +18,8 @@ from typing import Final
 
 from experiments.bench import ovn_reference
 from experiments.bench.ovn_reference import RUN, run_program
-from experiments.bench.sandbox import run_module
 from experiments.stats import percentile
+from experiments.throwaway import run_inside
 from kubinet.errors import KubinetError
 
 COUNTS: Final = (10, 100, 1000)
@@ -112,7 +112,7 @@ def main() -> int:
         if missing := ovn_reference.missing_programs():
             print(f"no OVN reference: {', '.join(missing)} not found; install ovn-central and ovn-host")
             return 0
-        runs = run_module("experiments.bench.ovn_changes", ["--inside", str(options.nodes)], timeout_s=_TIMEOUT_S)
+        runs = run_inside("experiments.bench.ovn_changes", "--inside", str(options.nodes), timeout_s=_TIMEOUT_S)
     except KubinetError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code

@@ -4,7 +4,7 @@ A central part (northbound and southbound databases, ovn-northd) and, per node, 
 ovsdb-server, ovs-vswitchd (userspace datapath) and ovn-controller; one logical switch per node, one distributed router,
 Geneve; pods are bare namespaces with a veth. The underlay is a Linux bridge without delay.
 
-Run in namespaces of its own (`experiments.bench.sandbox`): `python -m experiments.bench.ovn_reference NODES PODS`.
+Run in namespaces of its own (`experiments.throwaway`): `python -m experiments.bench.ovn_reference NODES PODS`.
 """
 
 import json

@@ -34,7 +34,7 @@ _PATIENCE_S: Final = 60.0
 
 def delayed_links(count: int, seconds: float) -> str:
     """Why `count` links with delay, each with traffic, were not all as declared; empty when they were."""
-    found: str = run_inside(__name__, {"count": count, "seconds": seconds}, timeout_s=seconds + _PATIENCE_S)
+    found: str = run_inside(__name__, request={"count": count, "seconds": seconds}, timeout_s=seconds + _PATIENCE_S)
     return found
 
 

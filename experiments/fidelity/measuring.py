@@ -71,7 +71,7 @@ def measure_links(links: Sequence[DrawnLink], *, attempts: int = 5, deadline_s: 
     A link with problems is measured again up to `attempts` times, and no more after `deadline_s` seconds.
     """
     request = {"links": [asdict(link) for link in links], "attempts": attempts, "deadline_s": deadline_s}
-    return [_from_json(one) for one in run_inside(__name__, request)]
+    return [_from_json(one) for one in run_inside(__name__, request=request)]
 
 
 def _from_json(said: dict[str, Any]) -> Fidelity:

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from experiments.bench.ovn_reference import missing_programs
-from experiments.bench.sandbox import run_module
+from experiments.throwaway import run_inside
 
 pytestmark = pytest.mark.emulated
 
@@ -17,7 +17,7 @@ def links() -> str:
 def test_netlink_rates_are_measured_without_a_trace() -> None:
     """Namespaces and veth pairs are counted, and this namespace has the same interfaces as before."""
     before = links()
-    rates = run_module("experiments.bench.netlink_rates", ["20"], timeout_s=60)
+    rates = run_inside("experiments.bench.netlink_rates", "20", timeout_s=60)
     assert rates.keys() == {"namespaces_per_s", "veth_pairs_per_s"}
     assert all(rate > 10 for rate in rates.values())
     assert links() == before
@@ -28,7 +28,7 @@ def test_ovn_reference_reaches_every_pod() -> None:
     if missing := missing_programs():
         pytest.skip(f"not installed: {', '.join(missing)} (Debian: ovn-central, ovn-host)")
     before = links()
-    run = run_module("experiments.bench.ovn_reference", ["2", "2"], timeout_s=120)
+    run = run_inside("experiments.bench.ovn_reference", "2", "2", timeout_s=120)
     assert (run["nodes"], run["pods"]) == (2, 4)
     assert 0 < run["links_s"] < run["switches_s"] < run["pods_answer_s"]
     assert 10 < run["per_node"]["pss_mib"] < 200

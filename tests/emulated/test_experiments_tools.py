@@ -1,11 +1,14 @@
 """The measuring tools on this machine's real programs, between two network namespaces of their own."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+from kubinet.sandbox import search_path
 
 pytestmark = [pytest.mark.emulated, pytest.mark.alone]
 
@@ -91,6 +94,7 @@ def test_ping_and_iperf_measure_a_shaped_link() -> None:
         text=True,
         timeout=90,
         check=False,
+        env={**os.environ, "PATH": search_path()},
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
