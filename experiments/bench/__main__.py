@@ -70,12 +70,16 @@ def _bench(scales: tuple[Scale, ...], repetitions: int, parts: frozenset[str], o
 
 def _repeat(result: Result, what: str, parts: frozenset[str], *, with_ovn: bool) -> Result:
     """One more repetition of a size: Kubinet and the reference next to each other."""
-    scale, kubinet, ovn, failed = result.scale, result.kubinet, result.ovn, result.ovn_failed
+    scale = result.scale
     if "kubinet" in parts:
         _tell(f"{what}: Kubinet, {scale}")
         run = kubinet_bringup.bring_up(scale.nodes, scale.pods_per_node, single_pods=SINGLE_PODS)
-        kubinet = (*kubinet, run)
+        result = dataclasses.replace(result, kubinet=(*result.kubinet, run))
         _tell(f"  cluster ready {run.cluster_ready_s:.2f} s, every pod answered {run.pods_answer_s:.2f} s")
+    if "kubinet" in parts and with_ovn:
+        seconds = kubinet_bringup.bring_up(scale.nodes, scale.pods_per_node, single_pods=0, dns=False).pods_answer_s
+        result = dataclasses.replace(result, without_dns=(*result.without_dns, seconds))
+        _tell(f"  without DNS servers, as the reference: every pod answered {seconds:.2f} s")
     if with_ovn:
         _tell(f"{what}: OVN, {scale}")
         arguments = [str(scale.nodes), str(scale.pods_per_node)]
@@ -83,12 +87,12 @@ def _repeat(result: Result, what: str, parts: frozenset[str], *, with_ovn: bool)
             reference = run_inside("experiments.bench.ovn_reference", *arguments, timeout_s=OVN_TIMEOUT_S)
         except KubinetError as error:
             # The measurement of Kubinet is not lost with it.
-            failed += 1
+            result = dataclasses.replace(result, ovn_failed=result.ovn_failed + 1)
             _tell(f"  not up: {error}")
         else:
-            ovn = (*ovn, reference)
+            result = dataclasses.replace(result, ovn=(*result.ovn, reference))
             _tell(f"  every pod answered {reference['pods_answer_s']:.2f} s")
-    return Result(scale, kubinet, ovn, failed)
+    return result
 
 
 def _scale(text: str) -> Scale:

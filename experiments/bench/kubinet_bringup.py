@@ -109,10 +109,12 @@ def bring_up(
     *,
     single_pods: int,
     topology: str = "star",
+    dns: bool = True,
 ) -> BringUp:
-    """Start a cluster, its pods, single pods; measure; take it down."""
+    """Start a cluster, its pods, single pods; measure; take it down. `dns`: with the servers that a cluster has."""
     began = time.monotonic()
-    with Cluster(topology, nodes=nodes) as cluster:
+    settings = {} if dns else {"network.dnsReplicas": 0}
+    with Cluster(topology, nodes=nodes, settings=settings) as cluster:
         cluster_ready_s = time.monotonic() - began
         names = [node.name for node in cluster.facts.nodes]
         empty, kernel_before = _services(cluster), kernel_mib()

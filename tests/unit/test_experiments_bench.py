@@ -91,6 +91,7 @@ def test_page_shows_medians_with_their_range() -> None:
                 Scale(3, 5),
                 (bring_up(4.0), bring_up(9.0), bring_up(5.0)),
                 ({"pods_answer_s": 0.8, "per_node": {"pss_mib": 22.0}, "central": {"pss_mib": 26.0}},),
+                without_dns=(4.5, 4.0, 3.5),
             ),
             Result(Scale(20, 50), (), ()),
         ],
@@ -99,9 +100,12 @@ def test_page_shows_medians_with_their_range() -> None:
         python_start_s=0.5,
         netlink={"namespaces_per_s": 1300.0, "veth_pairs_per_s": 440.0},
     )
-    assert "| 3 nodes x 5 pods | 4.00 [3.00, 8.00] | 5.00 [4.00, 9.00] | 4.50 [3.50, 8.50] | 0.80 |" in page
+    assert (
+        "| 3 nodes x 5 pods | 4.00 [3.00, 8.00] | 5.00 [4.00, 9.00] | 4.50 [3.50, 8.50] | 3.50 [3.00, 4.00] | 0.80 |"
+        in page
+    )
     assert "| 3 nodes x 5 pods | 9 | 200 | 300 |" in page
-    assert "| 20 nodes x 50 pods | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} | \N{EN DASH} |" in page
+    assert "| 20 nodes x 50 pods |" + 5 * " \N{EN DASH} |" in page
     assert "commit abc (with changes)" in page
     assert "- 3 nodes x 5 pods: underlay 0.50 s, ready 4.00 s" in page
 
