@@ -52,7 +52,7 @@ def load_topology(source: str | Path, overrides: Mapping[str, object] | None = N
     return _load(source, overrides or {})[0]
 
 
-def checked_topology(document: Mapping[str, Any], at: Where, where: Where) -> Topology:
+def _checked(document: Mapping[str, Any], at: Where, where: Where) -> Topology:
     """The topology of a document that can be realised; InvalidInputError otherwise.
 
     `at` says where a field stands; `where` says that and which field it is.
@@ -80,13 +80,13 @@ def _load(
         document, name = manifest.object, manifest.source
     apply_settings(document, overrides)
     if "\n" in text and field_of_text is not None:
-        return checked_topology(document, field_of_text, field_of_text), field_of_text
+        return _checked(document, field_of_text, field_of_text), field_of_text
 
     def at(path: FieldPath) -> str:
         line = f":{manifest.line_of(path)}" if manifest is not None else ""
         return f"{name}{line}"
 
-    return checked_topology(document, at, lambda path: f"{at(path)}: {spell(path)}"), at
+    return _checked(document, at, lambda path: f"{at(path)}: {spell(path)}"), at
 
 
 def _preset(name: str, parameters: Mapping[str, object]) -> dict[str, Any]:

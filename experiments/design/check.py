@@ -37,25 +37,29 @@ class Surroundings:
     """Metric to unit, of what is recorded in every run whatever the workload."""
 
 
-def check(design: ExperimentDesign, surroundings: Surroundings, where: Where = spell) -> None:
+def check(
+    design: ExperimentDesign, surroundings: Surroundings, where: Where = spell, of_topology: Where | None = None
+) -> None:
     """InvalidInputError for what the file may not say, MissingCapabilityError for what this machine lacks.
 
-    `where`: of `experiments.design.document.read_file`, for lines in messages.
+    `where`, `of_topology`: of `experiments.design.document.read_file`, for lines in messages.
     """
     try:
-        _check(design, surroundings)
+        _check(design, surroundings, of_topology)
     except DesignError as error:
         raise InvalidInputError(f"{where(error.path)}: {error}") from error
     _check_machine(design, surroundings, where)
 
 
-def _check(design: ExperimentDesign, surroundings: Surroundings) -> None:
+def _check(design: ExperimentDesign, surroundings: Surroundings, of_topology: Where | None) -> None:
     workloads = {one.name: _plugin("workload", one, surroundings.workloads) for one in design.workload}
     measurements = {one.name: _plugin("measurement", one, surroundings.measurements) for one in design.measurements}
     plugins = [*workloads.values(), *measurements.values()]
     metrics = {*surroundings.metrics, *(metric for plugin in plugins for metric in plugin.metrics)}
     check_references(design, {label for plugin in plugins for label in labels_of(plugin)}, metrics)
-    checker = RunChecker(design, workloads, measurements, surroundings.check_line, surroundings.for_this_machine)
+    checker = RunChecker(
+        design, workloads, measurements, surroundings.check_line, surroundings.for_this_machine, of_topology
+    )
     for index, levels in enumerate(combinations(design)):
         checker.check(PlannedRun(index, 0, levels, design.seed))
 

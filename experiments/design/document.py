@@ -5,7 +5,7 @@ other and this machine is asked by `experiments.design.check`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.design import conclusions, reading
-from experiments.design.model import ExperimentDesign, FactorDesign, Order, QuickDesign
+from experiments.design.model import ExperimentDesign, Order, QuickDesign
 from experiments.design.places import places, spelled
 from experiments.design.quantities import read_bytes, read_span
-from experiments.design.sources import read_manifest_choices, read_topology_choice
+from experiments.design.sources import read_manifest_choices, read_topology
 from kubinet.documents import Where, check_document, spell
 from kubinet.errors import InvalidInputError
 from kubinet.manifests import Manifest, parse_manifests, read_manifests
@@ -34,6 +34,8 @@ class ExperimentFile:
     design: ExperimentDesign
     where: Where
     """For messages: takes paths as `experiments.design.places` does."""
+    of_topology: Where | None = None
+    """The same for fields of the Topology document that it names or holds; None for a preset."""
 
 
 @cache
@@ -60,6 +62,10 @@ def parse_text(text: str, source: str, folder: Path) -> ExperimentFile:
 
 def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spell) -> ExperimentDesign:
     """The design of a document that is plain data already."""
+    return _parse(document, folder, where).design
+
+
+def _parse(document: Mapping[str, Any], folder: Path, where: Where) -> ExperimentFile:
     check_document(document, schema(), where)
     # JSON Schema counts 2.0 among the whole numbers, so those are converted where they are read.
     spec = document["spec"]
@@ -67,11 +73,12 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
     parameters, declared = reading.read_parameters(spec.get("parameters", {}), where)
     factors = reading.read_factors(spec.get("factors", ()), parameters, where)
     expect, quick = spec.get("expect", {}), spec.get("quick", {})
-    return ExperimentDesign(
+    topology = read_topology(spec["topology"], folder, where)
+    design = ExperimentDesign(
         name=name,
         question=spec["question"],
         summary=spec.get("summary", spec["question"]),
-        topology=read_topology_choice(spec["topology"], folder, where, varies=_sets_topology(factors)),
+        topology=topology.choice,
         manifests=read_manifest_choices(spec.get("manifests", ()), folder, where),
         ready=tuple(spec.get("ready", ())),
         factors=factors,
@@ -98,11 +105,7 @@ def parse_document(document: Mapping[str, Any], folder: Path, where: Where = spe
             levels={factor: tuple(map(spelled, kept)) for factor, kept in quick.get("factors", {}).items()},
         ),
     )
-
-
-def _sets_topology(factors: Sequence[FactorDesign]) -> bool:
-    paths = (path for factor in factors for level in factor.levels for path in level.sets)
-    return any(path.startswith("topology.") for path in paths)
+    return ExperimentFile(design, where, topology.where)
 
 
 def _only(found: list[Manifest], source: str, folder: Path) -> ExperimentFile:
@@ -113,5 +116,4 @@ def _only(found: list[Manifest], source: str, folder: Path) -> ExperimentFile:
             f"{source}: expected exactly one document of kind {KIND}, found {len(experiments)} (the file has: {kinds})"
         )
     [manifest] = experiments
-    where = places(manifest.object, manifest)
-    return ExperimentFile(parse_document(manifest.object, folder, where), where)
+    return _parse(manifest.object, folder, places(manifest.object, manifest))

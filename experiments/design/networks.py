@@ -8,7 +8,7 @@ from experiments.design.blame import combination
 from experiments.design.model import ExperimentDesign, PlannedRun, TopologyChoice
 from experiments.design.settings import DesignError, settings_key, settings_of, values_of
 from experiments.design.specify import topology_of
-from kubinet.documents import spell
+from kubinet.documents import Where, spell
 from kubinet.errors import KubinetError
 from topologies.resolve import resolve_topology
 
@@ -25,19 +25,25 @@ class Network:
 class Networks:
     """Resolves what runs choose."""
 
-    def __init__(self, design: ExperimentDesign, for_this_machine: bool) -> None:
-        """`for_this_machine`: also refuse what this machine cannot honour."""
+    def __init__(self, design: ExperimentDesign, for_this_machine: bool, written: Where | None = None) -> None:
+        """`for_this_machine`: also refuse what this machine cannot honour.
+
+        `written`: where the fields of the design's own Topology document stand; None where nobody wrote one.
+        """
         self._design = design
         self._for_this_machine = for_this_machine
+        self._written = written
         self._resolved: dict[Hashable, Network] = {}
 
     def of(self, choice: TopologyChoice, run: PlannedRun) -> Network:
-        """The network of a run; DesignError where it cannot be made."""
+        """The network of a run; KubinetError where it cannot be made: a DesignError unless it says where it stands."""
         key = (choice.source, choice.nodes, choice.datapath, settings_key(choice.settings))
         if key not in self._resolved:
             try:
                 self._resolved[key] = Network(key, self._resolve(choice))
             except KubinetError as error:
+                if self._place(choice) is not None:
+                    raise
                 words = "" if choice == self._design.topology else combination(run)
                 raise DesignError(f"{error}{words}", self._culprit(run)) from error
         return self._resolved[key]
@@ -49,8 +55,12 @@ class Networks:
             datapath=choice.datapath,
             settings=choice.settings,
             for_this_machine=self._for_this_machine,
-            field_of_text=spell,  # the text is none that somebody wrote
+            field_of_text=self._place(choice) or spell,
         )
+
+    def _place(self, choice: TopologyChoice) -> Where | None:
+        """Where the fields of the choice stand; None where the text is not one that somebody wrote."""
+        return self._written if choice == TopologyChoice(self._design.topology.source) else None
 
     def _culprit(self, run: PlannedRun) -> Sequence[str]:
         """The level that makes the topology impossible even alone, else the last that has to do with it."""

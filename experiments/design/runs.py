@@ -13,6 +13,7 @@ from experiments.design.usedplugins import UsedPlugins
 from experiments.design.whereabouts import Used, applied_later, check_names, check_ready, existing_in
 from experiments.scene import Measurement, Workload
 from experiments.timeline.words import TimelineError
+from kubinet.documents import Where
 from kubinet.errors import KubinetError
 
 
@@ -26,17 +27,21 @@ class RunChecker:
         measurements: Mapping[str, Measurement],
         check_line: Callable[[str, Existing], object],
         for_this_machine: bool,
+        of_topology: Where | None = None,
     ) -> None:
-        """`workloads`, `measurements`: plug-ins by the name that the experiment gives them."""
+        """`workloads`, `measurements`: plug-ins by the name that the experiment gives them.
+
+        `of_topology`: where the fields of its own Topology document stand.
+        """
         self._design = design
         self._check_line = check_line
         self._manifests = ManifestReader()
-        self._networks = Networks(design, for_this_machine)
+        self._networks = Networks(design, for_this_machine, of_topology)
         self._plugins = UsedPlugins(design, workloads, measurements)
         self._checked: set[Hashable] = set()
 
     def check(self, run: PlannedRun) -> None:
-        """DesignError for what does not fit in this run."""
+        """KubinetError for what does not fit in this run: a DesignError unless it says where it stands."""
         spec = specify(self._design, run)
         manifests = self._manifests.manifests_of(spec)
         used = self._plugins.of(spec)

@@ -1,6 +1,7 @@
 """What an Experiment file names or holds: topology and manifests, read at once so that nothing else is needed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,25 @@ from kubinet.documents import Where
 from kubinet.errors import InvalidInputError
 from kubinet.manifests import MAX_BYTES, parse_manifests
 from topologies.document import parse_topology, spell
-from topologies.model import Topology
 from topologies.presets import PRESETS
-from topologies.resolve import checked_topology
 
 
-def read_topology_choice(
-    section: Mapping[str, Any], folder: Path, where: Where, *, varies: bool = True
-) -> TopologyChoice:
+@dataclass(frozen=True, slots=True)
+class ReadTopology:
+    """A topology as an experiment names or holds it."""
+
+    choice: TopologyChoice
+    where: Where | None = None
+    """Where the fields of its document stand; None for a preset, which nobody wrote."""
+
+
+def read_topology(section: Mapping[str, Any], folder: Path, where: Where) -> ReadTopology:
     """The topology: exactly one of preset, file, inline.
 
-    A document that nothing changes is checked as a whole, where its lines are known. `varies`: levels may change it.
+    Of a document each field is judged here, and the whole by `experiments.design.check`: levels and options change it.
     """
     here = ("spec", "topology")
-    read = parse_topology if varies or {"nodes", "datapath", "set"} & section.keys() else _checked
+    document: Where | None = None
     given = [name for name in ("preset", "file", "inline") if name in section]
     if len(given) != 1:
         raise InvalidInputError(
@@ -38,20 +44,23 @@ def read_topology_choice(
                     f"{where((*here, 'preset'))}: there is no preset '{source}'; there are: {', '.join(PRESETS)}"
                 )
         case ["file"]:
-            source = _topology_file(section["file"], folder, where((*here, "file")), read)
+            source, document = _topology_file(section["file"], folder, where((*here, "file")))
         case _:
-            inline = section["inline"]
-            read(inline, lambda path: where((*here, "inline", *path)))
-            source = to_yaml(inline)
+            source, document = _inline_topology(section["inline"], where)
     nodes = int(section["nodes"]) if "nodes" in section else None
-    return TopologyChoice(source, nodes, section.get("datapath", "auto"), section.get("set", {}))
+    choice = TopologyChoice(source, nodes, section.get("datapath", "auto"), section.get("set", {}))
+    return ReadTopology(choice, document)
 
 
-def _checked(document: Mapping[str, Any], where: Where) -> Topology:
-    return checked_topology(document, where, where)
+def _inline_topology(document: Mapping[str, Any], where: Where) -> tuple[str, Where]:
+    def place(path: FieldPath) -> str:
+        return where(("spec", "topology", "inline", *path))
+
+    parse_topology(document, place)
+    return to_yaml(document), place
 
 
-def _topology_file(name: str, folder: Path, where: str, read: Callable[[Mapping[str, Any], Where], Topology]) -> str:
+def _topology_file(name: str, folder: Path, where: str) -> tuple[str, Where]:
     text = _read(name, folder, where)
     found = [one for one in parse_manifests(text, name) if one.object["kind"] == "Topology"]
     if len(found) != 1:
@@ -61,8 +70,8 @@ def _topology_file(name: str, folder: Path, where: str, read: Callable[[Mapping[
     def line(path: FieldPath) -> str:
         return f"{name}:{manifest.line_of(path)}: {spell(path)}"
 
-    read(manifest.object, line)
-    return to_yaml(manifest.object)
+    parse_topology(manifest.object, line)
+    return to_yaml(manifest.object), line
 
 
 def read_manifest_choices(

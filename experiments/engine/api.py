@@ -14,7 +14,7 @@ from experiments.design.factors import override, parse_parameters
 from experiments.design.model import ExperimentDesign, FactorDesign, Level
 from experiments.design.plan import plan
 from experiments.design.shown import claims_left_out
-from experiments.design.sources import read_topology_choice
+from experiments.design.sources import read_topology
 from experiments.engine.finishing import Finished
 from experiments.engine.folder import DISK_RESERVE_BYTES, ResultsFolder
 from experiments.engine.run import COMPLETE
@@ -43,6 +43,8 @@ class Prepared:
     """`module:class` of its Python class."""
     where: Where = field(default=spell)
     """Where its fields stand in its file, for messages."""
+    of_topology: Where | None = None
+    """Where the fields of its Topology document stand; None for a preset, and where nobody wrote it."""
     folder: Path = Path()
     """Where files that its timeline names are looked for."""
     beyond: Beyond = field(default_factory=Beyond)
@@ -73,8 +75,9 @@ def prepare(
     design = found.design
     if topology is not None:
         section = {"file": topology} if Path(topology).suffix or "/" in topology else {"preset": topology}
-        chosen = read_topology_choice(section, Path().resolve(), spell)
-        design = replace(design, topology=replace(chosen, settings=design.topology.settings))
+        read = read_topology(section, Path().resolve(), spell)
+        design = replace(design, topology=replace(read.choice, settings=design.topology.settings))
+        found = replace(found, of_topology=read.where)
     if nodes is not None:
         design = replace(design, topology=replace(design.topology, nodes=nodes))
     paths = {name: names for name, names in (levels or {}).items() if "." in name}
@@ -98,7 +101,7 @@ def prepare(
         free_bytes=max(0, shutil.disk_usage(_existing(output_dir)).free - DISK_RESERVE_BYTES),
         for_this_machine=True,
     )
-    check(design, surroundings, found.where)
+    check(design, surroundings, found.where, found.of_topology)
     design = replace(design, files=timeline_files(design, found.folder))
     left_out = claims_left_out(design, found.design)
     return replace(found, design=design, beyond=beyond_calibration(design), left_out=left_out)
@@ -234,7 +237,7 @@ def _load(experiment: str | Path | ExperimentDesign) -> Prepared:
     entry = find_experiment(str(experiment))
     if entry.path is not None:
         file = read_file(entry.path)
-        return Prepared(file.design, where=file.where, folder=entry.path.resolve().parent)
+        return Prepared(file.design, where=file.where, of_topology=file.of_topology, folder=entry.path.resolve().parent)
     return Prepared(load_implementation(entry.implementation).design(), entry.implementation)
 
 
