@@ -96,7 +96,8 @@ def _link_problems(topology: Topology) -> Iterator[Problem]:
                 yield path, f"link '{link.name}': '{end}' is no node, switch, router or outside host of this topology"
         if link.a == link.b:
             yield path, f"link '{link.name}': both ends are '{link.a}'"
-        yield from ((path, problem) for problem in quantity_problems(link, topology.network.underlay_mtu))
+        for fields, problem in quantity_problems(link, topology.network.underlay_mtu):
+            yield (path if link.own.intersection(fields) else ("spec", "defaults", "link", fields[0])), problem
     ends = Counter(end for link in topology.links for end in (link.a, link.b))
     for vertex in topology.vertices:
         count = ends[vertex.name]
@@ -109,20 +110,25 @@ def _link_problems(topology: Topology) -> Iterator[Problem]:
             )
 
 
-def quantity_problems(link: Link, mtu: int) -> Iterator[str]:
-    """What is wrong with a link's quantities on a network of that MTU, bytes."""
+def quantity_problems(link: Link, mtu: int) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with a link's quantities on a network of that MTU, bytes: the fields to blame, and words."""
+    rate, jitter = ("rate",), ("jitter", "delay")
     if link.rate is not None and link.rate > MAX_RATE:
-        yield f"link '{link.name}': a rate above 10gbit cannot be shaped exactly; leave it out for an unlimited link"
+        yield (
+            rate,
+            f"link '{link.name}': a rate above 10gbit cannot be shaped exactly; leave it out for an unlimited link",
+        )
     if link.rate is not None and link.rate < 64e3:
-        yield f"link '{link.name}': a rate below 64kbit cannot carry OVS's own frames in time; raise it"
+        yield rate, f"link '{link.name}': a rate below 64kbit cannot carry OVS's own frames in time; raise it"
     if link.jitter and not link.delay:
-        yield f"link '{link.name}': jitter needs a delay to vary; add delay"
+        yield jitter, f"link '{link.name}': jitter needs a delay to vary; add delay"
     if link.jitter > link.delay:
-        yield f"link '{link.name}': jitter above delay would send packets back in time; lower it"
+        yield jitter, f"link '{link.name}': jitter above delay would send packets back in time; lower it"
     if link.mtu is not None and link.mtu < mtu:
         yield (
+            ("mtu",),
             f"link '{link.name}': mtu {link.mtu} is less than the network's {mtu}; nodes would send frames that it "
-            f"cannot carry; lower network.mtu to {link.mtu} too"
+            f"cannot carry; lower network.mtu to {link.mtu} too",
         )
 
 

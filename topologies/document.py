@@ -5,6 +5,7 @@ Errors name file, line, field and remedy.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
@@ -131,27 +132,31 @@ def _dns(entry: Mapping[str, Any], path: Path, where: Where) -> Mapping[str, tup
 
 
 def _links(spec: Mapping[str, Any], where: Where) -> list[Link]:
-    defaults = spec.get("defaults", {}).get("link", {})
+    section = spec.get("defaults", {}).get("link", {})
+    defaults = _quantities(Link("", "", ""), section, ["spec", "defaults", "link"], where)
     return [_link(index, entry, defaults, where) for index, entry in enumerate(spec.get("links", ()))]
 
 
-def _link(index: int, entry: Mapping[str, Any], defaults: Mapping[str, Any], where: Where) -> Link:
-    def read(field: str, parse: Callable[[Any], _Value], default: _Value) -> _Value:
-        if field in entry:
-            return _read(entry, field, parse, default, ["spec", "links", index, field], where)
-        return _read(defaults, field, parse, default, ["spec", "defaults", "link", field], where)
-
+def _link(index: int, entry: Mapping[str, Any], defaults: Link, where: Where) -> Link:
     a, b = entry["endpoints"]
-    return Link(
-        name=entry.get("name") or f"{a}-{b}",
-        a=a,
-        b=b,
-        rate=read("rate", parse_rate, None),
-        delay=read("delay", parse_duration, 0.0),
-        jitter=read("jitter", parse_duration, 0.0),
-        loss=read("loss", parse_percent, 0.0),
-        queue=read("queue", parse_queue, None),
-        mtu=entry.get("mtu", defaults.get("mtu")),
+    named = replace(defaults, name=entry.get("name") or f"{a}-{b}", a=a, b=b, own=frozenset(entry))
+    return _quantities(named, entry, ["spec", "links", index], where)
+
+
+def _quantities(link: Link, section: Mapping[str, Any], path: Path, where: Where) -> Link:
+    """The link with what the section says of its quantities."""
+
+    def read(field: str, parse: Callable[[Any], _Value], default: _Value) -> _Value:
+        return _read(section, field, parse, default, [*path, field], where)
+
+    return replace(
+        link,
+        rate=read("rate", parse_rate, link.rate),
+        delay=read("delay", parse_duration, link.delay),
+        jitter=read("jitter", parse_duration, link.jitter),
+        loss=read("loss", parse_percent, link.loss),
+        queue=read("queue", parse_queue, link.queue),
+        mtu=section.get("mtu", link.mtu),
     )
 
 

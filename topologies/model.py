@@ -69,6 +69,8 @@ class Link:
     queue: Queue | None = None
     mtu: int | None = None
     """Bytes; None: the network section's MTU."""
+    own: frozenset[str] = field(default=frozenset(), compare=False)
+    """The fields that its own entry in the document gives; others have the values of `defaults.link`."""
 
     def other(self, end: str) -> str:
         """The end that is not `end`."""

@@ -49,6 +49,8 @@ spec:
   - endpoints: [r1, world]
 """
 NETWORK = "    mtu: 1500\n"
+LINKS = GOOD[GOOD.index("rate: 10mbit") :]
+"""From the links' defaults on."""
 
 MISTAKES: dict[str, tuple[str, str, int, str]] = {
     # what is no YAML, no manifest or no Topology
@@ -96,6 +98,25 @@ MISTAKES: dict[str, tuple[str, str, int, str]] = {
     "jitter alone": ("    delay: 2ms\n", "", 31, "link 'uplink': jitter needs a delay to vary"),
     "much jitter": ("jitter: 1ms", "jitter: 3ms", 31, "link 'uplink': jitter above delay"),
     "a small frame": ("9 packets", "9 packets\n    mtu: 1400", 31, "link 'uplink': mtu 1400 is less"),
+    # the links' defaults
+    "a fast default": ("rate: 10mbit", "rate: 40gbit", 12, "link 'n1-s1': a rate above 10gbit"),
+    "a slow default": ("rate: 10mbit", "rate: 1kbit", 12, "link 'n1-s1': a rate below 64kbit"),
+    "a default of jitter alone": ("rate: 10mbit", "jitter: 1ms", 12, "link 'n1-s1': jitter needs a delay to vary"),
+    "much jitter by default": ("rate: 10mbit", "delay: 1ms\n      jitter: 2ms", 13, "link 'n1-s1': jitter above delay"),
+    "a default's small frame": ("rate: 10mbit", "mtu: 1400", 12, "link 'n1-s1': mtu 1400 is less"),
+    "more jitter than a default's delay": (
+        LINKS,
+        LINKS.replace("rate: 10mbit", "delay: 1us").replace("[n1, s1]", "[n1, s1]\n    jitter: 1ms"),
+        28,
+        "link 'n1-s1': jitter above delay",
+    ),
+    "a default that no link has": (
+        LINKS,
+        LINKS.replace("rate: 10mbit", "queue: 9 pockets").replace("- endpoints:", "- queue: 9 packets\n    endpoints:"),
+        12,
+        "spec.defaults.link.queue: '9 pockets'",
+    ),
+    # the links as a whole
     "a part of its own": ("- name: r1", "- name: r1\n  - name: r2", 23, "the topology falls into 2 parts; 'r2'"),
     "a loop": (
         GOOD[GOOD.index("  routers:") : GOOD.index("  - endpoints: [n1")],

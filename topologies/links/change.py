@@ -25,7 +25,7 @@ def changed(link: Link, settings: Mapping[str, object], tools: LinkTools, mtu: i
         except ValueError as error:
             raise InvalidInputError(f"link '{link.name}': {name}: {error}") from error
     new = replace(link, **values)
-    for problem in quantity_problems(new, mtu):
+    for _, problem in quantity_problems(new, mtu):
         raise InvalidInputError(problem)
     choose_wire(new, tools, mtu)
     return new
