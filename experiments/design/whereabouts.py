@@ -1,7 +1,7 @@
 """Whether the places and objects that a run names can exist in its cluster. Pure."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from experiments.base import Holds, Parameter
@@ -81,7 +81,8 @@ def check_ready(spec: RunSpec, before: Existing, during: Existing) -> None:
         except UsageError as error:
             raise DesignError(str(error), ("spec", "ready", index)) from error
         problem = missing_object(wanted, before)
-        if problem and not missing_object(wanted, during):
+        # What else may come into being is not known where `during` is incomplete: only what is known to come is meant.
+        if problem and not missing_object(wanted, replace(during, complete=True)):
             problem = (
                 f"{wanted} is not there before the workload begins, and `ready` is waited for before that; "
                 "put it into the manifests, or wait with the workload until-ready"

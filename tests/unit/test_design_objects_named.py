@@ -81,6 +81,22 @@ def test_what_comes_with_the_workload_is_not_waited_for_before() -> None:
 
 
 @pytest.mark.parametrize(
+    "later",
+    [
+        {"workload": [{"name": "own", "kind": "designs:PROCESSES"}]},
+        {"timeline": ["at 1s: apply unread.yaml"]},
+        {"workload": [UNTIL | {"objects": "Pod/late", "apply": LATER}]},
+    ],
+    ids=["foreign", "unread", "read"],
+)
+def test_a_mistyped_name_is_told_what_is_near_whatever_comes_later(later: dict[str, object]) -> None:
+    """A foreign plug-in may make anything, but not before `ready` is waited for: the name is a mistake all the same."""
+    assert refusal(ALL | later | {"ready": ["Deployment/fornt"]}).endswith(
+        f": spec.ready[0]: there is no Deployment/fornt (did you mean 'Deployment/front'?); {DEPLOYMENTS}"
+    )
+
+
+@pytest.mark.parametrize(
     ("objects", "words"),
     [
         ("Pod/a, Deployment/fornt", f"there is no Deployment/fornt (did you mean 'Deployment/front'?); {DEPLOYMENTS}"),
