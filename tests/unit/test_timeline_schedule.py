@@ -1,7 +1,11 @@
 """A timeline's events as moments, and what happened of them."""
 
+from types import SimpleNamespace
+
+import pytest
+
 from experiments.timeline.actions import Kill
-from experiments.timeline.happenings import Happenings
+from experiments.timeline.happenings import Happening, Happenings
 from experiments.timeline.language import parse_timeline
 from experiments.timeline.schedule import moments
 
@@ -27,12 +31,14 @@ def test_the_end_of_a_fault_is_the_beginnings_own() -> None:
     assert begin.active is end.active
 
 
-def test_happenings_are_told_in_order_of_time() -> None:
-    """A row says what happened, when, and how long after the workload's start."""
+def test_happenings_are_told_in_order_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row says what happened, when, and how long after the start; the earlier one is first, whoever wrote first."""
+    clock = iter((102.5, 101.0))
+    monkeypatch.setattr("experiments.timeline.happenings.time", SimpleNamespace(time=lambda: next(clock)))
     happenings = Happenings()
-    happenings.add(0.0, "injected", Kill("api"), "in 0.1 s", 0.25)
-    happenings.add(0.0, "symptom", Kill("api"), "it does not answer", None)
-    first, second = happenings.so_far()
-    assert (first.event, first.fault, first.detail, first.late_s) == ("injected", "kill api", "in 0.1 s", 0.25)
-    assert (second.event, second.seconds == second.time_s) == ("symptom", True)
-    assert first.time_s <= second.time_s
+    happenings.add(100.0, "injected", Kill("api"), "in 0.1 s", 0.25)
+    happenings.add(100.0, "symptom", Kill("api"), "it does not answer", None)
+    assert happenings.so_far() == (
+        Happening(101.0, 1.0, "symptom", "kill api", "it does not answer"),
+        Happening(102.5, 2.5, "injected", "kill api", "in 0.1 s", 0.25),
+    )
