@@ -135,8 +135,7 @@ def answer(service: NamedService, port: str | None, protocol: Protocol | None) -
         f"Service {service.key} is headless: no packet goes to it, and its ports are not translated. DNS answers "
         f"{name} with the addresses of its endpoints"
     )
-    first = published[0]
-    return NameAnswer(service, says, (first.pod or str(first.address)) + _port(service, first, port, protocol))
+    return NameAnswer(service, says, _endpoint(service, port, protocol))
 
 
 def _external(service: NamedService, port: str | None, protocol: Protocol | None) -> NameAnswer:
@@ -155,17 +154,24 @@ def _external(service: NamedService, port: str | None, protocol: Protocol | None
     return NameAnswer(service, says, f"svc/{labels[1]}/{labels[0]}" + (_asked(port, protocol) if port else ""))
 
 
-def _port(service: NamedService, endpoint: NamedEndpoint, port: str | None, protocol: Protocol | None) -> str:
-    """What to add to the endpoint's name: the port as it is asked for by number, or the slice's own."""
-    if port is not None and port.isdecimal():
-        return _asked(port, protocol)
-    for one in endpoint.ports:
-        if port in (None, one.name) and protocol in (None, one.protocol):
-            return _asked(str(one.number), one.protocol)
+def _endpoint(service: NamedService, port: str | None, protocol: Protocol | None) -> str:
+    """Where to go on: the first endpoint in DNS whose slice has the port; a number that none has is the first one's."""
+    first, *_ = published = service.published
     if port is None:
-        return ""
-    ports = ", ".join(map(str, endpoint.ports)) or "none"
-    raise UsageError(f"Service {service.key} has no port {port!r}; its endpoints have {ports}")
+        return _place(first) + "".join(_asked(str(one.number), one.protocol) for one in first.ports[:1])
+    for endpoint in published:
+        for one in endpoint.ports:
+            if port in (one.name, str(one.number)) and protocol in (None, one.protocol):
+                return _place(endpoint) + _asked(str(one.number), one.protocol)
+    if port.isdecimal():
+        return _place(first) + _asked(port, protocol)
+    asked = port if protocol is None else f"{port}/{protocol.name.lower()}"
+    ports = ", ".join(dict.fromkeys(str(one) for endpoint in published for one in endpoint.ports)) or "none"
+    raise UsageError(f"Service {service.key} has no port {asked!r}; its endpoints in DNS have {ports}")
+
+
+def _place(endpoint: NamedEndpoint) -> str:
+    return endpoint.pod or str(endpoint.address)
 
 
 def _asked(port: str, protocol: Protocol | None) -> str:

@@ -37,6 +37,9 @@ def _end(address: str, pod: str = "", node: str = "", *, ready: bool | None = Tr
 SLICES = [
     _slice("db-1", "db", 5432, _end("10.244.2.9", "db-1", "n2"), _end("10.244.1.9", "db-2", "n1", ready=False)),
     _slice("db-2", "db", 5432, _end("10.244.1.2", "db-0", "n1", ready=None)),
+    _slice("mixed-1", "mixed", 5432, _end("10.244.1.2", "db-0", "n1")),
+    _slice("mixed-2", "mixed", 0, _end("10.244.2.9", "db-1", "n2"))
+    | {"ports": [{"name": "admin", "protocol": "TCP", "port": 9000}]},
     _slice("all-1", "all", 80, _end("10.244.1.9", "db-2", "n1", ready=False)),
     _slice("hand-1", "hand", 80, _end("192.0.2.7")),
     _slice("none-1", "none", 80, _end("10.244.1.9", "db-2", "n1", ready=False)),
@@ -44,6 +47,7 @@ SLICES = [
 ]
 SERVICES = [
     _service("db", clusterIP="None"),
+    _service("mixed", clusterIP="None"),
     _service("all", clusterIP="None", publishNotReadyAddresses=True),
     _service("hand", clusterIP="None"),
     _service("none", clusterIP="None"),
@@ -101,19 +105,28 @@ def test_without_a_ready_endpoint_there_is_no_name() -> None:
         ("svc/db:80/udp", "shop/db-0:80/udp"),
         ("svc/db:log", "shop/db-0:514/udp"),
         ("svc/db:sql/tcp", "shop/db-0:5432"),
+        ("svc/db:514", "shop/db-0:514/udp"),
+        ("svc/mixed", "shop/db-0:5432"),
+        ("svc/mixed:admin", "shop/db-1:9000"),
+        ("svc/mixed:9000", "shop/db-1:9000"),
+        ("svc/mixed:9000/udp", "shop/db-0:9000/udp"),
         ("svc/near", "svc/shop/web"),
         ("svc/near:80/tcp", "svc/shop/web:80"),
     ],
 )
 def test_the_port_that_is_asked_for_goes_on(word: str, goes_on: str) -> None:
-    """A number as it is, because nothing translates it; a name by the slice, as SRV records have it."""
+    """To the first endpoint whose slice has it; a number that none has goes on as it is, as nothing translates it."""
     assert _told(word)[-1] == f"Go on with: kubinet trace shop/a {goes_on}"
 
 
 def test_a_port_that_endpoints_have_not_is_refused() -> None:
-    """With those that they have."""
-    with pytest.raises(UsageError, match="Service shop/db has no port 'web'; its endpoints have 5432/tcp"):
-        _told("svc/db:web")
+    """With those that any of them has."""
+    with pytest.raises(UsageError) as caught:
+        _told("svc/mixed:sql/udp")
+    assert str(caught.value) == (
+        "Service shop/mixed has no port 'sql/udp'; its endpoints in DNS have 5432/tcp (sql), 514/udp (log), "
+        "9000/tcp (admin)"
+    )
     with pytest.raises(UsageError, match="protocol 'quic' is unknown"):
         _told("svc/db:80/quic")
 
