@@ -178,6 +178,14 @@ def _asked(port: str, protocol: Protocol | None) -> str:
     return f":{port}" + (f"/{protocol.name.lower()}" if protocol and protocol is not Protocol.TCP else "")
 
 
+def refuse_options(found: NameAnswer, given: Iterable[str]) -> None:
+    """UsageError where options are given that speak of a packet."""
+    options = ", ".join(given)
+    if options:
+        instead = f"; trace to {found.trace_to} instead" if found.trace_to else ""
+        raise UsageError(f"{options}: no packet goes to Service {found.service.key}, which has no address{instead}")
+
+
 def lines(found: NameAnswer, source: str) -> Iterator[str]:
     """The answer for people; `source`: the trace's own SRC, for the command to go on with."""
     published = found.service.published

@@ -116,6 +116,11 @@ def test_services_without_an_address_are_told_by_name(lab: Lab, capsys: pytest.C
         "with CNAME bare.default.svc.cluster.local, and with what that name has",
         "Go on with: kubinet trace client svc/default/bare",
     ]
+    options = ["--established", "--endpoint", "far", "--source-port", "5000", "--live"]
+    assert main.run(["trace", "client", "svc/bare", *options]) == 2
+    assert "--established, --endpoint, --source-port, --live: no packet goes to Service default/bare" in (
+        capsys.readouterr().err
+    )
 
 
 def test_the_story_names_objects_and_remedies(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

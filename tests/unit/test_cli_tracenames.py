@@ -9,7 +9,7 @@ from agents.dns.model import service_from_object, slice_from_object
 from agents.dns.names import name_of
 from agents.dns.records import ClusterNames, service_records
 from kubinet.cli.clusterview import View
-from kubinet.cli.tracenames import document, lines, named_services
+from kubinet.cli.tracenames import document, lines, named_services, refuse_options
 from kubinet.cli.traceplaces import named_answer
 from kubinet.errors import UsageError
 from kubinet.state import ClusterState, NetworkConfig
@@ -147,6 +147,27 @@ def test_an_external_name_is_its_target() -> None:
 def test_other_destinations_are_traced(word: str) -> None:
     """Services with an address, unknown ones and words without meaning are not answered here."""
     assert named_answer(word, "shop", VIEW) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [
+        ("svc/db", "; trace to shop/db-0:5432 instead"),
+        ("svc/near:80", "; trace to svc/shop/web:80 instead"),
+        ("svc/none", ""),
+    ],
+)
+def test_options_that_speak_of_a_packet_are_refused(word: str, instead: str) -> None:
+    """With what they can be given for; without them nothing is refused."""
+    found = named_answer(word, "shop", VIEW)
+    assert found is not None
+    refuse_options(found, [])
+    with pytest.raises(UsageError) as caught:
+        refuse_options(found, ["--endpoint", "--live"])
+    service = word.removeprefix("svc/").partition(":")[0]
+    assert str(caught.value) == (
+        f"--endpoint, --live: no packet goes to Service shop/{service}, which has no address{instead}"
+    )
 
 
 def test_programs_get_the_same() -> None:

@@ -75,6 +75,13 @@ def trace(
     sender = traceplaces.sender_of(source, inner, view)
     instead = traceplaces.named_answer(destination, inner, view)
     if instead is not None:
+        of_packets = {
+            "--established": established,
+            "--endpoint": endpoint is not None,
+            "--source-port": source_port is not None,
+            "--live": live,
+        }
+        tracenames.refuse_options(instead, (option for option, given in of_packets.items() if given))
         asked = f"-n {namespace} {source}" if namespace else source
         text = "\n".join(tracenames.lines(instead, asked)) + "\n"
         typer.echo(to_json(tracenames.document(instead)) if output is Facts.JSON else text, nl=False)
