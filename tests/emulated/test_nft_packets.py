@@ -3,6 +3,7 @@
 import subprocess
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
@@ -190,19 +191,24 @@ def test_traffic_policies_and_source_ranges() -> None:
 
 def affinity() -> dict[str, Any]:
     world = World()
-    world.update(service(ONE, TWO, affinity_seconds=100))
+    made = world.update(service(ONE, TWO, affinity_seconds=100))
     tcp = world.many(world.outside, OWN, 30080)
     udp = world.many(world.outside, OWN, 30080, UDP)
+    table = "nft -a list table ip kubinet | head -n 1"
+    loaded = shell(table, world.node)
+    world.kernel.update(replace(NODE, labels={"disk": "fast"}), made, {})
+    same = shell(table, world.node) == loaded
     first = tcp[0].split()[0]
     other = TWO if first == "one" else ONE
     world.update(service(other, affinity_seconds=100))
     after = world.many(world.outside, OWN, 30080)
-    return {"answers": [len(tcp), len(udp)], "moved": after == [f"{'two' if first == 'one' else 'one'} {GATEWAY}"]}
+    moved = after == [f"{'two' if first == 'one' else 'one'} {GATEWAY}"]
+    return {"answers": [len(tcp), len(udp)], "table stays": same, "moved": moved}
 
 
 def test_clients_stay_with_their_endpoint() -> None:
-    """With session affinity 24 connections have one answer, also UDP; when that endpoint goes they move together."""
-    assert call_sandboxed(affinity) == {"answers": [1, 1], "moved": True}
+    """24 connections have one answer, also UDP; a label of the node changes nothing; without the endpoint they move."""
+    assert call_sandboxed(affinity) == {"answers": [1, 1], "table stays": True, "moved": True}
 
 
 def life() -> dict[str, Any]:

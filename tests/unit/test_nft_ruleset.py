@@ -1,6 +1,7 @@
 """The nftables baseline's rules: one Service in full, and any history of Services ends where a fresh load ends."""
 
 import sys
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -136,6 +137,27 @@ def test_one_changed_endpoint_of_a_thousand_is_a_handful_of_commands() -> None:
         "delete chain ip kubinet ep/shop/s1/tcp/80/10.244.5.244/80",
     ]
     assert rules.update(service(new)) == Commands()
+
+
+def test_only_what_rules_depend_on_in_a_node_changes_them() -> None:
+    """Labels and the gateway's MAC: nothing; the zone: the Services with hints for zones; the address: the table."""
+    ends = [Endpoint(IPv4Address(f"10.244.{n}.5"), 80, node=f"n{n}", zones=frozenset({f"z{n}"})) for n in (2, 3)]
+    hinted = Service("shop", "s9", IPv4Address("10.96.0.9"), (ServicePort("", Protocol.TCP, 80, None, tuple(ends)),))
+    state = {"shop/s1": _service(1, 1, 2, affinity_seconds=60), "shop/s9": hinted}
+    rules = Ruleset(NODE, NETWORK)
+    rules.update(state)
+    rules.move(replace(NODE, labels={"disk": "fast"}, gateway=IPv4Address("172.18.0.254"), gateway_mac="06:00:00:00:00:fe"))
+    assert rules.update(state) == Commands()
+    rules.move(replace(NODE, zone="z2"))
+    assert _at_once(rules.update(state)).splitlines() == [
+        "flush chain ip kubinet pick/shop/s9/tcp/80",
+        "add rule ip kubinet pick/shop/s9/tcp/80 goto ep/shop/s9/tcp/80/10.244.2.5/80",
+        "flush chain ip kubinet ep/shop/s9/tcp/80/10.244.3.5/80",
+        "delete map ip kubinet pick/shop/s9/tcp/80/by-number",
+        "delete chain ip kubinet ep/shop/s9/tcp/80/10.244.3.5/80",
+    ]
+    rules.move(replace(NODE, zone="z2", underlay=IPv4Interface("172.18.0.9/24")))
+    assert "ip daddr 172.18.0.9 meta l4proto . th dport vmap @node-ports\n" in _at_once(rules.update(state))
 
 
 def test_unchanged_services_are_not_said_again() -> None:
