@@ -4,9 +4,10 @@ Per port: a chain `in/…` for the cluster IP and `ext/…` for what comes from 
 chooses among all endpoints of the cluster, `near/…` among the node's own; `ep/…` translates to one endpoint.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import collapse_addresses
+from zlib import crc32
 
 from agents.nft.base import MASQUERADE, REJECT
 from agents.nft.model import (
@@ -133,7 +134,10 @@ def _guarded(draft: _Draft, front: Frontend, chain: str, verdict: str) -> str:
     ranges = list(collapse_addresses(draft.service.source_ranges))
     if front.kind is not FrontendKind.LOAD_BALANCER or not ranges or ranges[0].prefixlen == 0:
         return verdict
-    draft.chains[chain] = (f"ip saddr {{ {', '.join(map(str, ranges))} }} {verdict}", "drop")
+    elements = {str(one): "" for one in ranges}
+    allowed = f"ranges/{draft.service.namespace}/{draft.service.name}/{_digest(elements)}"
+    draft.collections[allowed] = Collection("set", "type ipv4_addr; flags interval;", elements)
+    draft.chains[chain] = (f"ip saddr @{allowed} {verdict}", "drop")
     return f"goto {chain}"
 
 
@@ -179,6 +183,14 @@ def _endpoint(draft: _Draft, port: ServicePort, name: str, endpoint: Endpoint) -
 def _clients(draft: _Draft, endpoint_chain: str) -> str:
     """The set of clients that stay with the endpoint; another timeout makes another set."""
     return f"clients-{draft.service.affinity_seconds}-{endpoint_chain}"
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """A part of a name: what is long and changes is made anew under another name, and one short rule leads to it then.
+
+    Text that goes to the kernel in pieces would otherwise be met half changed (`text.Commands`).
+    """
+    return f"{crc32(' '.join(texts).encode()):08x}"
 
 
 def place(previous: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:

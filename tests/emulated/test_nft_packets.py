@@ -163,15 +163,21 @@ def policies() -> dict[str, Any]:
     found["internal elsewhere, pod"] = ask(world.one, VIP, 80, timeout=0.5)
     world.update(service(ONE, elsewhere=TWO, internal_local=True))
     found["internal, second pod"] = world.many(world.two, VIP, 80)
-    for name, text in (("own range", "172.18.0.0/24"), ("other range", "192.0.2.0/24"), ("everybody", "0.0.0.0/0")):
-        world.update(service(ONE, source_ranges=(IPv4Network(text),), **balancer))
+    many = tuple(IPv4Network((0x0A000000 + number * 512, 24)) for number in range(6000))
+    for name, ranges in (
+        ("own range", (IPv4Network("172.18.0.0/24"),)),
+        ("other ranges", many),
+        ("own range among many", (*many, IPv4Network("172.18.0.0/16"))),
+        ("everybody", (IPv4Network("0.0.0.0/0"),)),
+    ):
+        world.update(service(ONE, source_ranges=ranges, **balancer))
         found[name] = ask(world.outside, BALANCER, 80, timeout=0.5)
         found[f"{name}, node port"] = ask(world.outside, OWN, 30080, timeout=0.5)
     return found
 
 
 def test_traffic_policies_and_source_ranges() -> None:
-    """Local keeps the client's address and this node's endpoints, silence without; ranges guard the balancer only."""
+    """Local keeps the client's address and this node's endpoints, else silence; ranges guard balancers only."""
     assert call_sandboxed(policies) == {
         "local, outside, node port": [f"one {OUTSIDE}"],
         "local, outside, balancer": [f"one {OUTSIDE}"],
@@ -182,8 +188,10 @@ def test_traffic_policies_and_source_ranges() -> None:
         "internal, second pod": [f"one {TWO}"],
         "own range": f"one {GATEWAY}",
         "own range, node port": f"one {GATEWAY}",
-        "other range": "silence",
-        "other range, node port": f"one {GATEWAY}",
+        "other ranges": "silence",
+        "other ranges, node port": f"one {GATEWAY}",
+        "own range among many": f"one {GATEWAY}",
+        "own range among many, node port": f"one {GATEWAY}",
         "everybody": f"one {GATEWAY}",
         "everybody, node port": f"one {GATEWAY}",
     }

@@ -100,6 +100,20 @@ def test_affinity_remembers_clients_by_endpoint() -> None:
     assert found.collections[clients].definition == "type ipv4_addr; flags dynamic,timeout; timeout 60s;"
 
 
+def test_source_ranges_are_a_set_that_pieces_fill() -> None:
+    """Three thousand of them, in pieces that an ordinary user's kernel takes; one rule asks the set."""
+    ranges = tuple(IPv4Network((0x0A000000 + number * 512, 24)) for number in range(3000))
+    balanced = _service(1, 2, load_balancer_ips=(IPv4Address("172.31.0.1"),), source_ranges=ranges)
+    table = Table()
+    for text in Ruleset(NODE, NETWORK).update({balanced.key: balanced}).transactions(35_498):
+        assert len(text) <= 35_498
+        table.apply(text)
+    (name,) = (name for name in table.collections if name.startswith("ranges/shop/s1/"))
+    assert table.chains["from/shop/s1/tcp/80"] == [f"ip saddr @{name} goto ext/shop/s1/tcp/80", "drop"]
+    assert table.definitions[name] == "{ type ipv4_addr; flags interval; }"
+    assert list(table.collections[name]) == [str(one) for one in ranges]
+
+
 @pytest.mark.parametrize(
     ("service", "expected"),
     [
