@@ -2,6 +2,7 @@
 
 Per port: a chain `in/…` for the cluster IP and `ext/…` for what comes from outside or to outside addresses; `pick/…`
 chooses among all endpoints of the cluster, `near/…` among the node's own; `ep/…` translates to one endpoint.
+With affinity the chains that choose have a digest of their rules in their names, as sets of source ranges have.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,6 +66,8 @@ class _Draft:
     collections: dict[str, Collection] = field(default_factory=dict)
     shared: dict[tuple[str, str], str] = field(default_factory=dict)
     slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    chosen: dict[str, str] = field(default_factory=dict)
+    """The chains that choose, by what they choose from."""
 
 
 def _port(draft: _Draft, port: ServicePort) -> None:
@@ -143,9 +146,9 @@ def _guarded(draft: _Draft, front: Frontend, chain: str, verdict: str) -> str:
 
 def _choose(draft: _Draft, port: ServicePort, name: str, choice: Choice, *, near: bool) -> str:
     """A verdict that leads to one of the choice's endpoints (`near`: only the node's own); makes what it needs."""
-    chain = f"{'near' if near else 'pick'}/{name}"
-    if chain in draft.chains:
-        return f"goto {chain}"
+    choosing = f"{'near' if near else 'pick'}/{name}"
+    if choosing in draft.chosen:
+        return f"goto {draft.chosen[choosing]}"
     ends = [_endpoint(draft, port, name, endpoint) for endpoint in choice.endpoints]
     rules = []
     if draft.service.affinity_seconds is not None:
@@ -153,11 +156,14 @@ def _choose(draft: _Draft, port: ServicePort, name: str, choice: Choice, *, near
     if len(ends) == 1:
         rules.append(f"goto {ends[0]}")
     else:
-        slots = place(draft.previous.slots.get(chain, ()), ends)
-        draft.slots[chain] = slots
+        slots = place(draft.previous.slots.get(choosing, ()), ends)
+        draft.slots[choosing] = slots
         elements = {str(number): f"goto {end}" for number, end in enumerate(slots)}
-        draft.collections[f"{chain}/by-number"] = Collection("map", _NUMBERS, elements)
-        rules.append(f"numgen random mod {len(slots)} vmap @{chain}/by-number")
+        draft.collections[f"{choosing}/by-number"] = Collection("map", _NUMBERS, elements)
+        rules.append(f"numgen random mod {len(slots)} vmap @{choosing}/by-number")
+    # With affinity there is a rule per endpoint: too long for the place of another chain's rules.
+    chain = choosing if draft.service.affinity_seconds is None else f"{choosing}/{_digest(rules)}"
+    draft.chosen[choosing] = chain
     draft.chains[chain] = tuple(rules)
     return f"goto {chain}"
 
@@ -186,9 +192,9 @@ def _clients(draft: _Draft, endpoint_chain: str) -> str:
 
 
 def _digest(texts: Iterable[str]) -> str:
-    """A part of a name: what is long and changes is made anew under another name, and one short rule leads to it then.
+    """A part of the name of what may be long: changed, it is another one, made in pieces while nothing leads to it.
 
-    Text that goes to the kernel in pieces would otherwise be met half changed (`text.Commands`).
+    Under its old name connections would meet it half changed (`text.Commands`).
     """
     return f"{crc32(' '.join(texts).encode()):08x}"
 

@@ -21,6 +21,7 @@ from nftmodel import Table
 
 NODE = Node("n1", 1, IPv4Interface("172.18.0.1/24"), "06:00:00:00:00:01", IPv4Network("10.244.1.0/24"))
 NETWORK = NetworkConfig()
+SOURCES = (None, *map(IPv4Address, ("10.244.3.9", "10.1.2.3", "192.0.2.1")))
 
 
 def _service(number: int, *hosts: int, **more: object) -> Service:
@@ -32,6 +33,21 @@ def _service(number: int, *hosts: int, **more: object) -> Service:
 def _at_once(commands: Commands) -> str:
     (text,) = commands.transactions()
     return text
+
+
+def _follow(table: Table, texts: list[str]) -> None:
+    """Carry out an update. Every transaction leaves what serves: rules end with a verdict, and connections that have
+    endpoints before the first and after the last have some of those in between."""
+    before, steps = table.answers(SOURCES), []
+    for text in texts:
+        table.apply(text)
+        steps.append(table.answers(SOURCES))
+    for step in steps:
+        assert not [front for front, ends in step.items() if "" in ends]
+        for front, ends in before.items():
+            wanted = ends | steps[-1].get(front, {""})
+            if all(end.startswith("dnat to ") for end in wanted):
+                assert step.get(front, {""}) <= wanted, front
 
 
 def test_a_service_in_full() -> None:
@@ -96,8 +112,25 @@ def test_affinity_remembers_clients_by_endpoint() -> None:
     found = fragment(_service(7, 2, affinity_seconds=60), NODE, NETWORK)
     clients, end = "clients-60-ep/shop/s7/tcp/80/10.244.2.5/8080", "ep/shop/s7/tcp/80/10.244.2.5/8080"
     assert found.chains[end][0] == f"update @{clients} {{ ip saddr }}"
-    assert found.chains["pick/shop/s7/tcp/80"] == (f"ip saddr @{clients} goto {end}", f"goto {end}")
+    (choosing,) = (rules for name, rules in found.chains.items() if name.startswith("pick/shop/s7/tcp/80/"))
+    assert choosing == (f"ip saddr @{clients} goto {end}", f"goto {end}")
     assert found.collections[clients].definition == "type ipv4_addr; flags dynamic,timeout; timeout 60s;"
+
+
+def test_with_affinity_every_piece_of_a_long_change_serves() -> None:
+    """Three hundred endpoints, one of them replaced, in pieces that an ordinary user's kernel takes."""
+
+    def service(*numbers: int) -> dict[str, Service]:
+        endpoints = tuple(Endpoint(IPv4Address(0x0AF40200 + number), 80, node="n2") for number in numbers)
+        port = ServicePort("", Protocol.TCP, 80, 30001, endpoints)
+        return {"shop/s1": Service("shop", "s1", IPv4Address("10.96.0.1"), (port,), affinity_seconds=60)}
+
+    table, rules = Table(), Ruleset(NODE, NETWORK)
+    table.apply(_at_once(rules.update(service(*range(300)))))
+    texts = rules.update(service(*range(200), *range(201, 301))).transactions(35_498)
+    assert len(texts) > 1
+    _follow(table, texts)
+    assert IPv4Address(0x0AF40200 + 200).compressed not in str(table)
 
 
 def test_source_ranges_are_a_set_that_pieces_fill() -> None:
