@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from agents.nft.model import EMPTY, TABLE, Elements, Fragment
+from agents.nft.model import EMPTY, HAIRPIN, TABLE, Elements, Fragment
 
 _LINE = 100
 """Elements per command: nft's parser is slow on long lines, and a group should fit into a transaction."""
@@ -71,11 +71,16 @@ def change(fragments: Iterable[tuple[Fragment, Fragment]], shared: Mapping[str, 
     before = [line for old, new in pairs for line in _declarations(old, new)]
     before += [line for old, new in pairs for line in _added_elements(old, new)]
     before += [line for old, new in pairs for line in _rules_of_new_chains(old, new)]
+    # A pod that may be chosen must be known here: the way to itself needs another source.
+    hairpin = shared.get(HAIRPIN, SharedChange({}, {}))
+    before += _elements(HAIRPIN, {}, hairpin.added)
     switch = [group for old, new in pairs for group in _changed_chains(old, new)]
-    switch += [group for name, one in shared.items() for group in _elements(name, one.removed, one.added)]
+    maps = {name: one for name, one in shared.items() if name != HAIRPIN}
+    switch += [group for name, one in maps.items() for group in _elements(name, one.removed, one.added)]
     switch += [group for old, new in pairs for group in _changed_elements(old, new)]
     after = [line for old, new in pairs for line in _removed_elements(old, new)]
     after += [line for old, new in pairs for line in _endings(old, new)]
+    after += _elements(HAIRPIN, hairpin.removed, {})
     return Commands(tuple(before), tuple(switch), tuple(after))
 
 

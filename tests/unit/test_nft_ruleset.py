@@ -37,11 +37,14 @@ def _at_once(commands: Commands) -> str:
 
 def _follow(table: Table, texts: list[str]) -> None:
     """Carry out an update. Every transaction leaves what serves: rules end with a verdict, and connections that have
-    endpoints before the first and after the last have some of those in between."""
+    endpoints before the first and after the last have some of those in between. The node's pods reach themselves."""
     before, steps = table.answers(SOURCES), []
     for text in texts:
         table.apply(text)
         steps.append(table.answers(SOURCES))
+        ends = {end.partition(":")[0].split()[-1] for found in steps[-1].values() for end in found if "dnat" in end}
+        here = {end for end in ends if IPv4Address(end) in NODE.pod_cidr}
+        assert {f"{end} . {end}" for end in here} <= table.collections["hairpin"].keys()
     for step in steps:
         assert not [front for front, ends in step.items() if "" in ends]
         for front, ends in before.items():
@@ -131,6 +134,18 @@ def test_with_affinity_every_piece_of_a_long_change_serves() -> None:
     assert len(texts) > 1
     _follow(table, texts)
     assert IPv4Address(0x0AF40200 + 200).compressed not in str(table)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "limit"), [((2,), (1, 2), 150), ((1, 2, 3), (2, 3), 220)], ids=["a pod comes", "a pod goes"]
+)
+def test_a_pod_that_may_be_chosen_can_reach_itself(before: tuple[int, ...], after: tuple[int, ...], limit: int) -> None:
+    """Also between the transactions of a change: its address is in the set of those whose source is replaced."""
+    table, rules = Table(), Ruleset(NODE, NETWORK)
+    table.apply(_at_once(rules.update({"shop/s7": _service(7, *before)})))
+    texts = rules.update({"shop/s7": _service(7, *after)}).transactions(limit)
+    assert len(texts) > 3
+    _follow(table, texts)
 
 
 def test_source_ranges_are_a_set_that_pieces_fill() -> None:
