@@ -78,7 +78,8 @@ def change(fragments: Iterable[tuple[Fragment, Fragment]], shared: Mapping[str, 
     maps = {name: one for name, one in shared.items() if name != HAIRPIN}
     switch += [group for name, one in maps.items() for group in _elements(name, one.removed, one.added)]
     switch += [group for old, new in pairs for group in _changed_elements(old, new)]
-    after = [line for old, new in pairs for line in _removed_elements(old, new)]
+    after = [line for old, new in pairs for line in _emptied_chains(old, new)]
+    after += [line for old, new in pairs for line in _removed_elements(old, new)]
     after += [line for old, new in pairs for line in _endings(old, new)]
     after += _elements(HAIRPIN, hairpin.removed, {})
     return Commands(tuple(before), tuple(switch), tuple(after))
@@ -130,14 +131,16 @@ def _known(old: Fragment, name: str) -> Elements:
     return old.collections[name].elements if name in old.collections else {}
 
 
+def _emptied_chains(old: Fragment, new: Fragment) -> Iterator[str]:
+    """Rules go before what they refer to: numbers and sets."""
+    yield from (f"flush chain {TABLE} {name}\n" for name in old.chains if name not in new.chains)
+
+
 def _endings(old: Fragment, new: Fragment) -> Iterator[str]:
-    """Rules first, then what they referred to."""
-    gone = [name for name in old.chains if name not in new.chains]
-    yield from (f"flush chain {TABLE} {name}\n" for name in gone)
     for name, one in old.collections.items():
         if name not in new.collections:
             yield f"delete {one.kind} {TABLE} {name}\n"
-    yield from (f"delete chain {TABLE} {name}\n" for name in gone)
+    yield from (f"delete chain {TABLE} {name}\n" for name in old.chains if name not in new.chains)
 
 
 def _elements(name: str, removed: Elements, added: Elements) -> Iterator[str]:

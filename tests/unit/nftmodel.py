@@ -40,10 +40,10 @@ class Table:
             self._command(line)
         self._check()
 
-    def answers(self, sources: Iterable[Source]) -> dict[tuple[str, str, Source], Ends]:
-        """What becomes of TCP connections to everything that is served, by map, key and source."""
+    def answers(self, sources: Iterable[Source]) -> dict[tuple[str, str, str, Source], Ends]:
+        """What becomes of TCP connections to everything that is served, by map, key, Service and source."""
         return {
-            (name, key, source): self._ends(verdict, source)
+            (name, key, "/".join(verdict.split("/")[1:3]), source): self._ends(verdict, source)
             for source in sources
             for name in ("services", "node-ports")
             for key, verdict in self.collections.get(name, {}).items()

@@ -25,7 +25,9 @@ SOURCES = (None, *map(IPv4Address, ("10.244.3.9", "10.1.2.3", "192.0.2.1")))
 
 
 def _service(number: int, *hosts: int, **more: object) -> Service:
-    endpoints = tuple(Endpoint(IPv4Address(f"10.244.{host}.5"), 8080, node=f"n{host}") for host in hosts)
+    """Hosts 1 to 3 are on nodes of these numbers, as are 4 to 6, and so on."""
+    places = [((host - 1) % 3 + 1, (host - 1) // 3 + 5) for host in hosts]
+    endpoints = tuple(Endpoint(IPv4Address(f"10.244.{node}.{last}"), 8080, node=f"n{node}") for node, last in places)
     port = ServicePort("", Protocol.TCP, 80, 30000 + number, endpoints)
     return Service("shop", f"s{number}", IPv4Address(f"10.96.0.{number}"), (port,), **more)  # type: ignore[arg-type]
 
@@ -37,7 +39,7 @@ def _at_once(commands: Commands) -> str:
 
 def _follow(table: Table, texts: list[str]) -> None:
     """Carry out an update. Every transaction leaves what serves: rules end with a verdict, and connections that have
-    endpoints before the first and after the last have some of those in between. The node's pods reach themselves."""
+    endpoints before the first and after the last have such in between. The node's pods reach themselves."""
     before, steps = table.answers(SOURCES), []
     for text in texts:
         table.apply(text)
@@ -45,12 +47,12 @@ def _follow(table: Table, texts: list[str]) -> None:
         ends = {end.partition(":")[0].split()[-1] for found in steps[-1].values() for end in found if "dnat" in end}
         here = {end for end in ends if IPv4Address(end) in NODE.pod_cidr}
         assert {f"{end} . {end}" for end in here} <= table.collections["hairpin"].keys()
+    either = {end for answers in (before, *steps[-1:]) for ends in answers.values() for end in ends if "dnat" in end}
     for step in steps:
         assert not [front for front, ends in step.items() if "" in ends]
         for front, ends in before.items():
-            wanted = ends | steps[-1].get(front, {""})
-            if all(end.startswith("dnat to ") for end in wanted):
-                assert step.get(front, {""}) <= wanted, front
+            if ends | steps[-1].get(front, {""}) <= either:
+                assert step.get(front, {""}) <= either, front
 
 
 def test_a_service_in_full() -> None:
@@ -208,7 +210,9 @@ def test_only_what_rules_depend_on_in_a_node_changes_them() -> None:
     state = {"shop/s1": _service(1, 1, 2, affinity_seconds=60), "shop/s9": hinted}
     rules = Ruleset(NODE, NETWORK)
     rules.update(state)
-    rules.move(replace(NODE, labels={"disk": "fast"}, gateway=IPv4Address("172.18.0.254"), gateway_mac="06:00:00:00:00:fe"))
+    rules.move(
+        replace(NODE, labels={"disk": "fast"}, gateway=IPv4Address("172.18.0.254"), gateway_mac="06:00:00:00:00:fe")
+    )
     assert rules.update(state) == Commands()
     rules.move(replace(NODE, zone="z2"))
     assert _at_once(rules.update(state)).splitlines() == [
@@ -241,29 +245,29 @@ def test_endpoints_keep_their_numbers(before: list[int], after: list[int]) -> No
             assert new[number] == one
 
 
+RANGES = ("10.0.0.0/8", "10.1.0.0/16"), ("10.1.0.0/16", "192.0.2.0/24")
 _SERVICES = st.builds(
     lambda number, hosts, **more: _service(number, *sorted(hosts), **more),
     st.integers(1, 4),
-    st.sets(st.integers(1, 3)),
+    st.sets(st.integers(1, 6)),
     internal_local=st.booleans(),
     external_local=st.booleans(),
     affinity_seconds=st.sampled_from([None, 60, 100]),
     load_balancer_ips=st.sampled_from([(), (IPv4Address("172.31.0.1"),)]),
-    source_ranges=st.sampled_from([(), (IPv4Network("10.0.0.0/8"), IPv4Network("10.1.0.0/16"))]),
+    source_ranges=st.sampled_from([(), *(tuple(map(IPv4Network, some)) for some in RANGES)]),
 )
 
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(_SERVICES, max_size=4), min_size=1, max_size=5), st.sampled_from([None, 600]))
+@given(st.lists(st.lists(_SERVICES, max_size=4), min_size=1, max_size=5), st.sampled_from([None, 700]))
 def test_any_history_ends_where_a_fresh_load_ends(states: list[list[Service]], limit: int | None) -> None:
-    """Every transaction is accepted and leaves what serves, also those of a few lines; the end has the same rules."""
+    """Every transaction is accepted and leaves what serves, however short; the end has the same rules."""
     table, rules = Table(), Ruleset(NODE, NETWORK)
     last: dict[str, Service] = {}
     for state in states:
         last = {service.key: service for service in state}
-        for text in rules.update(last).transactions(limit):
-            table.apply(text)
+        _follow(table, rules.update(last).transactions(limit))
     fresh = Table()
     fresh.apply(_at_once(Ruleset(NODE, NETWORK).update(last) if last else rules.reload()))
     assert table.chains == fresh.chains
