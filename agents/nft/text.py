@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from agents.nft.model import EMPTY, HAIRPIN, TABLE, Elements, Fragment
 
-_LINE = 100
-"""Elements per command: nft's parser is slow on long lines, and a group should fit into a transaction."""
+_LINE = 50
+"""Elements per command: nft's parser is slow on long lines, and a group of two such commands must fit into any
+transaction (`proxy.longest_transaction`; with the longest names it has 18,000 characters)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,6 +285,20 @@ def test_long_changes_are_several_transactions() -> None:
     assert Commands().transactions(11) == []
 
 
+def test_what_changes_at_once_fits_with_the_longest_names() -> None:
+    """All endpoints replaced: no group is longer than what an ordinary user's kernel takes."""
+
+    def service(third: int) -> Service:
+        addresses = [IPv4Address(f"198.118.{third + number // 100}.{100 + number % 100}") for number in range(300)]
+        endpoints = [Endpoint(address, 65535) for address in addresses]
+        port = ServicePort("", Protocol.SCTP, 65535, None, tuple(endpoints))
+        return Service("n" * 63, "s" * 63, IPv4Address("10.96.0.1"), (port,))
+
+    rules = Ruleset(NODE, NETWORK)
+    rules.update({"one": service(100)})
+    assert max(map(len, rules.update({"one": service(200)}).switch)) <= 35_498
+
+
 def _unnumbered(name: str, elements: dict[str, str]) -> list[tuple[str, str]]:
     """Which endpoint has which number depends on the history, on purpose."""
     if not name.endswith("/by-number"):
