@@ -35,7 +35,8 @@ class Commands:
     def transactions(self, limit: int | None = None) -> list[str]:
         """Texts for nft, one transaction each: one for all, or where that is longer than `limit` characters, several.
 
-        Then Services change one after the other, each at once; what can fit is together.
+        Then chains change one by one and maps some fifty elements at a time: for a moment a Service may have its new
+        endpoints by one address or port and its old ones by another. What is served stays so, except by `whole`.
         """
         everything = "".join((*self.before, *self.switch, *self.after))
         if limit is None or len(everything) <= limit:
