@@ -13,10 +13,9 @@ from sandboxed import call_sandboxed
 
 from agents.nft.connections import KernelConnections
 from agents.nft.proxy import NftNode, longest_transaction
-from agents.node_routes import node_routes
+from agents.node_routes import external_route, node_routes
 from agents.services.stale import Front, Stale, step
-from kubinet.addressing import STACK_ROUTER
-from kubinet.netlink import Netlink, add_route
+from kubinet.netlink import Netlink
 from kubinet.netns import interface_indexes, namespace, netlink, of_process, set_sysctls
 from kubinet.state import Endpoint, NetworkConfig, Node, NodeFacts, Service, ServicePort, ServiceProxy
 from kubinet.transport import Protocol
@@ -58,8 +57,7 @@ class World:
             indexes = interface_indexes(connection)
         with Netlink(of_process(self.node)) as channel:
             channel.run(node_routes(NETWORK, facts, uplink=indexes["br-phy"], inner=indexes["gw0"]))
-            route = add_route(IPv4Network(FOREIGN), indexes["gw0"], gateway=STACK_ROUTER, source=IPv4Address(GATEWAY))
-            channel.run([route])  # as agents.services.external_routes does
+            channel.run([external_route(IPv4Network(FOREIGN), facts, indexes["gw0"])])
         self.kernel = NftNode(of_process(self.node), NETWORK, longest_transaction())
         self.servers = ExitStack()
         for pid, address, word in ((self.one, ONE, "one"), (self.two, TWO, "two")):
@@ -150,7 +148,7 @@ def test_without_endpoints_connections_are_refused() -> None:
 
 def policies() -> dict[str, Any]:
     world = World()
-    balancer = {"load_balancer_ips": (IPv4Address(BALANCER),)}
+    balancer = {"load_balancer_ips": (IPv4Address(BALANCER), IPv4Address(FOREIGN))}
     found: dict[str, Any] = {}
     world.update(service(ONE, elsewhere=TWO, external_local=True, **balancer))
     found["local, outside, node port"] = world.many(world.outside, OWN, 30080)
@@ -173,6 +171,7 @@ def policies() -> dict[str, Any]:
         world.update(service(ONE, source_ranges=ranges, **balancer))
         found[name] = ask(world.outside, BALANCER, 80, timeout=0.5)
         found[f"{name}, node port"] = ask(world.outside, OWN, 30080, timeout=0.5)
+        found[f"{name}, node"] = ask(world.node, FOREIGN, 80, timeout=0.5)
     return found
 
 
@@ -188,12 +187,16 @@ def test_traffic_policies_and_source_ranges() -> None:
         "internal, second pod": [f"one {TWO}"],
         "own range": f"one {GATEWAY}",
         "own range, node port": f"one {GATEWAY}",
+        "own range, node": f"one {GATEWAY}",
         "other ranges": "silence",
         "other ranges, node port": f"one {GATEWAY}",
+        "other ranges, node": "silence",
         "own range among many": f"one {GATEWAY}",
         "own range among many, node port": f"one {GATEWAY}",
+        "own range among many, node": f"one {GATEWAY}",
         "everybody": f"one {GATEWAY}",
         "everybody, node port": f"one {GATEWAY}",
+        "everybody, node": f"one {GATEWAY}",
     }
 
 
