@@ -2,11 +2,13 @@
 
 Per port: a chain `in/…` for the cluster IP and `ext/…` for what comes from outside or to outside addresses; `pick/…`
 chooses among all endpoints of the cluster, `near/…` among the node's own; `ep/…` translates to one endpoint.
+With affinity the chains that choose have a digest of their rules in their names, as sets of source ranges have.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import collapse_addresses
+from zlib import crc32
 
 from agents.nft.base import MASQUERADE, REJECT
 from agents.nft.model import (
@@ -64,6 +66,8 @@ class _Draft:
     collections: dict[str, Collection] = field(default_factory=dict)
     shared: dict[tuple[str, str], str] = field(default_factory=dict)
     slots: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    chosen: dict[str, str] = field(default_factory=dict)
+    """The chains that choose, by what they choose from."""
 
 
 def _port(draft: _Draft, port: ServicePort) -> None:
@@ -133,15 +137,18 @@ def _guarded(draft: _Draft, front: Frontend, chain: str, verdict: str) -> str:
     ranges = list(collapse_addresses(draft.service.source_ranges))
     if front.kind is not FrontendKind.LOAD_BALANCER or not ranges or ranges[0].prefixlen == 0:
         return verdict
-    draft.chains[chain] = (f"ip saddr {{ {', '.join(map(str, ranges))} }} {verdict}", "drop")
+    elements = {str(one): "" for one in ranges}
+    allowed = f"ranges/{draft.service.namespace}/{draft.service.name}/{_digest(elements)}"
+    draft.collections[allowed] = Collection("set", "type ipv4_addr; flags interval;", elements)
+    draft.chains[chain] = (f"ip saddr @{allowed} {verdict}", "drop")
     return f"goto {chain}"
 
 
 def _choose(draft: _Draft, port: ServicePort, name: str, choice: Choice, *, near: bool) -> str:
     """A verdict that leads to one of the choice's endpoints (`near`: only the node's own); makes what it needs."""
-    chain = f"{'near' if near else 'pick'}/{name}"
-    if chain in draft.chains:
-        return f"goto {chain}"
+    choosing = f"{'near' if near else 'pick'}/{name}"
+    if choosing in draft.chosen:
+        return f"goto {draft.chosen[choosing]}"
     ends = [_endpoint(draft, port, name, endpoint) for endpoint in choice.endpoints]
     rules = []
     if draft.service.affinity_seconds is not None:
@@ -149,11 +156,14 @@ def _choose(draft: _Draft, port: ServicePort, name: str, choice: Choice, *, near
     if len(ends) == 1:
         rules.append(f"goto {ends[0]}")
     else:
-        slots = place(draft.previous.slots.get(chain, ()), ends)
-        draft.slots[chain] = slots
+        slots = place(draft.previous.slots.get(choosing, ()), ends)
+        draft.slots[choosing] = slots
         elements = {str(number): f"goto {end}" for number, end in enumerate(slots)}
-        draft.collections[f"{chain}/by-number"] = Collection("map", _NUMBERS, elements)
-        rules.append(f"numgen random mod {len(slots)} vmap @{chain}/by-number")
+        draft.collections[f"{choosing}/by-number"] = Collection("map", _NUMBERS, elements)
+        rules.append(f"numgen random mod {len(slots)} vmap @{choosing}/by-number")
+    # With affinity there is a rule per endpoint: too long for the place of another chain's rules.
+    chain = choosing if draft.service.affinity_seconds is None else f"{choosing}/{_digest(rules)}"
+    draft.chosen[choosing] = chain
     draft.chains[chain] = tuple(rules)
     return f"goto {chain}"
 
@@ -179,6 +189,14 @@ def _endpoint(draft: _Draft, port: ServicePort, name: str, endpoint: Endpoint) -
 def _clients(draft: _Draft, endpoint_chain: str) -> str:
     """The set of clients that stay with the endpoint; another timeout makes another set."""
     return f"clients-{draft.service.affinity_seconds}-{endpoint_chain}"
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """A part of the name of what may be long: changed, it is another one, made in pieces while nothing leads to it.
+
+    Under its old name connections would meet it half changed (`text.Commands`).
+    """
+    return f"{crc32(' '.join(texts).encode()):08x}"
 
 
 def place(previous: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:

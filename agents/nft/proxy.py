@@ -72,8 +72,9 @@ class NftNode:
 
     def update(self, node: Node, services: Mapping[str, Service], lost: Mapping[str, frozenset[Front]]) -> None:
         """Bring the kernel to these Services; NftError or DeadlineError where it refuses."""
-        if self._ruleset is None or self._ruleset.node != node:
+        if self._ruleset is None:
             self._ruleset = Ruleset(node, self._network)
+        self._ruleset.move(node)
         commands = self._ruleset.update(services, lost)
         if self._uncertain:
             commands = self._ruleset.reload()

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from agents.nft.model import EMPTY, TABLE, Elements, Fragment
+from agents.nft.model import EMPTY, HAIRPIN, TABLE, Elements, Fragment
 
-_LINE = 100
-"""Elements per command: nft's parser is slow on long lines, and a group should fit into a transaction."""
+_LINE = 50
+"""Elements per command: nft's parser is slow on long lines, and a group of two such commands must fit into any
+transaction (`proxy.longest_transaction`; with the longest names it has 18,000 characters)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Commands:
     def transactions(self, limit: int | None = None) -> list[str]:
         """Texts for nft, one transaction each: one for all, or where that is longer than `limit` characters, several.
 
-        Then Services change one after the other, each at once; what can fit is together.
+        Then chains change one by one and maps some fifty elements at a time: for a moment a Service may have its new
+        endpoints by one address or port and its old ones by another. What is served stays so, except by `whole`.
         """
         everything = "".join((*self.before, *self.switch, *self.after))
         if limit is None or len(everything) <= limit:
@@ -71,11 +73,17 @@ def change(fragments: Iterable[tuple[Fragment, Fragment]], shared: Mapping[str, 
     before = [line for old, new in pairs for line in _declarations(old, new)]
     before += [line for old, new in pairs for line in _added_elements(old, new)]
     before += [line for old, new in pairs for line in _rules_of_new_chains(old, new)]
+    # A pod that may be chosen must be known here: the way to itself needs another source.
+    hairpin = shared.get(HAIRPIN, SharedChange({}, {}))
+    before += _elements(HAIRPIN, {}, hairpin.added)
     switch = [group for old, new in pairs for group in _changed_chains(old, new)]
-    switch += [group for name, one in shared.items() for group in _elements(name, one.removed, one.added)]
+    maps = {name: one for name, one in shared.items() if name != HAIRPIN}
+    switch += [group for name, one in maps.items() for group in _elements(name, one.removed, one.added)]
     switch += [group for old, new in pairs for group in _changed_elements(old, new)]
-    after = [line for old, new in pairs for line in _removed_elements(old, new)]
+    after = [line for old, new in pairs for line in _emptied_chains(old, new)]
+    after += [line for old, new in pairs for line in _removed_elements(old, new)]
     after += [line for old, new in pairs for line in _endings(old, new)]
+    after += _elements(HAIRPIN, hairpin.removed, {})
     return Commands(tuple(before), tuple(switch), tuple(after))
 
 
@@ -125,14 +133,16 @@ def _known(old: Fragment, name: str) -> Elements:
     return old.collections[name].elements if name in old.collections else {}
 
 
+def _emptied_chains(old: Fragment, new: Fragment) -> Iterator[str]:
+    """Rules go before what they refer to: numbers and sets."""
+    yield from (f"flush chain {TABLE} {name}\n" for name in old.chains if name not in new.chains)
+
+
 def _endings(old: Fragment, new: Fragment) -> Iterator[str]:
-    """Rules first, then what they referred to."""
-    gone = [name for name in old.chains if name not in new.chains]
-    yield from (f"flush chain {TABLE} {name}\n" for name in gone)
     for name, one in old.collections.items():
         if name not in new.collections:
             yield f"delete {one.kind} {TABLE} {name}\n"
-    yield from (f"delete chain {TABLE} {name}\n" for name in gone)
+    yield from (f"delete chain {TABLE} {name}\n" for name in old.chains if name not in new.chains)
 
 
 def _elements(name: str, removed: Elements, added: Elements) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import subprocess
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
@@ -12,10 +13,9 @@ from sandboxed import call_sandboxed
 
 from agents.nft.connections import KernelConnections
 from agents.nft.proxy import NftNode, longest_transaction
-from agents.node_routes import node_routes
+from agents.node_routes import external_route, node_routes
 from agents.services.stale import Front, Stale, step
-from kubinet.addressing import STACK_ROUTER
-from kubinet.netlink import Netlink, add_route
+from kubinet.netlink import Netlink
 from kubinet.netns import interface_indexes, namespace, netlink, of_process, set_sysctls
 from kubinet.state import Endpoint, NetworkConfig, Node, NodeFacts, Service, ServicePort, ServiceProxy
 from kubinet.transport import Protocol
@@ -57,8 +57,7 @@ class World:
             indexes = interface_indexes(connection)
         with Netlink(of_process(self.node)) as channel:
             channel.run(node_routes(NETWORK, facts, uplink=indexes["br-phy"], inner=indexes["gw0"]))
-            route = add_route(IPv4Network(FOREIGN), indexes["gw0"], gateway=STACK_ROUTER, source=IPv4Address(GATEWAY))
-            channel.run([route])  # as agents.services.external_routes does
+            channel.run([external_route(IPv4Network(FOREIGN), facts, indexes["gw0"])])
         self.kernel = NftNode(of_process(self.node), NETWORK, longest_transaction())
         self.servers = ExitStack()
         for pid, address, word in ((self.one, ONE, "one"), (self.two, TWO, "two")):
@@ -149,7 +148,7 @@ def test_without_endpoints_connections_are_refused() -> None:
 
 def policies() -> dict[str, Any]:
     world = World()
-    balancer = {"load_balancer_ips": (IPv4Address(BALANCER),)}
+    balancer = {"load_balancer_ips": (IPv4Address(BALANCER), IPv4Address(FOREIGN))}
     found: dict[str, Any] = {}
     world.update(service(ONE, elsewhere=TWO, external_local=True, **balancer))
     found["local, outside, node port"] = world.many(world.outside, OWN, 30080)
@@ -162,15 +161,22 @@ def policies() -> dict[str, Any]:
     found["internal elsewhere, pod"] = ask(world.one, VIP, 80, timeout=0.5)
     world.update(service(ONE, elsewhere=TWO, internal_local=True))
     found["internal, second pod"] = world.many(world.two, VIP, 80)
-    for name, text in (("own range", "172.18.0.0/24"), ("other range", "192.0.2.0/24"), ("everybody", "0.0.0.0/0")):
-        world.update(service(ONE, source_ranges=(IPv4Network(text),), **balancer))
+    many = tuple(IPv4Network((0x0A000000 + number * 512, 24)) for number in range(6000))
+    for name, ranges in (
+        ("own range", (IPv4Network("172.18.0.0/24"),)),
+        ("other ranges", many),
+        ("own range among many", (*many, IPv4Network("172.18.0.0/16"))),
+        ("everybody", (IPv4Network("0.0.0.0/0"),)),
+    ):
+        world.update(service(ONE, source_ranges=ranges, **balancer))
         found[name] = ask(world.outside, BALANCER, 80, timeout=0.5)
         found[f"{name}, node port"] = ask(world.outside, OWN, 30080, timeout=0.5)
+        found[f"{name}, node"] = ask(world.node, FOREIGN, 80, timeout=0.5)
     return found
 
 
 def test_traffic_policies_and_source_ranges() -> None:
-    """Local keeps the client's address and this node's endpoints, silence without; ranges guard the balancer only."""
+    """Local keeps the client's address and this node's endpoints, else silence; ranges guard balancers only."""
     assert call_sandboxed(policies) == {
         "local, outside, node port": [f"one {OUTSIDE}"],
         "local, outside, balancer": [f"one {OUTSIDE}"],
@@ -181,28 +187,39 @@ def test_traffic_policies_and_source_ranges() -> None:
         "internal, second pod": [f"one {TWO}"],
         "own range": f"one {GATEWAY}",
         "own range, node port": f"one {GATEWAY}",
-        "other range": "silence",
-        "other range, node port": f"one {GATEWAY}",
+        "own range, node": f"one {GATEWAY}",
+        "other ranges": "silence",
+        "other ranges, node port": f"one {GATEWAY}",
+        "other ranges, node": "silence",
+        "own range among many": f"one {GATEWAY}",
+        "own range among many, node port": f"one {GATEWAY}",
+        "own range among many, node": f"one {GATEWAY}",
         "everybody": f"one {GATEWAY}",
         "everybody, node port": f"one {GATEWAY}",
+        "everybody, node": f"one {GATEWAY}",
     }
 
 
 def affinity() -> dict[str, Any]:
     world = World()
-    world.update(service(ONE, TWO, affinity_seconds=100))
+    made = world.update(service(ONE, TWO, affinity_seconds=100))
     tcp = world.many(world.outside, OWN, 30080)
     udp = world.many(world.outside, OWN, 30080, UDP)
+    table = "nft -a list table ip kubinet | head -n 1"
+    loaded = shell(table, world.node)
+    world.kernel.update(replace(NODE, labels={"disk": "fast"}), made, {})
+    same = shell(table, world.node) == loaded
     first = tcp[0].split()[0]
     other = TWO if first == "one" else ONE
     world.update(service(other, affinity_seconds=100))
     after = world.many(world.outside, OWN, 30080)
-    return {"answers": [len(tcp), len(udp)], "moved": after == [f"{'two' if first == 'one' else 'one'} {GATEWAY}"]}
+    moved = after == [f"{'two' if first == 'one' else 'one'} {GATEWAY}"]
+    return {"answers": [len(tcp), len(udp)], "table stays": same, "moved": moved}
 
 
 def test_clients_stay_with_their_endpoint() -> None:
-    """With session affinity 24 connections have one answer, also UDP; when that endpoint goes they move together."""
-    assert call_sandboxed(affinity) == {"answers": [1, 1], "moved": True}
+    """24 connections have one answer, also UDP; a label of the node changes nothing; without the endpoint they move."""
+    assert call_sandboxed(affinity) == {"answers": [1, 1], "table stays": True, "moved": True}
 
 
 def life() -> dict[str, Any]:

@@ -2,14 +2,28 @@
 
 It knows the references that the kernel checks: a verdict leads to a chain that exists, a rule names a map that exists,
 and nothing is deleted that is still referred to. Beyond the kernel: every number that a rule may draw has an element.
+And it follows connections through the chains.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network
 
 _VERDICT = re.compile(r"\b(?:goto|jump) (\S+?)(?=[ ,}]|$)")
 _NUMBERS = re.compile(r"numgen random mod (\d+) vmap @(\S+)")
 _NAMED = re.compile(r"@(\S+)")
+_CONDITION = re.compile(
+    r"(ip saddr (?P<other>!= )?(?P<network>[\d./]+)|ip saddr @(?P<set>\S+)|"
+    r"(?P<local>fib saddr type local)|meta l4proto tcp) "
+)
+_network = cache(IPv4Network)
+
+Source = IPv4Address | None
+"""Of a connection; None: the node itself."""
+Ends = frozenset[str]
+"""How connections may end: `dnat to …`, `drop`, `reject …`, or nothing where the rules of a chain come to their end."""
 
 
 @dataclass
@@ -25,6 +39,40 @@ class Table:
         for line in _commands(text):
             self._command(line)
         self._check()
+
+    def answers(self, sources: Iterable[Source]) -> dict[tuple[str, str, str, Source], Ends]:
+        """What becomes of TCP connections to everything that is served, by map, key, Service and source."""
+        return {
+            (name, key, "/".join(verdict.split("/")[1:3]), source): self._ends(verdict, source)
+            for source in sources
+            for name in ("services", "node-ports")
+            for key, verdict in self.collections.get(name, {}).items()
+        }
+
+    def _ends(self, action: str, source: Source) -> Ends:
+        if numbers := _NUMBERS.match(action):
+            known = self.collections[numbers[2]]
+            return Ends().union(*(self._ends(known[str(number)], source) for number in range(int(numbers[1]))))
+        if not action.startswith("goto "):
+            return Ends({action})
+        found = Ends()
+        for rule in self.chains[action.removeprefix("goto ")]:
+            condition = _condition(rule)
+            then = rule[condition.end() :] if condition else rule
+            if then.startswith(("jump ", "update ")) or (condition and not self._may_hold(condition, source)):
+                continue
+            found |= self._ends(then, source)
+            if not (condition and _is_of_clients(condition)):
+                return found
+        return found | {""}
+
+    def _may_hold(self, condition: re.Match[str], source: Source) -> bool:
+        if name := condition["set"]:
+            ranges = self.collections[name]
+            return _is_of_clients(condition) or any(source in _network(one) for one in ranges if source is not None)
+        if network := condition["network"]:
+            return (source is not None and source in _network(network)) != bool(condition["other"])
+        return source is None or not condition["local"]
 
     def _command(self, line: str) -> None:
         verb, kind, rest = line.split(" ", 2)
@@ -80,6 +128,16 @@ class Table:
         for name, elements in self.collections.items():
             for value in elements.values():
                 assert all(one in self.chains for one in _VERDICT.findall(value)), f"{name}: {value}"
+
+
+@cache
+def _condition(rule: str) -> re.Match[str] | None:
+    return _CONDITION.match(rule)
+
+
+def _is_of_clients(condition: re.Match[str]) -> bool:
+    """The rule asks a set of clients: anybody may be in it, or not."""
+    return (condition["set"] or "").startswith("clients-")
 
 
 def _commands(text: str) -> list[str]:
