@@ -1,6 +1,7 @@
 """One connection to the container runtime (a request line, its answer, the lines after it) and what can go wrong."""
 
 import array
+import errno
 import json
 import socket
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,8 @@ class Connection:
         try:
             self.socket.connect(str(self._path))
             sent = self.socket.sendmsg([message], rights)
-            self.socket.sendall(message[sent:])
+            if sent < len(message):  # the runtime may have refused already, and closed
+                self.socket.sendall(message[sent:])
         except OSError as error:
             raise RuntimeUnavailableError(
                 f"container runtime: {self._path}: {error}; is the cluster up, and its runtime service running?"
@@ -82,6 +84,10 @@ class Connection:
                 raise DeadlineError(f"container runtime: {self._path} gave no answer in time") from None
             except ConnectionError:
                 return None
+            except OSError as error:
+                if error.errno != errno.EMFILE:  # as BlockingIOError, for whoever polls
+                    raise
+                raise ContainerRuntimeError(f"container runtime: {self._path}: {error.strerror}") from None
             if not received:
                 return None
             self._buffer += received

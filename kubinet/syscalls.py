@@ -5,6 +5,7 @@ ctypes.PyDLL keeps the interpreter's lock: forked children must not depend on a 
 
 import array
 import ctypes
+import errno
 import os
 import platform
 import socket
@@ -136,11 +137,18 @@ def filter_calls(program: bytes) -> None:
 def receive_fds(connection: socket.socket, size: int, most_fds: int) -> tuple[bytes, list[int]]:
     """recvmsg(2) of `size` bytes and descriptors; programs started later do not inherit these.
 
+    OSError (EMFILE) when more were sent than this process may open, or than `most_fds`: all of them are closed then.
     `socket.recv_fds` drops its flags, so that its descriptors are inherited.
     """
     fds = array.array("i")
-    data, ancillary, _, _ = connection.recvmsg(size, socket.CMSG_LEN(most_fds * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, flags, _ = connection.recvmsg(
+        size, socket.CMSG_LEN(most_fds * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+    )
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    if flags & socket.MSG_CTRUNC:
+        for fd in fds:
+            os.close(fd)
+        raise OSError(errno.EMFILE, "open files that were sent along were lost: more than may be open here (ulimit -n)")
     return data, list(fds)

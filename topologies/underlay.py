@@ -97,8 +97,10 @@ def _with_datapath(topology: Topology) -> Topology:
 
 def _answer(underlay: Underlay, announcer: Announcer, connection: socket.socket) -> None:
     with connection:
-        request, fds = _receive(connection)
+        request: dict[str, Any] = {}
+        fds: list[int] = []
         try:
+            request, fds = _receive(connection)
             answer = _do(underlay, announcer, request, fds)
         except KubinetError as error:
             answer = {"error": str(error)}

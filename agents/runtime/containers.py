@@ -15,6 +15,7 @@ from agents.runtime.attaching import Attached
 from agents.runtime.cgroups import ContainerGroup
 from agents.runtime.logs import LineSplitter, LogFile
 from agents.runtime.loop import Loop
+from agents.runtime.starting import Start
 from kubinet.cri import ContainerExit, ContainerPhase, ContainerSpec, ContainerStatus
 from kubinet.crilink import ContainerRuntimeError
 
@@ -127,9 +128,11 @@ class Container:
         stdio.close_child_side()
         self.pid, self.pidfd = spawned.pid, spawned.pidfd
 
-        def decided() -> None:
-            self._loop.forget(spawned.start_fd)
-            start = spawn.await_start(spawned.start_fd)
+        def failed() -> None:
+            self._reap()
+            on_started()
+
+        def decided(start: Start) -> None:
             self._start_message = start.error
             if start.terminal is not None:
                 stdio.take_terminal(start.terminal)
@@ -137,13 +140,14 @@ class Container:
                 self._splitters[fd] = LineSplitter()
                 self._loop.watch(fd, partial(self._read, fd))
             if start.error:
-                self._reap()
-            else:
-                self.started = True
-                self._loop.watch(self.pidfd, self._reap)
+                self.kill()  # it ends by itself, unless only its terminal is missing
+                self._loop.watch(self.pidfd, failed)
+                return
+            self.started = True
+            self._loop.watch(self.pidfd, self._reap)
             on_started()
 
-        self._loop.watch(spawned.start_fd, decided)
+        spawned.start.when_decided(self._loop, decided)
 
     def attach(self, attached: Attached) -> None:
         """Give it, too, what the container writes from now on."""
@@ -220,7 +224,7 @@ class Container:
     def _reap(self) -> None:
         _, wait_status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(wait_status)
-        self._finish(code if code >= 0 else 128 - code)
+        self._finish(CANNOT_START if self._start_message else code if code >= 0 else 128 - code)
 
     def _finish(self, exit_code: int) -> None:
         assert self._stdio is not None

@@ -115,16 +115,21 @@ def _busybox_applets(folder: Path) -> Path | None:
 
 def _stop_on_signal(loop: Loop, runtime: Runtime) -> None:
     reader, writer = os.pipe()
+    os.set_blocking(reader, False)
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
+    received: list[int] = []
 
-    def ended() -> None:
-        loop.forget(reader)
-        runtime.close(loop.stop)
+    def woken() -> None:
+        os.read(reader, 4096)
+        # A child writes there, too, when it is signalled before its program runs, as by a container's `kill -1`.
+        if received:
+            loop.forget(reader)
+            runtime.close(loop.stop)
 
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda *_: None)
-    loop.watch(reader, ended)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _: received.append(got))
+    loop.watch(reader, woken)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from agents.runtime import spawn
 from agents.runtime.attaching import Attached
 from agents.runtime.loop import Loop
 from agents.runtime.runtime import Runtime
+from agents.runtime.starting import Start
 from kubinet.cri import ContainerExit, ContainerSpec, SandboxSpec
 from kubinet.crilink import ContainerRuntimeError, ExecStartError
 from kubinet.criwire import decode, encode
@@ -95,6 +96,10 @@ class Connection:
             return
         except ConnectionError:
             data, fds = b"", []
+        except OSError as error:  # the descriptors that belong to the request were lost
+            self.send({"error": "ContainerRuntimeError", "message": f"container runtime: {error.strerror}"})
+            self._close()
+            return
         self._fds += fds
         self._incoming += data
         if not data or len(self._incoming) > _REQUEST_LIMIT:
@@ -148,10 +153,11 @@ class Connection:
                 raise ContainerRuntimeError(f"container runtime: unknown call {call!r}")
 
     def _attach(self, request: dict[str, Any]) -> None:
-        fds, self._fds = dict(zip(request["streams"], self._fds, strict=True)), []
+        given = dict(zip(request["streams"], self._fds, strict=True))
         container = self._server.runtime.running(request["pod_uid"], request["container"])
         stdin = container.take_stdin(once=request["once"]) if request["stdin"] or container.spec.tty else None
-        self._attached = Attached(self._loop, fds)
+        # Only now are they another's to close: the lines above may refuse.
+        self._attached, self._fds = Attached(self._loop, given), []
         container.attach(self._attached)
         container.when_exited(lambda ended: self.send({"exit_code": ended.status().exit_code}))
         self.send({"ok": {"terminal": container.spec.tty}}, stdin)
@@ -174,17 +180,20 @@ class Connection:
             os.close(null)
             _close_all(self._fds)
         self._process = process
-        self._loop.watch(process.start_fd, lambda: self._exec_decided(process))
+        process.start.when_decided(self._loop, lambda start: self._exec_decided(process, start))
 
-    def _exec_decided(self, process: spawn.Spawned) -> None:
-        self._loop.forget(process.start_fd)
-        start = spawn.await_start(process.start_fd)
+    def _exec_decided(self, process: spawn.Spawned, start: Start) -> None:
         if start.error:
-            self._reap(process)
-            self.send({"error": "ExecStartError", "message": start.error})
+            # It ends by itself, unless only its terminal is missing.
+            signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+            self._loop.watch(process.pidfd, lambda: self._exec_failed(process, start.error))
             return
         self.send({"ok": {"pid": process.pid}}, start.terminal)
         self._loop.watch(process.pidfd, lambda: self._exec_ended(process))
+
+    def _exec_failed(self, process: spawn.Spawned, reason: str) -> None:
+        self._reap(process)
+        self.send({"error": "ExecStartError", "message": reason})
 
     def _exec_ended(self, process: spawn.Spawned) -> None:
         code = self._reap(process)

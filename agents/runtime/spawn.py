@@ -2,8 +2,8 @@
 
 The runtime forks with its own pid namespace for children changed for a moment (unshare or setns, then back), so that
 every process is its direct child and the first one of a container is pid 1. A socket that closes on exec tells that
-the program runs, or carries the reason why not. A terminal is opened by the child when it has entered the container,
-so that it is of the container's own devpts, and its controlling side comes back through the same socket.
+the program runs, or carries the reason why not (see `starting`). A terminal is opened by the child when it has entered
+the container, so that it is of the container's own devpts, and its controlling side comes back through the same socket.
 """
 
 import errno
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from agents.runtime import cgroups, rootfs
+from agents.runtime.starting import StartChannel
 from kubinet import syscalls
 
 
@@ -31,7 +32,7 @@ class Program:
     env: Mapping[str, str]
     cwd: str
     stdio: tuple[int, int, int] | None
-    """None: a new terminal of the container's (`Start.terminal`)."""
+    """None: a new terminal of the container's (`starting.Start.terminal`)."""
     dropped_capabilities: tuple[int, ...]
     cgroup_files: tuple[Path, ...]
     call_filter: bytes
@@ -57,18 +58,7 @@ class Spawned:
 
     pid: int
     pidfd: int
-    start_fd: int
-    """Readable when `await_start` may be called."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """How a start ended."""
-
-    error: str
-    """Why the process did not start; empty when its program runs."""
-    terminal: int | None
-    """The controlling side of its terminal, for the caller to close; None without one."""
+    start: StartChannel
 
 
 def start_container(program: Program, home: Home, own_pid_namespace: int) -> Spawned:
@@ -95,23 +85,6 @@ def start_exec(program: Program, container_pidfd: int, own_pid_namespace: int) -
     return _spawn(program, lambda: syscalls.setns(container_pidfd, syscalls.CLONE_NEWPID), enter, own_pid_namespace)
 
 
-def await_start(start_fd: int) -> Start:
-    """Read `Spawned.start_fd` to its end, when the program runs or failed to start, and close it."""
-    text = b""
-    terminals: list[int] = []
-    with socket.socket(fileno=start_fd) as channel:
-        while True:
-            data, fds = syscalls.receive_fds(channel, 4096, 1)
-            text, terminals = text + data, terminals + fds
-            if not data:
-                break
-    if not text.strip():
-        return Start("", terminals[0] if terminals else None)
-    for fd in terminals:
-        os.close(fd)
-    return Start(str(json.loads(text)), None)
-
-
 def _spawn(
     program: Program, change_pid_namespace: Callable[[], None], enter: Callable[[], None], own_pid_namespace: int
 ) -> Spawned:
@@ -121,7 +94,7 @@ def _spawn(
         try:
             pid = os.fork()
             if pid == 0:
-                _become(program, enter, child_side)
+                become(program, enter, child_side, start)
         finally:
             syscalls.setns(own_pid_namespace, syscalls.CLONE_NEWPID)
     except OSError:
@@ -129,15 +102,17 @@ def _spawn(
         raise
     finally:
         child_side.close()
-    return Spawned(pid, os.pidfd_open(pid), start.detach())
+    return Spawned(pid, os.pidfd_open(pid), StartChannel(start))
 
 
-def _become(program: Program, enter: Callable[[], None], parent: socket.socket) -> NoReturn:
-    """The child: never returns, whatever happens."""
+def become(program: Program, enter: Callable[[], None], parent: socket.socket, parents_side: socket.socket) -> NoReturn:
+    """The child: never returns, whatever happens. `parents_side`: its copy of the other end of `parent`."""
     try:
         gc.disable()
+        parents_side.close()
         syscalls.die_with_parent(signal.SIGKILL)
-        parent.send(b" ")  # a parent that died before the line above has closed its side: SIGPIPE's error
+        if _has_ended(parent):  # before the line above, which has no effect then
+            os._exit(128)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by the interpreter, and exec would keep it so
             signal.signal(ignored, signal.SIG_DFL)
         os.setsid()
@@ -157,6 +132,14 @@ def _become(program: Program, enter: Callable[[], None], parent: socket.socket) 
         parent.sendall(json.dumps(str(error) or repr(error)).encode())
     finally:
         os._exit(128)
+
+
+def _has_ended(parent: socket.socket) -> bool:
+    """Is its end closed? getppid(2) cannot tell: the parent is in another pid namespace, so that it is always 0."""
+    try:
+        return not parent.recv(1, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 def _open_terminal(parent: socket.socket) -> tuple[int, int, int]:

@@ -28,7 +28,13 @@ from kubinet.cri import (
     RuntimeClient,
     SandboxSpec,
 )
-from kubinet.crilink import ContainerNotFoundError, ContainerRuntimeError, ExecStartError, RuntimeUnavailableError
+from kubinet.crilink import (
+    Connection,
+    ContainerNotFoundError,
+    ContainerRuntimeError,
+    ExecStartError,
+    RuntimeUnavailableError,
+)
 from kubinet.images import ImageTable, load_table
 
 pytestmark = pytest.mark.emulated
@@ -306,6 +312,38 @@ def test_exec_errors(runtime: Running) -> None:
     with runtime.client.exec("u1", "c", ["sleep", "60"]) as process:
         process.kill()
         assert process.wait(30) == 128 + signal.SIGKILL
+
+
+def test_refused_requests_keep_no_descriptor(runtime: Running) -> None:
+    """The pipes of an attach that is refused are closed; descriptors that do not arrive refuse the request."""
+    runtime.sandbox()
+    reader, writer = os.pipe()
+    with pytest.raises(ContainerNotFoundError, match="container 'x' does not run"):
+        runtime.client.attach("u1", "x", stdout=writer)
+    os.close(writer)
+    assert select.select([reader], [], [], 20)[0], "the runtime has the pipe still"
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    with pytest.raises(ContainerRuntimeError, match="open files that were sent along were lost"):
+        Connection(runtime.folder / "run" / "runtime.sock", 20, {"call": "list"}, (0, 0, 0, 0))
+    assert [sandbox.pod_uid for sandbox in runtime.client.list()] == ["u1"]
+
+
+@pytest.mark.parametrize("signal_name", ["STOP", "TERM"])
+def test_signals_in_a_container_do_not_reach_the_runtime(runtime: Running, signal_name: str) -> None:
+    """A process that is signalled by its container before its program runs neither stops the runtime nor ends it."""
+    runtime.sandbox()
+    endless = f"while :; do kill -{signal_name} -1 2>/dev/null; sleep 0.002; done"
+    runtime.client.start_container(ContainerSpec("u1", "c", 0, ("sh", "-c", endless)))
+    null = os.open(os.devnull, os.O_WRONLY)
+    client = RuntimeClient(runtime.folder / "run" / "runtime.sock", timeout=5.0)
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(client.exec_unawaited("u1", "c", ["true"], output=null))
+            assert len(client.list()) == 1
+        client.remove_sandboxes(["u1"])
+    os.close(null)
+    assert client.list() == ()
 
 
 def test_volumes(runtime: Running) -> None:

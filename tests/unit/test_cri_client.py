@@ -11,7 +11,7 @@ import pytest
 from kubinet.cri import (
     RuntimeClient,
 )
-from kubinet.crilink import ExecStartError
+from kubinet.crilink import ContainerRuntimeError, ExecStartError
 
 
 def _runtime(path: Path, *parts: bytes) -> threading.Thread:
@@ -69,3 +69,22 @@ def test_an_exec_that_is_not_awaited_is_polled_without_blocking(tmp_path: Path) 
     server.join(10.0)
     os.close(reader)
     os.close(writer)
+
+
+def test_a_terminal_that_does_not_arrive_is_an_error(tmp_path: Path) -> None:
+    """Not a process without a terminal; here two are sent where one may come, as at the limit of open files."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "runtime.sock"))
+        listener.listen()
+
+        def serve() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65536)
+                socket.send_fds(connection, [b'{"ok": {"pid": 5}}\n'], [0, 0])
+                connection.recv(1)  # until the client closes
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        with pytest.raises(ContainerRuntimeError, match=r"open files that were sent along were lost.* \(ulimit -n\)"):
+            RuntimeClient(tmp_path / "runtime.sock").exec("u", "main", ["sh"], tty=True)
+        server.join(10.0)
