@@ -28,9 +28,8 @@ def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: i
     """Serve until SIGTERM, then end every container."""
     syscalls.die_with_parent(signal.SIGKILL)
     _raise_file_limit()
-    hierarchies = find_hierarchies(
-        parse(Path("/proc/self/mountinfo").read_text()), Path("/proc/self/cgroup").read_text()
-    )
+    mounts = parse(Path("/proc/self/mountinfo").read_text())
+    hierarchies = find_hierarchies(mounts, Path("/proc/self/cgroup").read_text())
     groups = Cgroups(hierarchies, cluster)
     home = run_dir / "runtime"
     shutil.rmtree(home, ignore_errors=True)
@@ -43,7 +42,7 @@ def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: i
     overlays, reason = _try_overlay(home / "rootfs", user_namespace=in_user_namespace)
     view = rootfs.machine_view(rootfs.top_level_entries(), overlays=overlays, user_namespace=in_user_namespace)
     if overlays and ownfolders.needed():
-        ownfolders.make(home / "folders", view.overlays)
+        ownfolders.make(home / "folders", view.overlays, mounts=frozenset(mount.target for mount in mounts))
         view = replace(view, own_folders=str(home / "folders"))
     loop = Loop()
     runtime = Runtime(

@@ -3,12 +3,13 @@
 In a user namespace the machine's root is nobody, so an overlay over its folders would be read-only but for the topmost
 one. A merged folder has the owner and mode of its uppermost layer (the kernel's overlayfs.rst, "Directories"), so a
 layer of empty folders above the machine's makes them the container's root's. Files stay nobody's: they can be replaced,
-not changed in place.
+not changed in place. So do folders that the user may not enter: the kernel would not merge them for the user either.
 """
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Set
 from pathlib import Path
 from typing import Final
 
@@ -22,23 +23,33 @@ def needed() -> bool:
     return Path("/usr").stat().st_uid != 0
 
 
-def make(target: Path, names: Iterable[str], machine: Path = Path("/")) -> None:
+def make(target: Path, names: Collection[str], machine: Path = Path("/"), mounts: Set[Path] = frozenset()) -> None:
     """Below `target`, empty folders with the names and modes of those below `machine` that this user may enter.
 
-    `names`: the top-level folders to copy, of those in `DEPTHS`.
+    `names`: the top-level folders to copy, of those in `DEPTHS`. Folders in `mounts` are not looked into: an overlay
+    does not show what is mounted there, and a server that does not answer would hold us up.
     """
-    for name in names:
-        for top, depth in DEPTHS.items():
-            if top.split("/", 1)[0] == name and (machine / top).is_dir():
-                _copy(machine / top, target / top, depth)
+    closed = mounts - {machine / name for name in names}
+    for top, depth in DEPTHS.items():
+        if top.split("/", 1)[0] in names:
+            _copy(machine / top, target / top, depth, closed)
 
 
-def _copy(source: Path, target: Path, depth: int | None) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    target.chmod(stat.S_IMODE(source.stat().st_mode))
-    if depth == 0:
-        return
-    with os.scandir(source) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False) and os.access(entry.path, os.R_OK | os.X_OK):
-                _copy(Path(entry.path), target / entry.name, None if depth is None else depth - 1)
+def _copy(source: Path, target: Path, depth: int | None, mounts: Set[Path]) -> None:
+    """No errors: the machine's folders come and go meanwhile, and one that is not copied is only not written in."""
+    with contextlib.suppress(OSError):
+        if source in mounts:
+            target.mkdir(exist_ok=True)
+            return
+        mode = source.lstat().st_mode
+        if not stat.S_ISDIR(mode):
+            return
+        target.mkdir(parents=True, exist_ok=True)
+        target.chmod(stat.S_IMODE(mode))
+        if depth == 0:
+            return
+        with os.scandir(source) as entries:
+            folders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for folder in folders:
+            if folder in mounts or os.access(folder, os.R_OK | os.X_OK):
+                _copy(folder, target / folder.name, None if depth is None else depth - 1, mounts)

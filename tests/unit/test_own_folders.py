@@ -1,6 +1,9 @@
 """The layer of folders that an ordinary user's containers may write in."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from agents.runtime import ownfolders
 
@@ -29,3 +32,36 @@ def test_only_the_folders_that_containers_see_as_their_own(tmp_path: Path) -> No
     (tmp_path / "machine/usr/local/bin").mkdir(parents=True)
     ownfolders.make(tmp_path / "target", ("etc",), tmp_path / "machine")
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["etc"]
+
+
+def _entered_by_all(path: str, _: int) -> bool:
+    return Path(path).stat().st_mode & 0o005 == 0o005
+
+
+def test_links_mounts_and_closed_folders_are_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link at /usr/local stays one; a mount point is an empty folder; what the user may not enter is left out."""
+    monkeypatch.setattr(os, "access", _entered_by_all)  # as of a user to whom none of it belongs
+    machine, target = tmp_path / "machine", tmp_path / "target"
+    for path in ("usr/share", "opt/local/bin", "var/nfs/a", "var/lib/open", "var/lib/private/a"):
+        (machine / path).mkdir(parents=True)
+    (machine / "usr/local").symlink_to("../opt/local")
+    (machine / "var/lib/private").chmod(0o700)
+    ownfolders.make(target, ("usr", "var"), machine, mounts={machine / "var", machine / "var/nfs"})
+    assert sorted(str(path.relative_to(target)) for path in target.rglob("*")) == [
+        "usr", "usr/share", "var", "var/lib", "var/lib/open", "var/nfs",
+    ]  # fmt: skip
+
+
+def test_folders_that_vanish_meanwhile_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine lives on while its folders are read."""
+    for path in ("a", "b", "c"):
+        (tmp_path / "machine/etc" / path).mkdir(parents=True)
+
+    def vanishing(path: str, _: int) -> bool:
+        if Path(path).name == "b":
+            Path(path).rmdir()
+        return True
+
+    monkeypatch.setattr(os, "access", vanishing)
+    ownfolders.make(tmp_path / "target", ("etc",), tmp_path / "machine")
+    assert sorted(path.name for path in (tmp_path / "target/etc").iterdir()) == ["a", "c"]
