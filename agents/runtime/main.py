@@ -7,15 +7,17 @@ import compileall
 import gc
 import json
 import os
+import platform
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from agents.runtime import ownfolders, rootfs
+from agents.runtime import oneuser, ownfolders, rootfs
 from agents.runtime.cgroups import Cgroups, find_hierarchies
 from agents.runtime.loop import Loop
 from agents.runtime.mountinfo import parse
@@ -39,11 +41,15 @@ def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: i
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     in_user_namespace = Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
-    overlays, reason = _try_overlay(home / "rootfs", user_namespace=in_user_namespace)
+    reason = _try(lambda: _mount_overlay(home / "rootfs", user_namespace=in_user_namespace))
+    overlays = not reason
     view = rootfs.machine_view(rootfs.top_level_entries(), overlays=overlays, user_namespace=in_user_namespace)
     if overlays and ownfolders.needed():
         ownfolders.make(home / "folders", view.overlays, mounts=frozenset(mount.target for mount in mounts))
         view = replace(view, own_folders=str(home / "folders"))
+    call_filter, changes_of_user = oneuser.choose(
+        platform.machine(), alone=oneuser.alone(), attempt=lambda code: _try(lambda: syscalls.filter_calls(code))
+    )
     loop = Loop()
     runtime = Runtime(
         loop,
@@ -52,6 +58,7 @@ def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: i
         view=view,
         groups=groups,
         applets=_busybox_applets(home / "busybox"),
+        call_filter=call_filter,
     )
     Server(loop, runtime, socket)
     _stop_on_signal(loop, runtime)
@@ -63,6 +70,7 @@ def main(cluster: str, run_dir: Path, state_dir: Path, socket: Path, ready_fd: i
     facts = {
         "pid": os.getpid(),
         "root": "overlay" if overlays else f"read-only ({reason})",
+        "changes_of_user": changes_of_user,
         "limits_not_enforced": dict(groups.lacking),
     }
     os.write(ready_fd, json.dumps(facts).encode() + b"\n")
@@ -76,19 +84,13 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _try_overlay(scratch: Path, *, user_namespace: bool) -> tuple[bool, str]:
-    """Can this kernel mount what containers need? Tried in a child, so that nothing stays behind."""
+def _try(what: Callable[[], None]) -> str:
+    """Why this kernel does not do it, or empty. Tried in a child, so that nothing stays behind."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            syscalls.unshare(syscalls.CLONE_NEWNS)
-            syscalls.mount("kubinet", str(scratch), "tmpfs")
-            for name in ("upper", "work", "merged"):
-                (scratch / name).mkdir()
-            options = f"lowerdir=/usr,upperdir={scratch}/upper,workdir={scratch}/work"
-            options += ",userxattr" if user_namespace else ""
-            syscalls.mount("overlay", f"{scratch}/merged", "overlay", syscalls.MS_NODEV, options)
+            what()
         except OSError as error:
             os.write(writer, (error.strerror or str(error)).encode())
         finally:
@@ -96,8 +98,18 @@ def _try_overlay(scratch: Path, *, user_namespace: bool) -> tuple[bool, str]:
     os.close(writer)
     os.waitpid(pid, 0)
     with os.fdopen(reader) as pipe:
-        reason = pipe.read()
-    return not reason, reason
+        return pipe.read()
+
+
+def _mount_overlay(scratch: Path, *, user_namespace: bool) -> None:
+    """As containers need it."""
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("kubinet", str(scratch), "tmpfs")
+    for name in ("upper", "work", "merged"):
+        (scratch / name).mkdir()
+    options = f"lowerdir=/usr,upperdir={scratch}/upper,workdir={scratch}/work"
+    options += ",userxattr" if user_namespace else ""
+    syscalls.mount("overlay", f"{scratch}/merged", "overlay", syscalls.MS_NODEV, options)
 
 
 def _busybox_applets(folder: Path) -> Path | None:

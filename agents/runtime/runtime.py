@@ -1,12 +1,11 @@
 """What the container runtime does: sandboxes, containers, exec. The transport is in `server`."""
 
 import os
-import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from agents.runtime import capabilities, oneuser, rootfs, spawn
+from agents.runtime import capabilities, rootfs, spawn
 from agents.runtime.cgroups import Cgroups
 from agents.runtime.containers import Container
 from agents.runtime.loop import Loop
@@ -28,7 +27,9 @@ class Runtime:
         view: rootfs.MachineView,
         groups: Cgroups,
         applets: Path | None,
+        call_filter: bytes,
     ) -> None:
+        """`call_filter`: see `spawn.Program`."""
         self._loop = loop
         self._state_dir = state_dir
         self._run_dir = run_dir
@@ -38,7 +39,7 @@ class Runtime:
         self._sandboxes: dict[str, Sandbox] = {}
         self._own_netns = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._call_filter = oneuser.filter_program(platform.machine()) if oneuser.alone() else b""
+        self._call_filter = call_filter
         self._last_capability = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
         self.on_exit: Callable[[ContainerExit], None] = lambda _: None
 

@@ -1,6 +1,8 @@
 """The filter that lets programs change their user where there is no other."""
 
+import re
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,39 @@ def test_calls_that_change_users_succeed_without_being_made(
     assert {number: answer(program, arch, number) for number in changing} == dict.fromkeys(changing, SUCCESS)
     assert {number: answer(program, arch, number) for number in others} == dict.fromkeys(others, ALLOW)
     assert {answer(program, I386, number) for number in (*changing, *others)} == {ALLOW}
+
+
+@pytest.mark.parametrize(
+    ("machine", "header"),
+    [
+        ("x86_64", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+        ("aarch64", "/usr/include/asm-generic/unistd.h"),
+    ],
+)
+def test_numbers_of_calls_are_the_kernels(machine: str, header: str) -> None:
+    """Each name has the number that the kernel's headers define for the architecture."""
+    if not Path(header).exists():
+        pytest.skip(f"no {header} (Debian: linux-libc-dev)")
+    defined = dict(re.findall(r"#define __NR_(\w+)\s+(\d+)", Path(header).read_text()))
+    calls = oneuser.MACHINES[machine].calls
+    assert calls == {name: int(defined[name]) for name in calls}
+
+
+@pytest.mark.parametrize(
+    ("machine", "alone", "lack", "filtered", "shown"),
+    [
+        ("x86_64", True, "", True, "pretended"),
+        ("x86_64", True, "Function not implemented", False, "refused (Function not implemented)"),
+        ("riscv64", True, "", False, "refused (no filter for riscv64)"),
+        ("x86_64", False, "", False, "made"),
+    ],
+)
+def test_containers_do_without_a_filter_that_cannot_be(
+    machine: str, *, alone: bool, lack: str, filtered: bool, shown: str
+) -> None:
+    """Where the kernel has no seccomp filters a change of user is refused, and containers start all the same."""
+    program = oneuser.filter_program(machine) if filtered else b""
+    assert oneuser.choose(machine, alone=alone, attempt=lambda _: lack) == (program, shown)
 
 
 def test_unknown_architecture_has_no_filter() -> None:
