@@ -39,8 +39,8 @@ def inject(
     inject_lines(cluster_of(cluster), lines, output)
 
 
-@into(fault, ("fault", "list"), ["kubinet fault list", "kubinet fault list -o json"])
-def list_(output: FactsOption = Facts.TABLE, cluster: ClusterOption = None) -> None:
+@into(fault, ("fault", "ls"), ["kubinet fault ls", "kubinet fault ls -o json"])
+def ls(output: FactsOption = Facts.TABLE, cluster: ClusterOption = None) -> None:
     """List the injected faults and look whether each is still there."""
     from kubinet.cli.connection import cluster_of
     from kubinet.cli.faulting import list_faults
