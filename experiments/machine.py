@@ -100,9 +100,10 @@ def git_changes() -> str:
 def _git(checkout: Path, *argv: str) -> str | None:
     """What git prints; None where it fails.
 
-    A checkout of somebody else's, as on a shared machine, is trusted: its programs are those that run here.
+    A checkout of somebody else's, as on a shared machine, is trusted (git 2.38): its programs are those that run here.
     """
-    argv = ("git", "-c", f"safe.directory={checkout}", "-C", str(checkout), *argv)
+    options = ("-c", f"safe.directory={checkout}", "-c", "core.fsmonitor=false")
+    argv = ("git", *options, "-C", str(checkout), *argv)
     try:
         result = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):

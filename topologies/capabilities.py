@@ -63,7 +63,7 @@ def basics(refusals: Mapping[str, str], which: Callable[[str], str | None]) -> I
         not words,
         words or "made and left again",
         "every cluster lives in throw-away namespaces" if not words else "no cluster can be made",
-        "" if root else "sysctl kernel.unprivileged_userns_clone=1 and user.max_user_namespaces=10000, or run as root",
+        namespaces_remedy(_sysctl, root=root) if words else "",
         needed=True,
     )
     missing = {name: package for name, package in PROGRAMS.items() if which(name) is None}
@@ -99,6 +99,27 @@ def basics(refusals: Mapping[str, str], which: Callable[[str], str | None]) -> I
         "topologies with several equal paths cannot be made",
         "a kernel with CONFIG_IP_ROUTE_MULTIPATH",
     )
+
+
+NAMESPACE_SETTINGS: Mapping[str, tuple[str, str]] = {
+    "kernel.apparmor_restrict_unprivileged_userns": ("1", "0"),
+    "kernel.unprivileged_userns_clone": ("0", "1"),
+    "user.max_user_namespaces": ("0", "10000"),
+}
+"""Setting -> the value that keeps ordinary users from namespaces, and one that does not. Ubuntu's since 23.10, Debian's
+of old, and every kernel's."""
+
+
+def namespaces_remedy(sysctl: Callable[[str], str | None], *, root: bool) -> str:
+    """What an administrator does so that namespaces can be made; `sysctl`: a setting's value, None where it is not."""
+    forbidding = [f"{name}={right}" for name, (wrong, right) in NAMESPACE_SETTINGS.items() if sysctl(name) == wrong]
+    if forbidding and not root:
+        return f"sysctl -w {' '.join(forbidding)}, or run as root"
+    return "leave the container that forbids them" if root else "run as root, or leave the container that forbids them"
+
+
+def _sysctl(name: str) -> str | None:
+    return _read(f"/proc/sys/{name.replace('.', '/')}").strip() or None
 
 
 def datapaths(refusals: Mapping[str, str]) -> Iterator[Capability]:

@@ -6,7 +6,7 @@ import time
 import pytest
 from stalls import running_time
 
-from topologies.capabilities import Capability, Limits, basics, datapaths, examine, limits, links
+from topologies.capabilities import Capability, Limits, basics, datapaths, examine, limits, links, namespaces_remedy
 from topologies.probes import PROBES, refusal, try_all
 
 WORKS = dict.fromkeys(PROBES, "") | {"namespaces": ""}
@@ -46,6 +46,27 @@ def test_a_lack_of_netem_names_the_fallback() -> None:
     without = _by_name(list(links(lacking, lambda _name: None)))
     assert without["delay, jitter, loss (sch_netem)"].consequence == "links with delay, jitter or loss are refused"
     assert without["delay in userspace (vde-wirefilter)"].remedy == "apt install vde2"
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        (
+            {"kernel.apparmor_restrict_unprivileged_userns": "1", "user.max_user_namespaces": "96000"},
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or run as root",
+        ),
+        (
+            {"kernel.unprivileged_userns_clone": "0", "user.max_user_namespaces": "0"},
+            "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000, or run as root",
+        ),
+        ({"kernel.apparmor_restrict_unprivileged_userns": "0"}, "run as root, or leave the container that forbids them"),
+    ],
+    ids=["Ubuntu", "Debian of old", "a container"],
+)
+def test_the_setting_that_forbids_users_their_namespaces_is_named(settings: dict[str, str], remedy: str) -> None:
+    """Only what this machine has set so; where no setting forbids them, what surrounds the user does."""
+    assert namespaces_remedy(settings.get, root=False) == remedy
+    assert namespaces_remedy(settings.get, root=True) == "leave the container that forbids them"
 
 
 def test_missing_programs_are_fatal_and_name_their_packages() -> None:
