@@ -202,13 +202,13 @@ def _kubinet(site: Site, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_faults_by_hand(site: Site) -> None:
-    """`kubinet fault inject`, `list` and `heal` in processes of their own know of the same faults."""
+    """`kubinet fault inject`, `ls` and `heal` in processes of their own know of the same faults."""
     done = _kubinet(site, "inject", "link n2-s1 down")
     assert (done.returncode, done.stdout) == (
         0,
         "link-1: link n2-s1 down\npresent: 2 of 2 interfaces are down\nsymptom: 0 of 40 frames arrived\n",
     ), done.stderr
-    [listed] = json.loads(_kubinet(site, "list", "-o", "json").stdout)
+    [listed] = json.loads(_kubinet(site, "ls", "-o", "json").stdout)
     assert (listed["name"], listed["fault"], listed["present"]) == ("link-1", "link n2-s1 down", True)
     done = _kubinet(site, "heal", "link-1")
     healed = "link-1 healed: link n2-s1 down\nrecovered: 40 of 40 frames arrived\n"
