@@ -260,18 +260,23 @@ class Supervisor:
                 self._fork(running)
 
     def _stop(self) -> int:
-        """End the services by SIGTERM, and what is left after a deadline by our own end."""
-        alive = {one.pid for one in self.services.values() if one.pid}
-        for pid in alive:
-            os.kill(pid, signal.SIGTERM)
+        """End the services by SIGTERM, those that others need last; what is left after a deadline ends with us."""
+        needed = {name for one in self.services.values() if one.pid for name in one.service.after}
         deadline = time.monotonic() + self.stop_seconds
+        for last in (False, True):
+            alive = {one.pid for name, one in self.services.items() if one.pid and (name in needed) is last}
+            for pid in alive:
+                os.kill(pid, signal.SIGTERM)
+            self._await_ends(alive, deadline)
+        return 0 if self.complete else 1
+
+    def _await_ends(self, alive: set[int], deadline: float) -> None:
         with selectors.DefaultSelector() as waiting:
             waiting.register(self._wake, selectors.EVENT_READ)
             while alive and (left := deadline - time.monotonic()) > 0:
                 if waiting.select(left):
                     self._wake.recv(4096)
                 alive -= {pid for pid, _ in _reap()}
-        return 0 if self.complete else 1
 
     # Words to the outside
 

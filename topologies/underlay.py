@@ -24,7 +24,7 @@ from typing import Any
 
 from mininet.cli import CLI
 
-from kubinet import netlink
+from kubinet import collector, netlink
 from kubinet.client import Client
 from kubinet.errors import KubinetError
 from kubinet.facts import facts_to_json
@@ -73,6 +73,7 @@ def serve(context: ServiceContext) -> None:
     announcer = Announcer(underlay, Client(context.api_url, context.token))
     announcer.start()
     context.ready({name: round(seconds, 3) for name, seconds in underlay.timings.items()})
+    collector.search_rarely()
     try:
         while True:
             connection, _ = listener.accept()

@@ -188,6 +188,7 @@ async def running(api: Api) -> AsyncIterator[web.ServerRunner]:
     finally:
         for cycle in cycles:
             cycle.close()
+        api.objects.store.end()  # else the watches hold the end up
         await runner.cleanup()
         api.objects.store.close()
 

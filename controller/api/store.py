@@ -92,6 +92,7 @@ class Store:
         self._journal = journal
         self._collections: dict[str, _Collection] = {}
         self._past: deque[_Past] = deque(maxlen=history)
+        self._endings: list[Callable[[], None]] = []
         self.version = 0
         if journal is not None:
             self.version, rows = journal.load()
@@ -205,6 +206,16 @@ class Store:
                 listeners.remove(listener)
 
         return stop
+
+    def at_end(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` when no more changes will come (`end`); returns how to stop it."""
+        self._endings.append(listener)
+        return lambda: self._endings.remove(listener)
+
+    def end(self) -> None:
+        """Tell those who wait for changes that no more will come."""
+        for listener in tuple(self._endings):
+            listener()
 
     def _since(self, version: int) -> list[_Past]:
         if version < self._oldest or version > self.version:

@@ -113,7 +113,8 @@ class _Queue:
     namespace: str
     entries: deque[Change | _Mark] = field(default_factory=deque)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
-    overflow: bool = False
+    over: bool = False
+    """Nothing more will come: too much waited, or the API ends."""
 
     def put(self, change: Change) -> None:
         """A change of the watch's own kind."""
@@ -126,9 +127,14 @@ class _Queue:
 
     def _append(self, entry: Change | _Mark) -> None:
         if len(self.entries) >= _QUEUE_LIMIT:
-            self.overflow = True
+            self.over = True
         else:
             self.entries.append(entry)
+        self.ready.set()
+
+    def end(self) -> None:
+        """The watch ends after what waits."""
+        self.over = True
         self.ready.set()
 
     def take(self, encoder: _Encoder) -> bytes:
@@ -175,7 +181,7 @@ def _version(request: Request) -> int:
 
 
 async def serve(store: Store, request: Request) -> web.StreamResponse:
-    """Answer one watch until its timeout or the client's end."""
+    """Answer one watch until its timeout, the client's end or the API's."""
     kind = request.target.kind
     selected = predicate(request.label_selector(), request.field_selector())
     accept = request.http.headers.get("Accept", "")
@@ -185,6 +191,7 @@ async def serve(store: Store, request: Request) -> web.StreamResponse:
     marked = _marked(request)
     lines = _initial(store, request, encoder, _version(request), marked)
     stops = [store.listen(kind.key, queue.put), *(store.listen(key, queue.mark) for key in marked)]
+    stops.append(store.at_end(queue.end))
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
     loop = asyncio.get_running_loop()
     seconds = request.number("timeoutSeconds")
@@ -210,7 +217,7 @@ async def _stream(
     deadline: float | None,
 ) -> None:
     loop = asyncio.get_running_loop()
-    while not queue.overflow:
+    while not queue.over:
         wait = BOOKMARK_SECONDS if deadline is None else min(BOOKMARK_SECONDS, deadline - loop.time())
         if wait <= 0:
             # What came with the deadline goes first: the bookmark says that everything up to it was seen.

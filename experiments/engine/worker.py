@@ -21,6 +21,7 @@ from experiments.design.model import RunSpec
 from experiments.engine.run import RunOutcome, carry_out
 from experiments.engine.tools import Telling, load_tools
 from experiments.engine.values import from_data, to_data
+from kubinet import collector
 from kubinet.errors import KubinetError
 
 INTERRUPTED: Final = 130
@@ -157,6 +158,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch_input, name="parent-watch", daemon=True).start()
+    collector.search_rarely()
     telling = Telling(
         step=lambda text: tell(kind="step", text=text),
         value=lambda text: tell(kind="value", text=text),

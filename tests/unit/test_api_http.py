@@ -1,14 +1,18 @@
 """The API over HTTP: tokens, verbs, watches, tables, paging, and input that is wrong or hostile."""
 
+import asyncio
 import gzip
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
-from apiserver import MAPS, MERGE, PODS, TABLE, Connection, config_map, serve
+from apiserver import MAPS, MERGE, PODS, TABLE, Connection, config_map, serve, serving
 
 from controller.api.codec import BODY_LIMIT
+from controller.api.server import open_api
+from kubinet.cri import RuntimeClient
 
 
 @pytest.mark.parametrize("token", ["", "Bearer wrong", "Basic secret", "Bearer"])
@@ -91,6 +95,23 @@ def test_watch_start_and_end(tmp_path: Path) -> None:
         assert (status, answer["reason"]) == (410, "Expired")
 
     serve(tmp_path, scenario)
+
+
+def test_watches_end_with_the_api(tmp_path: Path) -> None:
+    """An API that ends ends its watches as a time-out does: clients see no broken answer, and it waits for none."""
+
+    async def main() -> None:
+        api = open_api(tmp_path, "secret", RuntimeClient(tmp_path / "runtime.sock"))
+        headers = {"Authorization": "Bearer secret"}
+        async with aiohttp.ClientSession(headers=headers) as session, AsyncExitStack() as client:
+            async with serving(api) as url:
+                connection = Connection(session, url)
+                await connection.ask("POST", MAPS, config_map("a"))
+                event = await client.enter_async_context(connection.watch(MAPS))
+                assert (await event())[0] == "ADDED"
+            assert await event() == ("END", None)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
 
 
 def test_tables(tmp_path: Path) -> None:

@@ -88,6 +88,24 @@ def test_sigterm_ends_all_services_within_the_deadline(tmp_path: Path) -> None:
         assert supervised.trace() == ["asked to end"]
 
 
+def test_services_that_others_need_end_last(tmp_path: Path) -> None:
+    """What a service still says while it ends is heard by those that it needs."""
+    serve = """
+def serve(context):
+    signal.signal(signal.SIGTERM, lambda *_: (word(context, "go"), say(context, "second"), sys.exit(0)))
+    context.ready({})
+    while True:
+        signal.pause()
+"""
+    services = {"name": "first", "source": POLITE}, {"name": "second", "after": ["first"], "source": serve}
+    with Supervised(tmp_path, *services, pipes=["go"]) as supervised:
+        supervised.until("cluster", "ready")
+        supervised.process.send_signal(signal.SIGTERM)
+        (tmp_path / "go").write_text("x")
+        assert supervised.ended() == 0
+        assert supervised.trace() == ["second", "asked to end"]
+
+
 @pytest.mark.parametrize(("bound", "complete"), [(True, True), (False, False)])
 def test_a_closed_control_socket_ends_a_bound_or_unfinished_cluster(
     tmp_path: Path, bound: bool, complete: bool

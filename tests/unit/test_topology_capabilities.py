@@ -59,7 +59,10 @@ def test_a_lack_of_netem_names_the_fallback() -> None:
             {"kernel.unprivileged_userns_clone": "0", "user.max_user_namespaces": "0"},
             "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000, or run as root",
         ),
-        ({"kernel.apparmor_restrict_unprivileged_userns": "0"}, "run as root, or leave the container that forbids them"),
+        (
+            {"kernel.apparmor_restrict_unprivileged_userns": "0"},
+            "run as root, or leave the container that forbids them",
+        ),
     ],
     ids=["Ubuntu", "Debian of old", "a container"],
 )

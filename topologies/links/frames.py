@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kubinet.collector import paused
 from kubinet.netns import namespace, of_process
 
 _ETHER_TYPE = 0x88B5
@@ -147,6 +148,7 @@ class Direction:
             yield Arrival(number, sent, seconds * 1_000_000_000 + nanoseconds, size)
 
 
+@paused()
 def spaced(
     ways: Sequence[Direction], count: int, gaps: Sequence[float], patiences: Sequence[float]
 ) -> list[list[Arrival]]:
@@ -196,6 +198,7 @@ class Load:
     patience: float
 
 
+@paused()
 def streams(loads: Sequence[Load]) -> list[list[Arrival]]:
     """Keep these ways' sending interfaces busy at the same time; what arrived, way by way."""
     found: list[list[Arrival]] = [[] for _ in loads]

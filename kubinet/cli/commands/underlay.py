@@ -1,6 +1,7 @@
 """Commands on a running cluster's underlay: its links, and Mininet's own prompt."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -15,28 +16,9 @@ LinkArgument = Annotated[str, typer.Argument(metavar="LINK", help="A link's name
 @into(link, ("link", "ls"), ["kubinet link ls", "kubinet link ls -o json"])
 def ls(output: FactsOption = Facts.TABLE, cluster: ClusterOption = None) -> None:
     """List the links: what each declares, what carries it, and its two interfaces."""
-    import json
+    from kubinet.cli import linktables
 
-    from kubinet.cli.printers import to_json
-    from kubinet.cli.table import text_table
-    from kubinet.units import format_duration, format_rate
-
-    found = json.loads(_ask(cluster, "links"))
-    if output is Facts.JSON:
-        typer.echo(to_json(found), nl=False)
-        return
-    rows = [
-        (
-            one["name"],
-            format_rate(one["rate"]) if one["rate"] else "unlimited",
-            format_duration(one["delay"]) if one["delay"] else "-",
-            f"{one['loss'] * 100:g}%" if one["loss"] else "-",
-            one["wire"],
-            " ~ ".join(end["interface"] for end in one["ends"]),
-        )
-        for one in found
-    ]
-    typer.echo(text_table(("NAME", "RATE", "DELAY", "LOSS", "WIRE", "INTERFACES"), rows), nl=False)
+    _show(_ask(cluster, "links"), output, linktables.declared)
 
 
 @into(link, ("link", "down"), ["kubinet link down leaf1-spine1"])
@@ -57,19 +39,25 @@ def up(name: LinkArgument, cluster: ClusterOption = None) -> None:
 def change(
     name: LinkArgument,
     settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="rate, delay, jitter, loss, queue.")],
+    output: FactsOption = Facts.TABLE,
     cluster: ClusterOption = None,
 ) -> None:
-    """Change what a link declares while the cluster runs."""
-    typer.echo(_ask(cluster, "set", name, *settings), nl=False)
+    """Change what a link declares while the cluster runs, and show what it declares now."""
+    from kubinet.cli import linktables
+
+    _show(_ask(cluster, "set", name, *settings), output, lambda changed: linktables.declared([changed]))
 
 
-@into(link, ("link", "measure"), ["kubinet link measure", "kubinet link measure n1-leaf1"])
+@into(link, ("link", "measure"), ["kubinet link measure", "kubinet link measure n1-leaf1 -o json"])
 def measure(
     names: Annotated[list[str] | None, typer.Argument(metavar="[LINK...]", help="Links; all by default.")] = None,
+    output: FactsOption = Facts.TABLE,
     cluster: ClusterOption = None,
 ) -> None:
-    """Measure links in both directions against what they declare; JSON."""
-    typer.echo(_ask(cluster, "measure", *(names or ())), nl=False)
+    """Measure links in both directions against what they declare: medians of delay, and what is not as declared."""
+    from kubinet.cli import linktables
+
+    _show(_ask(cluster, "measure", *(names or ())), output, linktables.measured)
 
 
 @command("cli", Panel.NETWORK, ["kubinet cli", "echo 'n1 ping -c1 n2' | kubinet cli"])
@@ -89,6 +77,15 @@ def _client() -> list[str]:
     import sys
 
     return [sys.executable, "-m", "topologies.underlay_client"]
+
+
+def _show(answer: str, output: Facts, table: Callable[[Any], str]) -> None:
+    import json
+
+    from kubinet.cli.printers import to_json
+
+    found = json.loads(answer)
+    typer.echo(to_json(found) if output is Facts.JSON else table(found), nl=False)
 
 
 def _ask(cluster: str | None, *words: str) -> str:
