@@ -58,7 +58,7 @@ def test_a_node_has_the_documented_bridges_ports_interfaces_and_routes(kind: str
             "10.96.0.0/16 via 169.254.1.1 dev gw0 proto static src 10.244.1.1 onlink",
             "169.254.1.1 dev gw0 proto static scope link src 10.244.1.1",
             "172.18.0.0/24 dev br-phy proto kernel scope link src 172.18.0.1",
-            "172.31.0.0/24 via 169.254.1.1 dev gw0 proto static src 10.244.1.1 onlink",
+            "172.31.0.0/24 via 169.254.1.1 dev gw0 proto static src 172.18.0.1 onlink",
         ],
         "forwarding": "1",
         "tunnel_neighbours": ["172.18.0.2", "172.18.0.3"],
