@@ -4,6 +4,7 @@ Each cluster has a state folder `$XDG_STATE_HOME/kubinet/clusters/NAME` (default
 (0600: holds the token), `cluster.json`, `topology.json`, `services.json`, `pki/`, `logs/`, `pods/`, the API's data.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,9 +126,10 @@ def find(name: str) -> ClusterInfo:
 
 
 def start(request: Request, progress: Progress | None = None) -> ClusterInfo:
-    """Bring a cluster up and return when it is observed ready; a failure leaves nothing but the logs in its folder."""
-    from topologies.resolve import resolve_topology  # noqa: PLC0415 - heavy; only a start needs it
+    """Bring a cluster up and return when it is observed ready; a failure leaves nothing but the logs in its folder.
 
+    KubinetError where a cluster of that name runs, or is being started.
+    """
     _check_name(request.name)
     state_dir = clusters_dir() / request.name
     hidden = next((place for place in _HIDDEN if state_dir.resolve().is_relative_to(place)), None)
@@ -135,6 +138,40 @@ def start(request: Request, progress: Progress | None = None) -> ClusterInfo:
             f"state folder {state_dir}: a sandbox has a {hidden} of its own and would not see it; "
             "set XDG_STATE_HOME to another place"
         )
+    with _alone(state_dir):
+        return _start(request, state_dir, progress)
+
+
+@contextmanager
+def _alone(state_dir: Path) -> Iterator[None]:
+    """Nobody else starts a cluster in this state folder meanwhile; the kernel ends the lock with its process."""
+    path = state_dir.with_name(f".{state_dir.name}.starting")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _no_room(state_dir, error) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = os.fstat(lock).st_nlink > 0  # else the one before has just removed it
+        except BlockingIOError:
+            free = False
+        if not free:
+            raise KubinetError(
+                f"cluster '{state_dir.name}' is being started by another command; wait for it, or choose another --name"
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(lock)
+
+
+def _start(request: Request, state_dir: Path, progress: Progress | None) -> ClusterInfo:
+    from topologies.resolve import resolve_topology  # noqa: PLC0415 - heavy; only a start needs it
+
     existing = _load(state_dir)
     if existing is not None and existing.alive:
         raise KubinetError(

@@ -84,6 +84,19 @@ def test_a_state_folder_that_the_sandbox_would_not_see_is_refused(folder: str, m
         launcher.start(Request(name="a"))
 
 
+def test_two_starts_of_one_name_at_a_time_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the second takes the first one's folder away. The lock's file goes, and does not count if it was left."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder = launcher.clusters_dir()
+    with launcher._alone(folder / "a"), pytest.raises(KubinetError, match="'a' is being started by another command"):
+        launcher.start(Request(topology="single", name="a"))
+    assert list(folder.iterdir()) == []
+    (folder / ".a.starting").touch()
+    with launcher._alone(folder / "a"):
+        pass
+    assert list(folder.iterdir()) == []
+
+
 def test_a_full_disk_at_the_start_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says where and what to do; nothing of the cluster is left, so `kubinet ls` does not show it."""
 

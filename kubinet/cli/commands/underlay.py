@@ -35,14 +35,17 @@ def up(name: LinkArgument, cluster: ClusterOption = None) -> None:
     typer.echo(f"link {name} up")
 
 
-@into(link, ("link", "set"), ["kubinet link set leaf1-spine1 delay=5ms loss=1%", "kubinet link set n1-s1 rate=10mbit"])
+@into(link, ("link", "set"), ["kubinet link set leaf1-spine1 rate=10mbit", "kubinet link set n1-s1 delay=5ms loss=1%"])
 def change(
     name: LinkArgument,
     settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="rate, delay, jitter, loss, queue.")],
     output: FactsOption = Facts.TABLE,
     cluster: ClusterOption = None,
 ) -> None:
-    """Change what a link declares while the cluster runs, and show what it declares now."""
+    """Change what a link declares while the cluster runs, and show what it declares now.
+
+    Delay, jitter and loss can be changed of links that were made with one of them, however small: `--set delay=1us`.
+    """
     from kubinet.cli import linktables
 
     _show(_ask(cluster, "set", name, *settings), output, lambda changed: linktables.declared([changed]))
