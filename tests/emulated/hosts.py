@@ -43,6 +43,8 @@ def server(pid: int, address: str, port: int, kind: int, word: str) -> Iterator[
         opened = socket.socket(socket.AF_INET, kind)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     opened.bind((address, port))
+    if kind == TCP:
+        opened.listen(64)  # here, not in the thread: who asks before it has begun waits, and is not refused
 
     def answer() -> None:
         if kind == TCP:
@@ -54,8 +56,6 @@ def server(pid: int, address: str, port: int, kind: int, word: str) -> Iterator[
 
     def run() -> None:
         with contextlib.suppress(OSError):
-            if kind == TCP:
-                opened.listen(64)
             while True:
                 answer()
 
