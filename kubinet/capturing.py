@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kubinet.cluster import Cluster
 
 _START_SECONDS: Final = 10.0
+_NAMES: Final = ("tcpdump: ", "dumpcap: ")
+_ADVICE: Final = "See the User's Guide"
 _NO_DEVICE: Final = re.compile(r"[Nn]o such device")
 
 
@@ -201,6 +203,13 @@ def _tcpdump(place: Place) -> Iterator["subprocess.Popen[bytes]"]:
                 pipe.close()
 
 
+def refusal(said: str) -> str:
+    """Why tcpdump or dumpcap ended, in one line: what it said last under its own name, without dumpcap's advice."""
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(_ADVICE)]
+    named = [number for number, line in enumerate(lines) if line.startswith(_NAMES)]
+    return " ".join(lines[named[-1] if named else -1 :]).removeprefix(_NAMES[0]).removeprefix(_NAMES[1])
+
+
 def _wait_listening(process: "subprocess.Popen[bytes]", place: Place) -> None:
     assert process.stderr is not None
     said = b""
@@ -213,10 +222,10 @@ def _wait_listening(process: "subprocess.Popen[bytes]", place: Place) -> None:
                 raise DeadlineError(f"{place.interface.name}: tcpdump did not listen within {_START_SECONDS:g} s")
             data = os.read(process.stderr.fileno(), 4096)
             if not data:
-                text = said.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("tcpdump: ")
+                text = refusal(said.decode(errors="replace"))
                 if _NO_DEVICE.search(text):
                     text = f"there is no interface {place.device!r}; there are {', '.join(_devices(place))}"
-                raise KubinetError(f"{place.interface.name}: tcpdump cannot capture: {text}")
+                raise KubinetError(f"{place.interface.name}: cannot be captured: {text}")
             said += data
 
 
