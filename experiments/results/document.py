@@ -78,7 +78,6 @@ h3 { font-size: 16px; margin: 24px 0 6px; }
 .suspect { border-color: #E69F00; background: #fff8e8; } .invalid { border-color: #D55E00; background: #fdeee6; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13.5px; margin: 8px 0; }
-caption { text-align: left; color: #444; padding-bottom: 6px; }
 th, td { padding: 5px 10px; border-bottom: 1px solid #d0d7de; text-align: right; vertical-align: top; }
 th { background: #f6f8fa; vertical-align: bottom; } td { white-space: nowrap; }
 th:first-child, td:first-child, td.text { text-align: left; } td.long { white-space: normal; min-width: 16em; }
@@ -150,8 +149,11 @@ def _table(table: Table) -> str:
         "<tr>" + "".join(_cell(cell, text) for cell, text in zip(row, texts, strict=True)) + "</tr>"
         for row in table.rows
     )
-    caption = f"<caption>{_text(table.caption)}</caption>" if table.caption else ""
-    return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div>'
+    grid = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div>'
+    if not table.caption:
+        return grid
+    # A <caption> is as wide as its table, and so would be cut off with one that is wider than the page.
+    return f"<figure><figcaption>{_text(table.caption)}</figcaption>{grid}</figure>"
 
 
 def _cell(cell: str, text: bool) -> str:
