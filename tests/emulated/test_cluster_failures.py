@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pausepod import pause_pod
+from pinging import Ping, start_ping
 from sandboxed import call_sandboxed
 from traces import kill_inside
 
@@ -37,23 +37,12 @@ def _two_pods(cluster: Cluster) -> str:
     return str(cluster.pod("b").address)
 
 
-@contextmanager
-def _talking(cluster: Cluster, target: str) -> Iterator[Callable[[], int]]:
-    """Pod a pings `target` 20 times a second meanwhile; the function ends it and says how many packets were lost."""
-    argv = cluster.pod("a").exec(["sh", "-c", f"ping -n -i 0.05 {target} >/tmp/ping 2>&1 & echo $!"])
-    pid = argv.text.strip()
-
-    def lost() -> int:
-        # What went before may have taken less time than five packets.
-        enough = "for i in $(seq 100); do test $(grep -c 'bytes from' /tmp/ping) -ge 5 && break; sleep 0.05; done"
-        # SIGINT makes ping print its summary; `tail` waits for its end.
-        cluster.pod("a").exec(["sh", "-c", f"{enough}; kill -INT {pid}; tail --pid={pid} -s 0.05 -f /dev/null"])
-        words = cluster.pod("a").exec(["cat", "/tmp/ping"]).text.splitlines()[-2].split()
-        sent, received = int(words[0]), int(words[3])
-        assert sent >= 5, words
-        return max(0, sent - received - 1)  # the last one may still be on its way
-
-    yield lost
+def _lost(ping: Ping) -> int:
+    """Ends it; how many of its packets were lost."""
+    words = ping.end().splitlines()[-2].split()
+    sent, received = int(words[0]), int(words[3])
+    assert sent >= 5, words
+    return max(0, sent - received - 1)  # the last one may still be on its way
 
 
 def _kubinet(cluster: Cluster, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -71,32 +60,32 @@ def _full_disk() -> dict[str, Any]:
     big = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "big"}, "data": {"x": "y" * 200_000}}
     with Cluster("star", nodes=2) as cluster:
         target = _two_pods(cluster)
-        with _talking(cluster, target) as lost:
-            filler = state / "filler"
-            with filler.open("wb", buffering=0) as file:
-                for size in (1 << 20, 4096):
-                    try:
-                        while file.write(bytes(size)):
-                            pass
-                    except OSError as error:
-                        seen["full"] = error.strerror
-            try:
-                cluster.client.create(big)
-            except ApiError as error:
-                seen["refused"] = [error.status, error.reason, str(error)]
-            seen["reads"] = sorted(pod["metadata"]["name"] for pod in cluster.client.list("Pod", "default")["items"])
-            names = [one["metadata"]["name"] for one in cluster.client.list("ConfigMap", "default")["items"]]
-            seen["stored"] = "big" in names
-            try:
-                cluster.client.create(pause_pod("c", "n1"))
-            except ApiError as error:
-                seen["pod refused"] = error.status
-            seen["restarts"] = sum(int(str(one["restarts"])) for one in cluster.services().values())
-            filler.unlink()
-            seen["written"] = cluster.client.create(big)["metadata"]["name"]
-            cluster.client.create(pause_pod("d", "n1"))
-            cluster.wait("Pod", "d", "Ready", namespace="default")
-            seen["lost"] = lost()
+        ping = start_ping(cluster, "a", target, 0.05)
+        filler = state / "filler"
+        with filler.open("wb", buffering=0) as file:
+            for size in (1 << 20, 4096):
+                try:
+                    while file.write(bytes(size)):
+                        pass
+                except OSError as error:
+                    seen["full"] = error.strerror
+        try:
+            cluster.client.create(big)
+        except ApiError as error:
+            seen["refused"] = [error.status, error.reason, str(error)]
+        seen["reads"] = sorted(pod["metadata"]["name"] for pod in cluster.client.list("Pod", "default")["items"])
+        names = [one["metadata"]["name"] for one in cluster.client.list("ConfigMap", "default")["items"]]
+        seen["stored"] = "big" in names
+        try:
+            cluster.client.create(pause_pod("c", "n1"))
+        except ApiError as error:
+            seen["pod refused"] = error.status
+        seen["restarts"] = sum(int(str(one["restarts"])) for one in cluster.services().values())
+        filler.unlink()
+        seen["written"] = cluster.client.create(big)["metadata"]["name"]
+        cluster.client.create(pause_pod("d", "n1"))
+        cluster.wait("Pod", "d", "Ready", namespace="default")
+        seen["lost"] = _lost(ping)
     unmount(str(state))
     state.rmdir()
     return seen
@@ -127,18 +116,18 @@ def test_a_nodes_agent_is_stopped_and_started_while_its_pods_talk(start_cluster:
     cluster = start_cluster("star", nodes=2)
     target = _two_pods(cluster)
     before = cluster.pod("a").object["status"]["containerStatuses"]
-    with _talking(cluster, target) as lost:
-        stopped = _kubinet(cluster, "agent", "stop", "n1")
-        assert (stopped.returncode, stopped.stdout) == (0, "agent of n1 stopped\n")
-        assert _kubinet(cluster, "agent", "ls").stdout == "n1\tstopped\nn2\trunning\n"
-        for name, node in (("c", "n1"), ("d", "n2")):
-            cluster.client.create(pause_pod(name, node))
-        cluster.wait("Pod", "d", "Ready", namespace="default")
-        assert "podIP" not in cluster.pod("c").object["status"], "nobody looks after pods of n1"
-        started = _kubinet(cluster, "agent", "start", "n1")
-        assert (started.returncode, started.stdout) == (0, "agent of n1 started\n")
-        cluster.wait("Pod", "c", "Ready", namespace="default")
-        assert lost() == 0
+    ping = start_ping(cluster, "a", target, 0.05)
+    stopped = _kubinet(cluster, "agent", "stop", "n1")
+    assert (stopped.returncode, stopped.stdout) == (0, "agent of n1 stopped\n")
+    assert _kubinet(cluster, "agent", "ls").stdout == "n1\tstopped\nn2\trunning\n"
+    for name, node in (("c", "n1"), ("d", "n2")):
+        cluster.client.create(pause_pod(name, node))
+    cluster.wait("Pod", "d", "Ready", namespace="default")
+    assert "podIP" not in cluster.pod("c").object["status"], "nobody looks after pods of n1"
+    started = _kubinet(cluster, "agent", "start", "n1")
+    assert (started.returncode, started.stdout) == (0, "agent of n1 started\n")
+    cluster.wait("Pod", "c", "Ready", namespace="default")
+    assert _lost(ping) == 0
     assert cluster.pod("a").object["status"]["containerStatuses"] == before
     unknown = _kubinet(cluster, "agent", "stop", "n9")
     message = f"Error: node 'n9' is not in cluster '{cluster.name}'; `kubinet get nodes` lists them\n"

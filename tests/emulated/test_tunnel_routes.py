@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from pausepod import pause_pod
+from pinging import start_ping
 
 from kubinet.cluster import Cluster
 
@@ -28,18 +29,13 @@ def test_pods_that_come_and_go_cost_no_packet_between_nodes(
     switches have the tunnels' routes from the agent alone, not from the kernel, whose routes they would read again."""
     cluster = start_cluster("star", nodes=2, settings={"network.overlay": overlay, "network.dnsReplicas": 0})
     _start(cluster, a="n1", b="n2")
-    ping = f"ping -n -i 0.005 {cluster.pod('b').address} >/tmp/ping 2>&1 & echo $!"
-    pid = cluster.pod("a").exec(["sh", "-c", ping]).text.strip()
+    ping = start_ping(cluster, "a", str(cluster.pod("b").address), 0.005)
     for number in range(ROUNDS):
         names = {f"come-{number}": "n1", f"go-{number}": "n2"}
         _start(cluster, **names)
         for name in names:
             cluster.client.delete("Pod", name, "default", grace_period=0)
-    # The rounds may have taken less time than a hundred packets.
-    enough = "for i in $(seq 100); do test $(grep -c ttl= /tmp/ping) -gt 100 && break; sleep 0.05; done"
-    # SIGINT makes ping print its summary; `tail` waits for its end.
-    cluster.pod("a").exec(["sh", "-c", f"{enough}; kill -INT {pid}; tail --pid={pid} -s 0.05 -f /dev/null"])
-    answers = re.findall(r"icmp_seq=(\d+) ttl=", cluster.pod("a").exec(["cat", "/tmp/ping"]).text)
+    answers = re.findall(r"icmp_seq=(\d+) ttl=", ping.end(least=101))
     answered = set(map(int, answers))
     assert len(answered) > 100
     # What was sent last may still be on its way.
