@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any, Final
 
+from agents.podresolver import CLUSTER_DOMAIN
 from kubinet.errors import UsageError
 from kubinet.serviceobjects import service_key
 from kubinet.transport import Protocol
 
 Object = Mapping[str, Any]
-DOMAIN: Final = "cluster.local"
 _MOST_TOLD: Final = 16
 """Endpoints that are listed for people; programs get all."""
 
@@ -61,7 +61,7 @@ class NamedService:
     def dns_name(self) -> str:
         """The name that clients ask for."""
         namespace, _, name = self.key.partition("/")
-        return f"{name}.{namespace}.svc.{DOMAIN}"
+        return f"{name}.{namespace}.svc.{CLUSTER_DOMAIN}"
 
     @property
     def published(self) -> tuple[NamedEndpoint, ...]:
@@ -149,7 +149,7 @@ def _external(service: NamedService, port: str | None, protocol: Protocol | None
         return NameAnswer(service, says + f"Its target {target} is an address, so DNS has no record for it", "")
     says += f"DNS answers {service.dns_name} with CNAME {target}, and with what that name has"
     labels = target.split(".")
-    if labels[2:] != ["svc", *DOMAIN.split(".")]:
+    if labels[2:] != ["svc", *CLUSTER_DOMAIN.split(".")]:
         return NameAnswer(service, says, "")
     return NameAnswer(service, says, f"svc/{labels[1]}/{labels[0]}" + (_asked(port, protocol) if port else ""))
 
